@@ -1,0 +1,13 @@
+"""Jaccard metric losses for MMSegmentation."""
+from importlib.util import find_spec
+
+from .version import __version__
+
+__all__ = ['__version__']
+
+# The mathematics (functional, kernels) needs torch alone.
+if find_spec('mmseg') is not None:
+    from . import compat
+
+    compat.apply()
+    from . import losses  # noqa: F401  (fills the registries)
