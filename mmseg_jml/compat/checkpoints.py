@@ -1,0 +1,63 @@
+"""Weights-only loading of the training checkpoints that mmengine writes."""
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from mmengine.utils import digit_version
+
+__all__ = ['allow_training_checkpoints']
+
+
+def allow_training_checkpoints() -> bool:
+    """Lets `torch.load(..., weights_only=True)` read mmengine's checkpoints.
+
+    From 2.6 on torch loads weights only, unless told otherwise, and refuses
+    the log history in the checkpoints of mmengine 0.10.7, so that no run can
+    be resumed. This declares to torch the few globals that such a checkpoint
+    holds. Weights-only loading stays on and goes on refusing everything else.
+    An mmengine that brings its own list is left alone.
+
+    Returns:
+        bool: Whether the globals are declared.
+    """
+    loads_weights_only = digit_version(torch.__version__) >= (2, 6)
+    brings_a_list = hasattr(mmengine_checkpoint, 'get_torch_safe_globals')
+    if brings_a_list or not loads_weights_only:
+        return False
+    torch.serialization.add_safe_globals(_safe_globals())
+    return True
+
+
+def _safe_globals() -> list[type | tuple[Callable, str]]:
+    """Lists what a training checkpoint holds besides tensors and scalars."""
+    numbers = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
+    reconstruct, *_ = np.empty(0).__reduce__()
+    scalar, *_ = np.float64().__reduce__()
+    numpy_functions = [
+        (function, f'{package}.multiarray.{function.__name__}')
+        for function in (reconstruct, scalar)
+        # numpy 1 and numpy 2 write different names.
+        for package in ('numpy.core', 'numpy._core')
+    ]
+    return [
+        HistoryBuffer,
+        (_history_buffer_method, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in numbers},
+        *numpy_functions,
+    ]
+
+
+def _history_buffer_method(owner: Any, name: str) -> Callable:
+    """Stands for `getattr`, which pickle uses to name a method of a class."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise TypeError(
+            'Expected a checkpoint to take attributes of HistoryBuffer only, '
+            f'but got {name!r} of {owner!r}. It was not written by mmengine '
+            'alone: do not load it unless you trust its source.')
+    return getattr(owner, name)
