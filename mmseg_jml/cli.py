@@ -1,0 +1,63 @@
+"""What the command-line tools share: their options and what these mean."""
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that training and testing have in common."""
+    parser.add_argument('config', type=_file, help='path of the config file')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default: '
+        'work_dir of the config, else ./work_dirs/NAME_OF_CONFIG')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        metavar='KEY=VALUE', help='change entries of the config, for example '
+        'train_dataloader.batch_size=4 or '
+        'model.decode_head.1.loss_decode.loss_weight=0.5; '
+        'lists as KEY="[a,b]", without blanks')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none', help='what started the processes')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help='set by torch.distributed.launch')
+
+
+def _file(path: str) -> str:
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f'no such file: {path}')
+    return path
+
+
+def apply_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Merges the options of :func:`add_options` into a config.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        args (argparse.Namespace): The options.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Builds the runner, on processors alone where there is no accelerator."""
+    if cfg.launcher == 'pytorch' and get_device() == 'cpu':
+        # mmengine selects a CUDA device before it looks at the backend; a
+        # process group that is there already is used as it is.
+        torch.distributed.init_process_group('gloo')
+    return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

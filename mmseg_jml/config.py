@@ -1,0 +1,141 @@
+"""Edits of MMSegmentation configs that a merged entry cannot express."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mmengine.config import Config
+
+from . import losses
+
+PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
+
+_MASKS = ('classifies whole masks: loss_cls, loss_mask and loss_dice compare '
+          'matched queries, and a loss_decode entry is ignored silently')
+# Heads that hold no loss over the classes of pixels, whatever its type says.
+OTHER_TASKS = {
+    'MaskFormerHead': _MASKS,
+    'Mask2FormerHead': _MASKS,
+    'SideAdapterCLIPHead': 'classifies whole masks: the losses of its '
+                           'loss_decode compare matched queries',
+    'VPDDepthHead': 'regresses depth',
+    'STDCHead': 'finds the borders between classes',
+}
+
+
+def replace_pixel_loss(
+    cfg: Config,
+    loss: str,
+    heads: Sequence[str] = ('decode_head', ),
+) -> dict[str, str]:
+    """Puts a loss of this package in place of a model's pixel cross-entropy.
+
+    Only ``type`` changes, as if the entry had been merged: its other keys
+    (``loss_weight``, ``class_weight``, ...) stay and keep their meaning. The
+    entry is found wherever it is: in a list of losses (DDRNet, PIDNet), in a
+    list of heads (OCRNet, PointRend: every stage is a main head) and in a
+    nested head (K-Net). Losses that are not a cross-entropy over the classes
+    of pixels stay: Dice, ``loss_se_decode`` of EncNet, the boundary losses of
+    PIDNet and STDC.
+
+    Args:
+        cfg (Config): A config whose ``model`` is a segmentor. It is changed
+            in place.
+        loss (str): Name of a loss of this package, with or without the
+            prefix ``mmseg_jml.``.
+        heads (Sequence[str], optional): Keys of ``model`` to search. Defaults
+            to ``('decode_head', )``: the auxiliary heads keep their
+            cross-entropy, as in the recipe of the paper.
+
+    Returns:
+        dict[str, str]: Where a loss was replaced, as an option of
+        ``--cfg-options`` names it, and the type that it had.
+
+    Raises:
+        ValueError: If the loss is not one of this package, or if the heads
+            hold no cross-entropy over pixels (Mask2Former, MaskFormer, SAN,
+            depth estimators).
+
+    Example:
+        >>> cfg = Config(dict(model=dict(decode_head=[
+        ...     dict(type='FCNHead', loss_decode=dict(
+        ...         type='CrossEntropyLoss', loss_weight=0.4))])))
+        >>> replace_pixel_loss(cfg, 'JaccardMetricLoss')
+        {'model.decode_head.0.loss_decode': 'CrossEntropyLoss'}
+        >>> cfg.model.decode_head[0].loss_decode
+        {'type': 'mmseg_jml.JaccardMetricLoss', 'loss_weight': 0.4}
+    """
+    new_type = f'mmseg_jml.{_known_loss(loss)}'
+    model = cfg.get('model') or {}
+    found = [
+        (path, entry) for head in heads
+        for path, entry in _loss_entries(model.get(head), f'model.{head}')
+        if _type_name(entry) in PIXEL_CROSS_ENTROPIES
+    ]
+    if not found:
+        raise ValueError(_refusal(model, heads))
+    replaced = {path: _type_name(entry) for path, entry in found}
+    for _, entry in found:
+        entry['type'] = new_type
+    return replaced
+
+
+def _known_loss(name: str) -> str:
+    """Returns the name without its prefix, or says which names there are."""
+    prefix, _, short = name.rpartition('.')
+    if prefix not in ('', 'mmseg_jml') or short not in losses.__all__:
+        raise ValueError('Expected the loss to be one of '
+                         f'{", ".join(losses.__all__)} but got {name!r}.')
+    return short
+
+
+def _type_name(node: dict) -> str:
+    """Returns the class name of an entry whose type is a string or a class."""
+    kind = node.get('type', '')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def _children(node, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(node, dict):
+        return ((f'{path}.{key}', child) for key, child in node.items())
+    if isinstance(node, (list, tuple)):
+        return ((f'{path}.{i}', child) for i, child in enumerate(node))
+    return iter(())
+
+
+def _loss_entries(node, path: str) -> Iterator[tuple[str, dict]]:
+    """Walks down to the ``loss_decode`` entries of all heads."""
+    if isinstance(node, dict) and _type_name(node) in OTHER_TASKS:
+        return
+    for child_path, child in _children(node, path):
+        if not child_path.endswith('.loss_decode'):
+            yield from _loss_entries(child, child_path)
+        elif isinstance(child, dict):
+            yield child_path, child
+        else:
+            yield from _children(child, child_path)
+
+
+def _refusal(model: dict, heads: Sequence[str]) -> str:
+    """Says why no loss of the heads can be replaced."""
+    reasons = [
+        _describe(head, f'model.{key}') for key in heads
+        for head in _as_list(model.get(key))
+    ]
+    return ('Expected a cross-entropy over pixels '
+            f'({" or ".join(PIXEL_CROSS_ENTROPIES)}) in '
+            f'{" or ".join(f"model.{key}" for key in heads)} but got '
+            f'{"; ".join(reasons) or "no such head"}.')
+
+
+def _as_list(heads) -> Sequence[dict]:
+    if isinstance(heads, (list, tuple)):
+        return heads
+    return [heads] if heads else []
+
+
+def _describe(head: dict, path: str) -> str:
+    name = _type_name(head)
+    if name in OTHER_TASKS:
+        return f'{name}, which {OTHER_TASKS[name]}'
+    types = [_type_name(entry) for _, entry in _loss_entries(head, path)]
+    return f'{name} with {", ".join(types) or "no loss_decode entry"}'

@@ -1,0 +1,65 @@
+"""Tests a segmentor: ``python tools/test.py CONFIG CHECKPOINT``."""
+import argparse
+
+from mmengine.config import Config
+
+from mmseg_jml import cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description='Test a segmentor.')
+    cli.add_options(parser)
+    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument(
+        '--out', help='folder for the predicted label maps')
+    parser.add_argument(
+        '--show', action='store_true', help='show predictions in a window')
+    parser.add_argument(
+        '--show-dir', help='folder for images with the predictions painted on')
+    parser.add_argument(
+        '--wait-time', type=float, default=2,
+        help='seconds between two images of --show; default: 2')
+    parser.add_argument(
+        '--tta', action='store_true', help='use test-time augmentation')
+    return parser.parse_args()
+
+
+def paint(cfg: Config, args: argparse.Namespace) -> None:
+    """Turns the visualization hook on.
+
+    Raises:
+        ValueError: If the config has no such hook.
+    """
+    hook = cfg.default_hooks.get('visualization')
+    if hook is None:
+        raise ValueError(
+            'Expected default_hooks.visualization in the config for --show '
+            'and --show-dir but got none; add '
+            "visualization=dict(type='SegVisualizationHook').")
+    hook.draw = True
+    if args.show:
+        hook.update(show=True, wait_time=args.wait_time)
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def main() -> None:
+    """Tests what the command line names."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cli.apply_options(cfg, args)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        paint(cfg, args)
+    if args.tta:
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.tta_model.module = cfg.model
+        cfg.model = cfg.tta_model
+    if args.out:
+        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+    cli.build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,70 @@
+"""Trains a segmentor.
+
+``python tools/train.py CONFIG --loss JaccardMetricCELoss`` trains any config
+of MMSegmentation with that loss in place of its pixel cross-entropy.
+"""
+import argparse
+import sys
+
+from mmengine.config import Config
+
+from mmseg_jml import cli
+from mmseg_jml.config import replace_pixel_loss
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description='Train a segmentor.')
+    cli.add_options(parser)
+    parser.add_argument(
+        '--loss', metavar='NAME', help='loss of mmseg_jml to put in place of '
+        'the pixel cross-entropy of the decode head, whatever the config; '
+        'options of the loss can follow in --cfg-options')
+    parser.add_argument(
+        '--resume', action='store_true',
+        help='go on from the latest checkpoint in the work dir')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision')
+    return parser.parse_args()
+
+
+def use_amp(cfg: dict) -> None:
+    """Turns on mixed precision.
+
+    Raises:
+        ValueError: If the optimizer wrapper is one of its own kind.
+    """
+    wrapper = cfg['optim_wrapper']
+    if wrapper['type'] == 'AmpOptimWrapper':
+        return
+    if wrapper['type'] != 'OptimWrapper':
+        raise ValueError('Expected optim_wrapper.type to be OptimWrapper for '
+                         f'--amp but got {wrapper["type"]}.')
+    wrapper['type'] = 'AmpOptimWrapper'
+    wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def main() -> None:
+    """Trains what the command line names."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    replaced = {}
+    if args.loss:
+        try:
+            replaced = replace_pixel_loss(cfg, args.loss)
+        except ValueError as error:
+            sys.exit(f'--loss {args.loss}: {error}')
+    cli.apply_options(cfg, args)
+    if args.amp:
+        use_amp(cfg)
+    if args.resume:
+        cfg.resume = True
+
+    runner = cli.build_runner(cfg)
+    for path, stock in replaced.items():
+        runner.logger.info('%s: %s instead of %s', path, args.loss, stock)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
