@@ -17,7 +17,7 @@ _SUM_TOLERANCE = 5e-3
 
 
 def check_shapes(logits: Tensor, target: Tensor, weight: Tensor | None,
-                 use_sigmoid: bool) -> None:
+                 use_sigmoid: bool, class_weight: Tensor | None) -> None:
     """Checks that ranks, sizes and dtypes fit, which costs no time.
 
     Args:
@@ -26,6 +26,7 @@ def check_shapes(logits: Tensor, target: Tensor, weight: Tensor | None,
             ``use_sigmoid`` also (N, C, *) integers 0 and 1.
         weight (Tensor, optional): Should be (N, *) floats or bools.
         use_sigmoid (bool): Whether classes are not exclusive.
+        class_weight (Tensor, optional): Should be (C,).
 
     Raises:
         TypeError: If a dtype does not fit.
@@ -45,6 +46,10 @@ def check_shapes(logits: Tensor, target: Tensor, weight: Tensor | None,
         raise ValueError(
             f'Expected weight of shape {tuple(pixels)}, one number a pixel, '
             f'but got {_describe(weight)}')
+    if class_weight is not None and len(class_weight) != logits.shape[1]:
+        raise ValueError(
+            f'Expected class_weight to have {logits.shape[1]} numbers, one '
+            f'for each channel of pred, but got {len(class_weight)}')
 
 
 def _check_target(logits: Tensor, target: Tensor, use_sigmoid: bool) -> None:
@@ -136,7 +141,7 @@ def _check_soft(value: Tensor, use_sigmoid: bool) -> None:
 
 def as_target(
         logits: Tensor,
-        target: Tensor,
+        target: Tensor | Target,
         weight: Tensor | None = None,
         ignore_index: int | None = 255,
         use_sigmoid: bool = False,
@@ -146,7 +151,8 @@ def as_target(
 
     Args:
         logits (Tensor): (N, C, *).
-        target (Tensor): A hard or a soft label.
+        target (Tensor | Target): A hard or a soft label; a target stays as it
+            is.
         weight (Tensor, optional): (N, *). Defaults to None.
         ignore_index (int, optional): Label of pixels that do not count.
             Defaults to 255.
@@ -159,6 +165,8 @@ def as_target(
     Returns:
         tuple[Target, Tensor | None]: Target and weight.
     """
+    if not isinstance(target, Tensor):
+        return target, weight
     num_classes = logits.shape[1]
     if target.ndim == logits.ndim:
         return Probabilities(target), weight

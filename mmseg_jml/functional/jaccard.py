@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import HardLabel, RegionSums, region_sums
+from mmseg_jml.kernels import (HardLabel, Probabilities, RegionSums,
+                               Target, TeacherLogits, region_sums)
 from mmseg_jml.kernels.reference import (cross_entropy, pixel_weight,
                                          working_dtype)
 
@@ -20,7 +21,7 @@ __all__ = ['jaccard_metric_loss', 'pixel_loss']
 
 
 def jaccard_metric_loss(logits: Tensor,
-                        target: Tensor,
+                        target: Tensor | Target,
                         weight: Tensor | None = None,
                         *,
                         options: RegionLossOptions | None = None,
@@ -54,8 +55,9 @@ def jaccard_metric_loss(logits: Tensor,
 
     Args:
         logits (Tensor): (N, C, *) floats, any number of dimensions.
-        target (Tensor): (N, *) integers in [0, C), or (N, C, *) floats in
-            [0, 1] that sum to 1 over classes.
+        target (Tensor | Target): (N, *) integers in [0, C), or (N, C, *)
+            floats in [0, 1] that sum to 1 over classes, or a target of
+            :mod:`mmseg_jml.kernels` such as ``TeacherLogits``.
         weight (Tensor, optional): (N, *) >= 0. Defaults to None.
         options (RegionLossOptions, optional): Index, focal power, levels and
             active classes. None means its defaults. Defaults to None.
@@ -94,12 +96,12 @@ def jaccard_metric_loss(logits: Tensor,
         >>> logits = torch.tensor([[[2.0, -1.0], [0.0, 1.0]]])
         >>> label = torch.tensor([[0, 1]])
         >>> jaccard_metric_loss(logits, label)
-        tensor(0.1094)
+        tensor(0.1125)
     """
     options = options or RegionLossOptions()
-    _check(logits, target, weight, ignore_index, use_sigmoid, check)
-    pixels = target.numel() if target.ndim < logits.ndim \
-        else logits[:, 0].numel()
+    _check(logits, target, weight, ignore_index, use_sigmoid, class_weight,
+           check)
+    pixels = logits.numel() // logits.shape[1]
     target, weight = as_target(logits, target, weight, ignore_index,
                                use_sigmoid, label_smoothing)
     sums = region_sums(
@@ -133,7 +135,7 @@ def _mean_entropy(sums: RegionSums, avg_factor: float | None,
 
 
 def pixel_loss(logits: Tensor,
-               target: Tensor,
+               target: Tensor | Target,
                weight: Tensor | None = None,
                *,
                ce_weight: float = 0.0,
@@ -155,7 +157,7 @@ def pixel_loss(logits: Tensor,
         logits (Tensor): As in :func:`jaccard_metric_loss`, with all that
             follows; the result is multiplied by the weight of the label's
             class too.
-        target (Tensor): As there.
+        target (Tensor | Target): As there.
         weight (Tensor, optional): As there. Defaults to None.
         ce_weight (float): As there. Defaults to 0.0.
         jml_weight (float): As there. Defaults to 1.0.
@@ -169,11 +171,12 @@ def pixel_loss(logits: Tensor,
         Tensor: (N, *), 0 on ignored pixels.
 
     Examples:
-        >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 9.0]]])
+        >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 2.0]]])
         >>> pixel_loss(logits, torch.tensor([[0, 1]]))
-        tensor([[0.6667, 0.0002]])
+        tensor([[0.6667, 0.2130]])
     """
-    _check(logits, target, weight, ignore_index, use_sigmoid, check)
+    _check(logits, target, weight, ignore_index, use_sigmoid, class_weight,
+           check)
     target, weight = as_target(logits, target, weight, ignore_index,
                                use_sigmoid, label_smoothing)
     logits = logits.to(working_dtype(logits))
@@ -194,9 +197,16 @@ def pixel_loss(logits: Tensor,
     return value * scale
 
 
-def _check(logits: Tensor, target: Tensor, weight: Tensor | None,
+def _check(logits: Tensor, target: Tensor | Target, weight: Tensor | None,
            ignore_index: int | None, use_sigmoid: bool,
-           check: bool | None) -> None:
-    check_shapes(logits, target, weight, use_sigmoid)
+           class_weight: Tensor | None, check: bool | None) -> None:
+    if isinstance(target, HardLabel):
+        target, ignore_index = target.label, target.ignore_index
+    elif isinstance(target, Probabilities):
+        target = target.value
+    elif isinstance(target, TeacherLogits):
+        target = target.value
+        check = False
+    check_shapes(logits, target, weight, use_sigmoid, class_weight)
     if check or (check is None and not logits.is_cuda):
         check_values(logits, target, weight, ignore_index, use_sigmoid)
