@@ -1,0 +1,61 @@
+# `make` lists the targets. All of them start from a fresh clone: they need
+# Python, make and a package index. Any variable can be given: make test TORCH=torch==2.12.0
+PYTHON ?= python3
+STACKS ?= openmmlab onedl
+DEMO_STACK ?= onedl
+TORCH ?= torch==2.13.0
+# mmpretrain imports torchvision; 0.28 is the partner of torch 2.13.
+TORCHVISION ?= torchvision==0.28.0
+PYTEST_ARGS ?= -n 2
+
+ready = .venv/$(1)/ready
+tools_of = .venv/$(firstword $(STACKS))/bin
+
+.PHONY: help setup demo test lint format check clean
+.SECONDARY:
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(foreach stack,$(STACKS),$(call ready,$(stack))) .venv/torchvision  ## make an environment for each of the two stacks
+
+# torch comes first, so that nothing else brings one of its own choice. Where
+# OpenCV lacks the graphics libraries of a desktop, it is replaced by the
+# build that does without them.
+$(call ready,%): pyproject.toml
+	$(PYTHON) -m venv .venv/$*
+	.venv/$*/bin/python -m pip install '$(TORCH)'
+	.venv/$*/bin/python -m pip install -e '.[$*,test,lint]'
+	.venv/$*/bin/python -c 'import cv2' || { \
+	    .venv/$*/bin/python -m pip uninstall -y opencv-python && \
+	    .venv/$*/bin/python -m pip install opencv-python-headless; }
+	touch $@
+
+# Beside the environments, not in them: its operators load only with a torch
+# that was built alike, and the tests do without them (tests/conftest.py).
+.venv/torchvision: | $(call ready,$(firstword $(STACKS)))
+	$(tools_of)/python -m pip install --no-deps --target $@ '$(TORCHVISION)'
+
+demo: $(call ready,$(DEMO_STACK))  ## train on embedded data with and without JML (SEEDS= ITERS=)
+	.venv/$(DEMO_STACK)/bin/python tools/demo.py \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+
+test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)
+
+test-%: $(call ready,%) .venv/torchvision
+	@echo '== tests on the $* stack'
+	OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(call ready,$(firstword $(STACKS)))  ## check style and formatting
+	$(tools_of)/ruff check .
+	$(tools_of)/ruff format --check .
+
+format: $(call ready,$(firstword $(STACKS)))  ## mend style and formatting
+	$(tools_of)/ruff check --fix .
+	$(tools_of)/ruff format .
+
+check: lint test  ## all that continuous integration runs
+
+clean:  ## remove the environments and caches; work_dirs stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""Fixtures that every test shares."""
+
+from __future__ import annotations
+
+import random
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """Starts each test from the same random numbers, in any order."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _forget_runs():
+    """Drops mmengine's global objects, which a run leaves to the next."""
+    yield
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
+        manager._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def torchvision():
+    """Makes torchvision importable, as mmpretrain's backbones need it.
+
+    `make setup` puts a build for CUDA beside the environments. Beside a torch
+    for processors its operators do not load, and its import asks for two of
+    them by name: they are declared here, without code that could run.
+    """
+    beside = Path(sys.prefix).parent / 'torchvision'
+    library = None  # its declarations live as long as it does
+    if find_spec('torchvision') is None:
+        if not beside.is_dir():
+            pytest.skip(f'no torchvision, neither installed nor in {beside}')
+        if torch.version.cuda is None:
+            library = torch.library.Library('torchvision', 'DEF')
+            for name in ('nms', 'qnms'):
+                library.define(
+                    f'{name}(Tensor boxes, Tensor scores, float iou) -> Tensor'
+                )
+        sys.path.append(str(beside))
+    return library
