@@ -10,4 +10,4 @@ if find_spec('mmseg') is not None:
     from . import compat
 
     compat.apply()
-    from . import losses  # noqa: F401  (fills the registries)
+    from . import hooks, losses  # noqa: F401  (fills the registries)

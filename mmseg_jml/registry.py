@@ -8,7 +8,7 @@ The short ``Name`` is found by any mmseg config once ``mmseg_jml`` is imported
 from mmengine.registry import Registry
 from mmseg import registry as mmseg_registry
 
-__all__ = ['MODELS']
+__all__ = ['HOOKS', 'MODELS']
 
 
 class PluginRegistry(Registry):
@@ -24,4 +24,5 @@ def _child(parent: Registry, location: str) -> PluginRegistry:
         parent.name, parent=parent, scope='mmseg_jml', locations=[location])
 
 
+HOOKS = _child(mmseg_registry.HOOKS, 'mmseg_jml.hooks')
 MODELS = _child(mmseg_registry.MODELS, 'mmseg_jml.losses')

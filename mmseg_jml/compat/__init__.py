@@ -5,6 +5,7 @@ Each room mends one thing, and only where the installed stack breaks on it:
 - `operators`: mmseg imports beside an mmcv without compiled operators.
 - `checkpoints`: mmengine's training checkpoints load by weights-only loading.
 """
+
 from .checkpoints import allow_training_checkpoints
 from .operators import stand_in_for_operators
 

@@ -1,4 +1,5 @@
 """Weights-only loading of the training checkpoints that mmengine writes."""
+
 from __future__ import annotations
 
 from typing import Any, Callable
@@ -12,29 +13,32 @@ from mmengine.utils import digit_version
 __all__ = ['allow_training_checkpoints']
 
 
-def allow_training_checkpoints() -> bool:
+def allow_training_checkpoints() -> None:
     """Lets `torch.load(..., weights_only=True)` read mmengine's checkpoints.
 
     From 2.6 on torch loads weights only, unless told otherwise, and refuses
     the log history in the checkpoints of mmengine 0.10.7, so that no run can
     be resumed. This declares to torch the few globals that such a checkpoint
     holds. Weights-only loading stays on and goes on refusing everything else.
-    An mmengine that brings its own list is left alone.
 
-    Returns:
-        bool: Whether the globals are declared.
+    An mmengine that brings a list of its own declares the most at each
+    loading. Its list lacks the number types of a best score, which
+    `save_best` leaves in every checkpoint: those alone are declared.
     """
-    loads_weights_only = digit_version(torch.__version__) >= (2, 6)
-    brings_a_list = hasattr(mmengine_checkpoint, 'get_torch_safe_globals')
-    if brings_a_list or not loads_weights_only:
-        return False
-    torch.serialization.add_safe_globals(_safe_globals())
-    return True
+    if digit_version(torch.__version__) < (2, 6):
+        return
+    declared = _number_types()
+    if not hasattr(mmengine_checkpoint, 'get_torch_safe_globals'):
+        declared += _log_history()
+    torch.serialization.add_safe_globals(declared)
 
 
-def _safe_globals() -> list[type | tuple[Callable, str]]:
-    """Lists what a training checkpoint holds besides tensors and scalars."""
-    numbers = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
+def _number_types() -> list[type]:
+    codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
+    return [type(np.dtype(code)) for code in codes]
+
+
+def _log_history() -> list[type | tuple[Callable, str]]:
     reconstruct, *_ = np.empty(0).__reduce__()
     scalar, *_ = np.float64().__reduce__()
     numpy_functions = [
@@ -48,7 +52,6 @@ def _safe_globals() -> list[type | tuple[Callable, str]]:
         (_history_buffer_method, 'builtins.getattr'),
         np.ndarray,
         np.dtype,
-        *{type(np.dtype(code)) for code in numbers},
         *numpy_functions,
     ]
 
@@ -59,5 +62,6 @@ def _history_buffer_method(owner: Any, name: str) -> Callable:
         raise TypeError(
             'Expected a checkpoint to take attributes of HistoryBuffer only, '
             f'but got {name!r} of {owner!r}. It was not written by mmengine '
-            'alone: do not load it unless you trust its source.')
+            'alone: do not load it unless you trust its source.'
+        )
     return getattr(owner, name)

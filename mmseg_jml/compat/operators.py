@@ -1,4 +1,5 @@
 """A stand-in for mmcv's compiled operators where mmcv comes without them."""
+
 from __future__ import annotations
 
 import importlib
@@ -31,7 +32,8 @@ class MissingOperators(ModuleType):
                 'has no compiled operators. Install torch and '
                 "'setuptools<82' first, then compile mmcv: pip install "
                 "--no-build-isolation --no-binary mmcv 'mmcv==2.1.0'. "
-                'Or use a model that does without this operator.')
+                'Or use a model that does without this operator.'
+            )
 
         return missing
 
