@@ -1,0 +1,93 @@
+"""What is found in all of MMSegmentation's configs, without building any."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from mmseg_jml.config import replace_pixel_loss
+
+from . import catalog, stacks
+from .test_zoo import CALLS
+
+# The fork ships one config more (UNet on hyperspectral images).
+MORE = int(stacks.stack() == 'onedl')
+MAIN = 'model.decode_head'
+
+
+@pytest.fixture(scope='module')
+def outcomes():
+    """Returns for each config what was replaced, or why nothing was."""
+    found = {}
+    for name, cfg in catalog.all_configs().items():
+        try:
+            found[name] = replace_pixel_loss(cfg.copy(), 'JaccardMetricLoss')
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def test_number_of_configs():
+    assert len(catalog.all_configs()) == 681 + MORE
+
+
+def test_loss_is_replaced_or_refused(outcomes):
+    refused = Counter(
+        catalog.family(name)
+        for name, outcome in outcomes.items()
+        if isinstance(outcome, str)
+    )
+    assert refused == dict(mask2former=13, maskformer=4, san=6, vpd=2)
+    assert len(outcomes) - refused.total() == 656 + MORE
+
+
+def test_places_of_the_loss(outcomes):
+    places = Counter(
+        tuple(outcome.items())
+        for outcome in outcomes.values()
+        if isinstance(outcome, dict)
+    )
+    ce, ohem = 'CrossEntropyLoss', 'OhemCrossEntropy'
+    assert places == {
+        ((f'{MAIN}.loss_decode', ce),): 604 + MORE,
+        ((f'{MAIN}.kernel_generate_head.loss_decode', ce),): 7,
+        ((f'{MAIN}.loss_decode.0', ce),): 12,
+        ((f'{MAIN}.0.loss_decode', ce), (f'{MAIN}.1.loss_decode', ce)): 28,
+        (
+            (f'{MAIN}.loss_decode.0', ohem),
+            (f'{MAIN}.loss_decode.1', ohem),
+        ): 2,
+        (
+            (f'{MAIN}.loss_decode.0', ce),
+            (f'{MAIN}.loss_decode.1', ohem),
+            (f'{MAIN}.loss_decode.3', ohem),
+        ): 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ('family', 'reason'),
+    [
+        ('mask2former', 'a loss_decode entry is ignored silently'),
+        ('maskformer', 'a loss_decode entry is ignored silently'),
+        ('san', 'classifies whole masks'),
+        ('vpd', 'regresses depth'),
+    ],
+)
+def test_refusal_names_the_reason(outcomes, family, reason):
+    messages = [
+        outcome
+        for name, outcome in outcomes.items()
+        if catalog.family(name) == family
+    ]
+    assert messages
+    assert all(reason in message for message in messages)
+
+
+def test_picks_stand_for_all():
+    picks = catalog.picks()
+    assert len(picks) == 81 + MORE
+    assert sum(pick.stands_for for pick in picks) == 656 + MORE
+    named = {*CALLS, *stacks.stock_loss_cannot_run()}
+    assert named <= {pick.config for pick in picks}

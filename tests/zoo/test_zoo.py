@@ -1,0 +1,217 @@
+"""Stock configs take a training step with one loss entry replaced.
+
+By default the picks of ``CALLS`` and those that the stack cannot run; with
+the environment variable ``ZOO=all`` every pick, and the stock losses beside
+them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from mmseg_jml.config import replace_pixel_loss
+
+from . import catalog, stacks, trial
+
+# The stock models warn in many ways that are not the subject here.
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+PLAIN = 'NCHW ignore_index=255 weight=None'
+SAMPLED = 'NCHW ignore_index=255 weight=map'
+RANKED = 'NCHW ignore_index=255 reduction_override=none weight=None'
+UNIGNORED = 'NCHW'  # the head names no ignore_index
+# How each kind of head calls the losses that are replaced in it.
+MAIN = 'model.decode_head.loss_decode'
+CALLS = {
+    'cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py': {MAIN: [PLAIN]},
+    'convnext/convnext-small_upernet_8xb2-amp-160k_ade20k-512x512.py': {
+        MAIN: [PLAIN]
+    },
+    'danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024.py': {MAIN: 3 * [PLAIN]},
+    'ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py': {
+        f'{MAIN}.0': [UNIGNORED],
+        f'{MAIN}.1': [UNIGNORED],
+    },
+    'deeplabv3plus/'
+    'deeplabv3plus_r101-d16-mg124_4xb2-40k_cityscapes-512x1024.py': {
+        MAIN: [RANKED, SAMPLED]
+    },
+    'encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024.py': {MAIN: [PLAIN]},
+    'fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py': {MAIN: [PLAIN]},
+    'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py': {
+        'model.decode_head.kernel_generate_head.loss_decode': 4 * [PLAIN]
+    },
+    'mobilenet_v3/mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024.py': {
+        MAIN: [PLAIN]
+    },
+    'ocrnet/ocrnet_hr18s_4xb2-160k_cityscapes-512x1024.py': {
+        'model.decode_head.0.loss_decode': [PLAIN],
+        'model.decode_head.1.loss_decode': [PLAIN],
+    },
+    'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py': {
+        f'{MAIN}.0': ['NCHW ignore_index=255'],
+        f'{MAIN}.1': [UNIGNORED],
+        f'{MAIN}.3': [UNIGNORED],
+    },
+    'point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024.py': {
+        'model.decode_head.0.loss_decode': [PLAIN],
+        'model.decode_head.1.loss_decode': ['NCP ignore_index=255'],
+    },
+    'segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py': {
+        MAIN: [PLAIN]
+    },
+    'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py': {MAIN: [SAMPLED]},
+    'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_chase-db1-128x128.py': {
+        f'{MAIN}.0': [PLAIN]
+    },
+}
+VARIANTS = {
+    'main head': ('JaccardMetricLoss', ('decode_head',)),
+    'auxiliary heads': ('JaccardMetricLoss', ('auxiliary_head',)),
+    'both with CE': (
+        'JaccardMetricCELoss',
+        ('decode_head', 'auxiliary_head'),
+    ),
+}
+# DDRNet and PIDNet name the terms of their log themselves.
+OWN_KEYS = ('ddrnet', 'pidnet')
+
+
+def names() -> list[str]:
+    if os.environ.get('ZOO') == 'all':
+        return [pick.config for pick in catalog.picks()]
+    return sorted({*CALLS, *stacks.cannot_run()})
+
+
+def cases() -> list[tuple[str, str]]:
+    """Returns the configs and the variants that change something in them."""
+    found = []
+    for name in names():
+        for variant, options in VARIANTS.items():
+            try:
+                replace_pixel_loss(catalog.read(name), *options)
+            except ValueError:
+                continue
+            found.append((name, variant))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _imports(request):
+    """Lets mmpretrain's backbones be imported."""
+    name = request.node.callspec.params['name']
+    if catalog.family(name) in ('convnext', 'poolformer'):
+        request.getfixturevalue('torchvision')
+
+
+@pytest.mark.parametrize(('name', 'variant'), cases())
+def test_training_step(name, variant, record_property):
+    why = stacks.cannot_run().get(name)
+    record_property('step', f'{name}|{variant}|{why or ""}')
+    if why:
+        check_refusal(why, name, *VARIANTS[variant])
+        return
+    step = trial.run(name, *VARIANTS[variant])
+    check_log(step)
+    for path, calls in step.calls.items():
+        for call in calls:
+            check_call(call, step.entries[path])
+        check_keys(step, path, name)
+        check_gradients(step.gradients[path])
+    if variant == 'main head' and name in CALLS:
+        described = {
+            path: list(map(str, step.calls[path])) for path in step.calls
+        }
+        assert described == CALLS[name]
+
+
+@pytest.mark.skipif(
+    os.environ.get('ZOO') != 'all', reason='a baseline, run with ZOO=all'
+)
+@pytest.mark.parametrize('name', names())
+def test_stock_baseline(name, record_property):
+    why = stacks.stock_loss_cannot_run().get(name)
+    record_property('step', f'{name}|stock|{why or ""}')
+    if why:
+        check_refusal(why, name, None)
+    else:
+        check_log(trial.run(name, None))
+
+
+def check_refusal(why, *arguments):
+    with pytest.raises(
+        (AssertionError, IndexError, RuntimeError, TypeError), match=why
+    ):
+        trial.run(*arguments)
+
+
+def check_log(step):
+    terms = {k: v for k, v in step.log.items() if 'loss' in k and k != 'loss'}
+    assert step.log['loss'] == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert torch.tensor(list(step.log.values())).isfinite().all()
+
+
+def check_call(call, entry):
+    if call.options.get('reduction_override') == 'none':
+        assert call.value.shape == call.label.shape
+        assert call.value.isfinite().all()
+        return
+    assert call.value.ndim == 0
+    if entry['type'] == 'mmseg_jml.JaccardMetricLoss':
+        assert float(call.value) == pytest.approx(textbook(call, entry), 1e-4)
+    assert call.gradient.isfinite().all()
+    has_label = bool((call.label != 255).any())
+    assert bool(call.gradient.any()) is has_label
+
+
+def textbook(call, entry) -> float:
+    """The mean over the present classes of 1 - sum min / sum max."""
+    logits = call.logits.double().flatten(2)
+    classes = logits.shape[1]
+    label = call.label.flatten(1)
+    kept = (label != 255).double()
+    if call.options.get('weight') is not None:
+        kept = kept * call.options['weight'].flatten(1)
+    p = logits.sigmoid() if entry.get('use_sigmoid') else logits.softmax(1)
+    y = one_hot(label * (label != 255), classes).movedim(-1, 1).double()
+    lower = (torch.minimum(p, y) * kept[:, None]).sum((0, 2))
+    upper = (torch.maximum(p, y) * kept[:, None]).sum((0, 2))
+    present = (y * kept[:, None]).sum((0, 2)) > 0
+    terms = 1 - (lower + 1) / (upper + 1)  # smooth is 1
+    terms = terms * torch.tensor(entry.get('class_weight') or 1.0)
+    mean = float(terms[present].mean()) if present.any() else 0.0
+    return entry['loss_weight'] * mean
+
+
+def check_keys(step, path, name):
+    head, stage = re.match(
+        r'model\.(decode|auxiliary)_head\.?(\d*)', path
+    ).groups()
+    prefix = head.replace('auxiliary', 'aux') + (stage and f'_{stage}') + '.'
+    entry = step.entries[path]
+    default = {
+        'mmseg_jml.JaccardMetricLoss': 'loss_jml',
+        'mmseg_jml.JaccardMetricCELoss': 'loss_jml_ce',
+    }[entry['type']]
+    for call in step.calls[path]:
+        keys = [
+            key
+            for key, value in step.log.items()
+            if key.startswith(prefix) and value == call.value.mean()
+        ]
+        if call.value.ndim == 0:
+            assert keys
+            own = catalog.family(name) in OWN_KEYS
+            expected = 'loss_' if own else entry.get('loss_name', default)
+            assert any(expected in key for key in keys)
+
+
+def check_gradients(gradients):
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
