@@ -29,10 +29,10 @@ class MissingOperators(ModuleType):
         def missing(*args: Any, **kwargs: Any) -> NoReturn:
             raise RuntimeError(
                 f"Expected mmcv's compiled operator '{name}', but this mmcv "
-                'has no compiled operators. Install torch and '
-                "'setuptools<82' first, then compile mmcv: pip install "
-                "--no-build-isolation --no-binary mmcv 'mmcv==2.1.0'. "
-                'Or use a model that does without this operator.'
+                'has no compiled operators. Compile them, beside torch and '
+                "'setuptools<82': pip uninstall mmcv-lite && pip install "
+                '--no-build-isolation mmcv==2.1.0. Or use a model that does '
+                'without this operator.'
             )
 
         return missing
