@@ -72,5 +72,5 @@ def _largest(logits: Tensor, target: Target, weight: Tensor | None, mode: str,
     if mode != 'PROB':
         value = value + target.dense(logits.shape[1], dtype)
     counted = pixel_weight(logits, target, weight).unsqueeze(1) > 0
-    value = value.masked_fill(~counted, 0).flatten(2)
+    value = value.masked_fill(~counted, 0).unsqueeze(-1).flatten(2)
     return value.amax(2) if value.shape[2] else value.sum(2)

@@ -72,4 +72,4 @@ def _overlap(prob: Tensor, label: Tensor, norm: float,
 
 def _sum(value: Tensor) -> Tensor:
     """Sum over pixels, (N, C, *) -> (N, C), accumulated in float64."""
-    return value.flatten(2).sum(2, dtype=torch.float64)
+    return value.unsqueeze(-1).flatten(2).sum(2, dtype=torch.float64)

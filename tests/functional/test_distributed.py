@@ -1,0 +1,76 @@
+"""Two real processes give the loss and gradient of one with all images."""
+import itertools
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
+
+IMAGES, CLASSES, PIXELS = 5, 4, 12
+# Uneven on purpose: the last batch of an epoch often is.
+SHARES = (slice(0, 2), slice(2, 5))
+LEVELS = [
+    dict(mIoUD=1.0),
+    dict(mIoUD=0.0, mIoUI=1.0),
+    dict(mIoUD=0.0, mIoUC=1.0),
+    dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3),
+]
+MODES = ['PRESENT', 'ALL', 'PROB']
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(IMAGES, 3, PIXELS, generator=generator).double()
+    label = torch.randint(0, CLASSES, (IMAGES, PIXELS), generator=generator)
+    label[:2] = label[:2].clamp(max=1)  # classes 2 and 3 on one process only
+    label[3] = 255
+    return image, label
+
+
+def model():
+    torch.manual_seed(1)
+    return nn.Conv1d(3, CLASSES, 1).double()
+
+
+def loss(logits, label, case, sync):
+    levels, mode, ce_weight = case
+    options = RegionLossOptions(active_classes_mode_hard=mode, **levels)
+    return jaccard_metric_loss(logits, label, options=options,
+                               ce_weight=ce_weight, sync=sync)
+
+
+def train(rank, path):
+    dist.init_process_group(
+        'gloo', init_method=f'file://{path}', rank=rank, world_size=2)
+    image, label = (tensor[SHARES[rank]] for tensor in batch())
+    for case in itertools.product(LEVELS, MODES, [0.0, 0.5]):
+        whole = model()
+        expected = loss(whole(batch()[0]), batch()[1], case, sync=False)
+        expected.backward()
+        parallel = nn.parallel.DistributedDataParallel(model())
+        value = loss(parallel(image), label, case, sync=True)
+        value.backward()
+        torch.testing.assert_close(value, expected)
+        for ours, theirs in zip(parallel.parameters(), whole.parameters()):
+            torch.testing.assert_close(ours.grad, theirs.grad)
+    apart = loss(model()(image), label, (LEVELS[0], 'PRESENT', 0.0), False)
+    together = loss(model()(image), label, (LEVELS[0], 'PRESENT', 0.0), True)
+    # without sync every process optimises its own IoU
+    assert not torch.allclose(apart, together)
+    dist.destroy_process_group()
+
+
+def test_sync_is_the_loss_of_the_global_batch(tmp_path):
+    mp.spawn(train, (tmp_path / 'store', ), nprocs=2)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_sync_without_a_process_group_changes_nothing(mode):
+    image, label = batch()
+    logits = model()(image)
+    case = (LEVELS[-1], mode, 0.5)
+    torch.testing.assert_close(
+        loss(logits, label, case, True), loss(logits, label, case, False))

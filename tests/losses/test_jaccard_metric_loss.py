@@ -1,0 +1,317 @@
+"""The losses as mmseg builds and calls them."""
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.logging import MMLogger
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmseg_jml.functional import jaccard_metric_loss
+from mmseg_jml.losses import JaccardMetricCELoss, JaccardMetricLoss
+from mmseg_jml.losses.stock_arguments import note_once
+
+BOTH = pytest.mark.parametrize('cls', [JaccardMetricLoss, JaccardMetricCELoss])
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 6, 6, generator=generator).requires_grad_()
+    label = torch.randint(0, 3, (2, 6, 6), generator=generator)
+    label[:, :2] = 255
+    return logits, label
+
+
+@pytest.fixture
+def log(caplog):
+    """What the current logger says."""
+    note_once.cache_clear()
+    # MMLogger stands outside the tree of loggers that pytest listens to
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@BOTH
+def test_both_names_build(cls):
+    for name in (cls.__name__, f'mmseg_jml.{cls.__name__}'):
+        assert type(MODELS.build(dict(type=name))) is cls
+
+
+@BOTH
+def test_stock_entries_of_the_zoo_build(cls):
+    """Every keyword that a merged stock entry leaves behind."""
+    entry = dict(
+        use_sigmoid=False, loss_weight=0.4, class_weight=[1.0] * 3,
+        loss_name='loss_ce', avg_non_ignore=False, reduction='mean',
+        use_mask=False, thres=0.9, min_kept=131072, ignore_label=255)
+    loss = cls(**entry)
+    assert loss.loss_name == 'loss_ce'
+    assert loss.loss_weight == 0.4
+
+
+def test_default_names():
+    assert JaccardMetricLoss().loss_name == 'loss_jml'
+    assert JaccardMetricCELoss().loss_name == 'loss_jml_ce'
+
+
+def test_keywords_without_a_meaning_are_said_once(log):
+    for _ in range(2):
+        JaccardMetricLoss(thres=0.9, min_kept=10)
+    texts = [record.getMessage() for record in log.records]
+    assert len(texts) == 2
+    assert 'accepts thres and does not use it' in texts[0]
+    assert 'accepts min_kept' in texts[1]
+
+
+def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
+    loss = JaccardMetricLoss()
+    assert loss(*batch, avg_factor=7.0) == loss(*batch)
+    assert len(log.records) == 1
+
+
+@BOTH
+@pytest.mark.parametrize('arguments, error, message', [
+    (dict(reduction='none'), ValueError,
+     "Expected reduction='mean' for .*, but got 'none': an index over pix"),
+    (dict(reduction='sum'), ValueError, "got 'sum'"),
+    (dict(use_mask=True), ValueError, 'Expected use_mask=False'),
+    (dict(loss_wieght=1), TypeError, 'loss_wieght=1; .* _delete_=True'),
+    (dict(class_weight=[1.0, -1.0]), ValueError, 'numbers >= 0'),
+    (dict(class_weight=[]), ValueError, r'class_weight .* got \[\]'),
+    (dict(class_weight=[[1.0]]), ValueError, 'class_weight'),
+    (dict(class_weight=['a']), ValueError, 'class_weight'),
+    (dict(label_smoothing=0.1), TypeError, 'label_smoothing to be a dict'),
+    (dict(label_smoothing=dict(epsilon=1)), ValueError, 'mode .* got None'),
+    (dict(label_smoothing=dict(mode='uniform', kernel_size=3)), ValueError,
+     r"keys \['epsilon', 'mode'\], but got also \['kernel_size'\]"),
+    (dict(label_smoothing=dict(mode='uniform', epsilon=2)), ValueError,
+     r'epsilon to be in \[0, 1\], but got 2'),
+    (dict(label_smoothing=dict(mode='boundary', kernel_size=2)), ValueError,
+     'kernel_size to be odd and at least 3, but got 2'),
+    (dict(smooth=-1), ValueError, 'smooth to be at least 0, but got -1'),
+])
+def test_constructor_errors(cls, arguments, error, message):
+    with pytest.raises(error, match=message):
+        cls(**arguments)
+
+
+@pytest.mark.parametrize('weights', [(-1, 1), (0, 0)])
+def test_weights_of_the_two_terms(weights):
+    with pytest.raises(ValueError, match='ce_weight and jml_weight'):
+        JaccardMetricCELoss(*weights)
+
+
+def test_a_sum_over_pixels_has_no_meaning(batch):
+    with pytest.raises(ValueError, match="reduction_override .* got 'sum'"):
+        JaccardMetricLoss()(*batch, reduction_override='sum')
+
+
+def test_a_label_of_255_is_ignored_by_heads_that_do_not_say_so(batch):
+    """DDRHead and PIDHead call without ignore_index."""
+    logits, label = batch
+    loss = JaccardMetricLoss()
+    assert loss(logits, label) == loss(logits, label, ignore_index=255)
+
+
+def test_ignore_index_of_head_and_constructor_both_count(batch):
+    logits, label = batch
+    weight = ((label != 255) & (label != 0)).float()
+    expected = jaccard_metric_loss(logits, label, weight)
+    for arguments in (dict(ignore_index=0), dict(ignore_label=0)):
+        value = JaccardMetricLoss(**arguments)(logits, label)
+        torch.testing.assert_close(value, expected)
+    value = JaccardMetricLoss(ignore_index=0)(
+        logits, label.clamp(max=2), ignore_index=None)
+    clamped = label.clamp(max=2)
+    torch.testing.assert_close(
+        value, jaccard_metric_loss(logits, clamped, (clamped != 0).float()))
+
+
+def test_cross_entropy_part_is_torchs(batch):
+    logits, label = batch
+    class_weight = [1.0, 0.5, 3.0]
+    ours = JaccardMetricCELoss(1.0, 0.0, class_weight=class_weight)
+    expected = F.cross_entropy(
+        logits, label, torch.tensor(class_weight), ignore_index=255)
+    torch.testing.assert_close(ours(logits, label), expected)
+
+
+@pytest.mark.parametrize('avg_non_ignore', [False, True])
+@pytest.mark.parametrize('avg_factor', [None, 17.0])
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``:UserWarning')
+def test_cross_entropy_part_divides_as_mmsegs(batch, avg_non_ignore,
+                                              avg_factor, use_sigmoid):
+    stock = MODELS.build(dict(
+        type='CrossEntropyLoss', avg_non_ignore=avg_non_ignore,
+        use_sigmoid=use_sigmoid))
+    ours = JaccardMetricCELoss(
+        1.0, 0.0, avg_non_ignore=avg_non_ignore, use_sigmoid=use_sigmoid)
+    arguments = dict(ignore_index=255, avg_factor=avg_factor)
+    torch.testing.assert_close(
+        ours(*batch, **arguments), stock(*batch, **arguments))
+
+
+def test_two_terms_are_the_sum_of_one_each(batch):
+    whole = JaccardMetricCELoss(0.3, 0.6, class_weight=[1.0, 2.0, 0.5])
+    terms = [
+        JaccardMetricCELoss(ce, jml, class_weight=[1.0, 2.0, 0.5])(*batch)
+        for ce, jml in ((0.3, 0), (0, 0.6))
+    ]
+    torch.testing.assert_close(whole(*batch), sum(terms))
+    alone = JaccardMetricLoss(class_weight=[1.0, 2.0, 0.5])(*batch)
+    torch.testing.assert_close(terms[1], 0.6 * alone)
+
+
+@BOTH
+def test_a_weight_of_zero_is_one_more_way_to_ignore(cls, batch):
+    logits, label = batch
+    weight = torch.ones(2, 6, 6)
+    weight[:, 3:] = 0
+    marked = label.masked_fill(weight == 0, 255)
+    torch.testing.assert_close(
+        cls()(logits, label, weight=weight), cls()(logits, marked))
+
+
+@BOTH
+def test_class_weight_of_zero_silences_a_class(cls, batch):
+    """Only pixels that could belong to the other classes move."""
+    logits, _ = batch
+    label = torch.zeros(2, 6, 6, dtype=torch.long)
+    cls(class_weight=[0.0, 1.0, 1.0])(logits, label).backward()
+    assert not logits.grad.any()
+
+
+@BOTH
+def test_ranking_of_pixels_follows_cross_entropy(cls, batch):
+    """OHEM samplers call with reduction_override='none' and index it."""
+    logits, label = batch
+    own = cls()(
+        logits, label, weight=None, ignore_index=255,
+        reduction_override='none')
+    entropy = F.cross_entropy(
+        logits, label, reduction='none', ignore_index=255)
+    counted = label != 255
+    assert own.shape == label.shape
+    assert not own[~counted].any()
+    assert torch.equal(own[counted].argsort(), entropy[counted].argsort())
+
+
+def test_a_pixels_own_term_is_its_jaccard_distance():
+    """By hand: p = (.25, .75), label 0, so that min/max = .25/1.75."""
+    logits = torch.tensor([[.25, .75]]).log().view(1, 2, 1, 1)
+    own = JaccardMetricLoss(loss_weight=2.0)(
+        logits, torch.zeros(1, 1, 1).long(), reduction_override='none')
+    torch.testing.assert_close(own.item(), 2 * (1 - .25 / 1.75))
+
+
+@BOTH
+def test_heads_add_losses_of_one_name_in_place(cls, batch):
+    loss = cls()(*batch)
+    loss += cls()(*batch)
+    loss.backward()
+    assert batch[0].grad.abs().sum() > 0
+
+
+@BOTH
+def test_every_pixel_ignored_keeps_the_graph(cls, batch):
+    """PIDNet's fourth loss sees such labels at the start of training."""
+    logits, label = batch
+    value = cls()(logits, torch.full_like(label, 255))
+    value.backward()
+    assert value == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_point_heads_pass_three_dimensions(batch):
+    logits, label = batch
+    torch.testing.assert_close(
+        JaccardMetricLoss()(logits.flatten(2), label.flatten(1)),
+        JaccardMetricLoss()(logits, label))
+
+
+def test_sigmoid_heads_take_labels_per_class(batch):
+    logits, label = batch
+    hot = torch.stack([label == c for c in range(3)], 1)
+    keep = (label != 255).float()
+    loss = JaccardMetricLoss(
+        use_sigmoid=True, active_classes_mode_hard='ALL')
+    torch.testing.assert_close(
+        loss(logits, label), loss(logits, hot.float(), weight=keep))
+    # image-level labels of EncHead: integers, the shape of the logits
+    image = hot.flatten(2).any(2)
+    torch.testing.assert_close(
+        loss(logits.mean((2, 3)), image.long()),
+        loss(logits.mean((2, 3)), image.float()))
+
+
+def test_sigmoid_differs_from_softmax(batch):
+    assert JaccardMetricLoss(use_sigmoid=True)(*batch) != JaccardMetricLoss()(
+        *batch)
+
+
+@BOTH
+def test_class_weight_moves_with_the_model_and_stays_out_of_checkpoints(cls):
+    head = nn.ModuleDict(dict(loss_decode=cls(class_weight=[1.0, 2.0])))
+    assert head.state_dict() == {}
+    assert head.double().loss_decode.class_weight.dtype == torch.float64
+
+
+@pytest.mark.parametrize('suffix', ['json', 'npy', 'pkl'])
+def test_class_weight_files(tmp_path, suffix):
+    path = tmp_path / f'weight.{suffix}'
+    if suffix == 'npy':
+        np.save(path, np.array([1.0, 2.5]))
+    elif suffix == 'json':
+        path.write_text(json.dumps([1.0, 2.5]))
+    else:
+        path.write_bytes(pickle.dumps([1.0, 2.5]))
+    loss = JaccardMetricLoss(class_weight=str(path))
+    assert loss.class_weight.tolist() == [1.0, 2.5]
+
+
+class Payload:
+    """Runs when unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ('the file ran code', )
+
+
+def test_a_class_weight_file_cannot_run_code(tmp_path):
+    path = tmp_path / 'weight.pkl'
+    path.write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(ValueError, match='refers to .*Fail; save it as .npy'):
+        JaccardMetricLoss(class_weight=str(path))
+
+
+@pytest.mark.parametrize('smoothing', [
+    dict(mode='boundary'),
+    dict(mode='boundary', epsilon=0.3, kernel_size=5),
+    dict(mode='uniform', epsilon=0.1),
+], ids=str)
+def test_smoothing_pulls_confident_predictions_back(smoothing, batch):
+    """A prediction that equals the hard label is no longer free."""
+    _, label = batch
+    sure = 40 * F.one_hot(label.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    assert JaccardMetricLoss()(sure, label) < 1e-6
+    assert JaccardMetricLoss(label_smoothing=smoothing)(sure, label) > 0.01
+
+
+def test_a_network_learns_the_label():
+    """200 steps of SGD on one batch end near the label."""
+    torch.manual_seed(0)
+    logits = nn.Parameter(torch.zeros(1, 3, 8, 8))
+    label = torch.randint(0, 3, (1, 8, 8))
+    loss = JaccardMetricLoss()
+    optimizer = torch.optim.SGD([logits], lr=50.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(logits, label).backward()
+        optimizer.step()
+    assert torch.equal(logits.argmax(1), label)
