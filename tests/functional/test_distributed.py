@@ -3,8 +3,7 @@ import itertools
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from tests.processes import run_in_processes
 from torch import nn
 
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
@@ -42,9 +41,7 @@ def loss(logits, label, case, sync):
                                ce_weight=ce_weight, sync=sync)
 
 
-def train(rank, path):
-    dist.init_process_group(
-        'gloo', init_method=f'file://{path}', rank=rank, world_size=2)
+def train(rank):
     image, label = (tensor[SHARES[rank]] for tensor in batch())
     for case in itertools.product(LEVELS, MODES, [0.0, 0.5]):
         whole = model()
@@ -60,11 +57,10 @@ def train(rank, path):
     together = loss(model()(image), label, (LEVELS[0], 'PRESENT', 0.0), True)
     # without sync every process optimises its own IoU
     assert not torch.allclose(apart, together)
-    dist.destroy_process_group()
 
 
 def test_sync_is_the_loss_of_the_global_batch(tmp_path):
-    mp.spawn(train, (tmp_path / 'store', ), nprocs=2)
+    run_in_processes(train, tmp_path)
 
 
 @pytest.mark.parametrize('mode', MODES)
