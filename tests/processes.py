@@ -1,4 +1,5 @@
 """Real processes for distributed tests."""
+
 import gc
 import os
 import time
@@ -15,7 +16,8 @@ def run_in_processes(function, folder, count=2):
     An error in one of them fails the test, and so does one that hangs.
     """
     context = mp.spawn(
-        _enter, (function, count, str(folder / 'store')), count, join=False)
+        _enter, (function, count, str(folder / 'store')), count, join=False
+    )
     deadline = time.monotonic() + TIMEOUT_S
     try:
         while not context.join(timeout=1):
@@ -28,7 +30,8 @@ def run_in_processes(function, folder, count=2):
 
 def _enter(rank, function, count, path):
     dist.init_process_group(
-        'gloo', init_method=f'file://{path}', rank=rank, world_size=count)
+        'gloo', init_method=f'file://{path}', rank=rank, world_size=count
+    )
     function(rank)
     # A reducer that outlives its group waits for it for ever.
     gc.collect()

@@ -1,4 +1,5 @@
 """Which classes a region loss averages."""
+
 from __future__ import annotations
 
 import torch
@@ -13,13 +14,15 @@ __all__ = ['active_classes']
 
 
 @torch.no_grad()
-def active_classes(logits: Tensor,
-                   target: Target,
-                   weight: Tensor | None,
-                   sums: RegionSums,
-                   mode: ActiveClasses,
-                   threshold: float = 0.01,
-                   use_sigmoid: bool = False) -> Tensor:
+def active_classes(
+    logits: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    sums: RegionSums,
+    mode: ActiveClasses,
+    threshold: float = 0.01,
+    use_sigmoid: bool = False,
+) -> Tensor:
     """The classes that count in each image.
 
     Args:
@@ -55,14 +58,20 @@ def _listed(like: Tensor, classes: list[int]) -> Tensor:
     if max(classes) >= like.shape[1]:
         raise ValueError(
             f'Expected active classes below {like.shape[1]}, the number of '
-            f'channels of the logits, but got {list(classes)}')
+            f'channels of the logits, but got {list(classes)}'
+        )
     mask = torch.zeros_like(like, dtype=torch.bool)
     mask[:, list(classes)] = True
     return mask
 
 
-def _largest(logits: Tensor, target: Target, weight: Tensor | None, mode: str,
-             use_sigmoid: bool) -> Tensor:
+def _largest(
+    logits: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    mode: str,
+    use_sigmoid: bool,
+) -> Tensor:
     """(N, C) largest label, probability or their sum over counted pixels."""
     dtype = working_dtype(logits)
     value = torch.zeros((), dtype=dtype, device=logits.device)

@@ -1,4 +1,5 @@
 """Sums over the images of one process or of the global batch."""
+
 from __future__ import annotations
 
 import torch.distributed as dist
@@ -28,5 +29,6 @@ def sum_over_images(value: Tensor, dim: int = 0, sync: bool = False) -> Tensor:
     if sync and dist.is_available() and dist.is_initialized():
         # not every build of torch has this module
         from torch.distributed.nn.functional import all_reduce
+
         value = all_reduce(value)
     return value

@@ -1,4 +1,5 @@
 """The Jaccard metric loss and its sum with the cross-entropy."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,10 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import (HardLabel, Probabilities, RegionSums,
-                               Target, TeacherLogits, region_sums)
-from mmseg_jml.kernels.reference import (cross_entropy, pixel_weight,
-                                         working_dtype)
+from mmseg_jml.kernels import (
+    HardLabel,
+    Probabilities,
+    RegionSums,
+    Target,
+    TeacherLogits,
+    region_sums,
+)
+from mmseg_jml.kernels.reference import (
+    cross_entropy,
+    pixel_weight,
+    working_dtype,
+)
 
 from .active_classes import active_classes
 from .distributed import sum_over_images
@@ -20,22 +30,24 @@ from .region_loss import region_loss
 __all__ = ['jaccard_metric_loss', 'pixel_loss']
 
 
-def jaccard_metric_loss(logits: Tensor,
-                        target: Tensor | Target,
-                        weight: Tensor | None = None,
-                        *,
-                        options: RegionLossOptions | None = None,
-                        ce_weight: float = 0.0,
-                        jml_weight: float = 1.0,
-                        ignore_index: int | None = 255,
-                        use_sigmoid: bool = False,
-                        class_weight: Tensor | None = None,
-                        label_smoothing: Mapping | None = None,
-                        avg_factor: float | None = None,
-                        avg_non_ignore: bool = True,
-                        sync: bool = False,
-                        check: bool | None = None,
-                        impl: str = 'auto') -> Tensor:
+def jaccard_metric_loss(
+    logits: Tensor,
+    target: Tensor | Target,
+    weight: Tensor | None = None,
+    *,
+    options: RegionLossOptions | None = None,
+    ce_weight: float = 0.0,
+    jml_weight: float = 1.0,
+    ignore_index: int | None = 255,
+    use_sigmoid: bool = False,
+    class_weight: Tensor | None = None,
+    label_smoothing: Mapping | None = None,
+    avg_factor: float | None = None,
+    avg_non_ignore: bool = True,
+    sync: bool = False,
+    check: bool | None = None,
+    impl: str = 'auto',
+) -> Tensor:
     """Jaccard metric loss, and optionally cross-entropy from the same pass.
 
     With the default options, p the softmax of ``logits`` and y the (one-hot
@@ -99,24 +111,38 @@ def jaccard_metric_loss(logits: Tensor,
         tensor(0.1125)
     """
     options = options or RegionLossOptions()
-    _check(logits, target, weight, ignore_index, use_sigmoid, class_weight,
-           check)
+    _check(
+        logits, target, weight, ignore_index, use_sigmoid, class_weight, check
+    )
     pixels = logits.numel() // logits.shape[1]
-    target, weight = as_target(logits, target, weight, ignore_index,
-                               use_sigmoid, label_smoothing)
+    target, weight = as_target(
+        logits, target, weight, ignore_index, use_sigmoid, label_smoothing
+    )
     sums = region_sums(
-        logits, target, weight, norm=options.norm, use_sigmoid=use_sigmoid,
-        class_weight=class_weight, with_product=options.variant == 'jml2',
-        with_cross_entropy=ce_weight != 0, impl=impl)
+        logits,
+        target,
+        weight,
+        norm=options.norm,
+        use_sigmoid=use_sigmoid,
+        class_weight=class_weight,
+        with_product=options.variant == 'jml2',
+        with_cross_entropy=ce_weight != 0,
+        impl=impl,
+    )
     loss = sums.prediction.new_zeros(())
     if jml_weight != 0:
         hard = isinstance(target, HardLabel) and not target.is_smoothed
-        mode = options.active_classes_mode_hard if hard \
+        mode = (
+            options.active_classes_mode_hard
+            if hard
             else options.active_classes_mode_soft
-        active = active_classes(logits, target, weight, sums, mode,
-                                options.threshold, use_sigmoid)
-        loss = loss + jml_weight * region_loss(sums, active, options,
-                                               class_weight, sync)
+        )
+        active = active_classes(
+            logits, target, weight, sums, mode, options.threshold, use_sigmoid
+        )
+        loss = loss + jml_weight * region_loss(
+            sums, active, options, class_weight, sync
+        )
     if ce_weight != 0:
         if avg_factor is None and not avg_non_ignore and class_weight is None:
             avg_factor = pixels * (logits.shape[1] if use_sigmoid else 1)
@@ -124,8 +150,9 @@ def jaccard_metric_loss(logits: Tensor,
     return loss.to(working_dtype(logits))
 
 
-def _mean_entropy(sums: RegionSums, avg_factor: float | None,
-                  sync: bool) -> Tensor:
+def _mean_entropy(
+    sums: RegionSums, avg_factor: float | None, sync: bool
+) -> Tensor:
     """Cross-entropy sum over its mass, 0 where no pixel counts."""
     both = torch.stack([sums.cross_entropy, sums.mass])
     total, mass = sum_over_images(both, dim=1, sync=sync)
@@ -134,17 +161,19 @@ def _mean_entropy(sums: RegionSums, avg_factor: float | None,
     return total / mass.masked_fill(mass == 0, 1)
 
 
-def pixel_loss(logits: Tensor,
-               target: Tensor | Target,
-               weight: Tensor | None = None,
-               *,
-               ce_weight: float = 0.0,
-               jml_weight: float = 1.0,
-               ignore_index: int | None = 255,
-               use_sigmoid: bool = False,
-               class_weight: Tensor | None = None,
-               label_smoothing: Mapping | None = None,
-               check: bool | None = None) -> Tensor:
+def pixel_loss(
+    logits: Tensor,
+    target: Tensor | Target,
+    weight: Tensor | None = None,
+    *,
+    ce_weight: float = 0.0,
+    jml_weight: float = 1.0,
+    ignore_index: int | None = 255,
+    use_sigmoid: bool = False,
+    class_weight: Tensor | None = None,
+    label_smoothing: Mapping | None = None,
+    check: bool | None = None,
+) -> Tensor:
     """Each pixel's own term, to rank pixels by difficulty.
 
     The Jaccard index of a set of pixels is no mean over them. A pixel's own
@@ -175,18 +204,23 @@ def pixel_loss(logits: Tensor,
         >>> pixel_loss(logits, torch.tensor([[0, 1]]))
         tensor([[0.6667, 0.2130]])
     """
-    _check(logits, target, weight, ignore_index, use_sigmoid, class_weight,
-           check)
-    target, weight = as_target(logits, target, weight, ignore_index,
-                               use_sigmoid, label_smoothing)
+    _check(
+        logits, target, weight, ignore_index, use_sigmoid, class_weight, check
+    )
+    target, weight = as_target(
+        logits, target, weight, ignore_index, use_sigmoid, label_smoothing
+    )
     logits = logits.to(working_dtype(logits))
     label = target.dense(logits.shape[1], logits.dtype)
     prob = logits.sigmoid() if use_sigmoid else logits.softmax(1)
     error = (prob - label).abs()
     distance = error.mean(1) if use_sigmoid else error.sum(1) / 2
     scale = pixel_weight(logits, target, weight)
-    classes = logits.new_ones(logits.shape[1]) if class_weight is None \
+    classes = (
+        logits.new_ones(logits.shape[1])
+        if class_weight is None
         else class_weight.to(logits)
+    )
     classes = classes.view(-1, *[1] * (logits.ndim - 2))
     value = jml_weight * 2 * distance / (1 + distance)
     if class_weight is not None:
@@ -197,9 +231,15 @@ def pixel_loss(logits: Tensor,
     return value * scale
 
 
-def _check(logits: Tensor, target: Tensor | Target, weight: Tensor | None,
-           ignore_index: int | None, use_sigmoid: bool,
-           class_weight: Tensor | None, check: bool | None) -> None:
+def _check(
+    logits: Tensor,
+    target: Tensor | Target,
+    weight: Tensor | None,
+    ignore_index: int | None,
+    use_sigmoid: bool,
+    class_weight: Tensor | None,
+    check: bool | None,
+) -> None:
     if isinstance(target, HardLabel):
         target, ignore_index = target.label, target.ignore_index
     elif isinstance(target, Probabilities):

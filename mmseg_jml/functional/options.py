@@ -1,4 +1,5 @@
 """The options of region losses, checked once."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -76,25 +77,42 @@ class RegionLossOptions:
             _expect(getattr(self, name) >= 0, name, 'at least 0', self)
         for name in ('gamma', 'norm'):
             _expect(getattr(self, name) >= 1, name, 'at least 1', self)
-        _expect(self.alpha + self.beta > 0, 'beta',
-                'above 0 where alpha is 0, since errors would cost nothing',
-                self)
-        _expect(self.mIoUD + self.mIoUI + self.mIoUC > 0, 'mIoUD',
-                'above 0 where mIoUI and mIoUC are 0', self)
-        _expect(self.variant in ('jml1', 'jml2'), 'variant',
-                "'jml1' or 'jml2'", self)
+        _expect(
+            self.alpha + self.beta > 0,
+            'beta',
+            'above 0 where alpha is 0, since errors would cost nothing',
+            self,
+        )
+        _expect(
+            self.mIoUD + self.mIoUI + self.mIoUC > 0,
+            'mIoUD',
+            'above 0 where mIoUI and mIoUC are 0',
+            self,
+        )
+        _expect(
+            self.variant in ('jml1', 'jml2'),
+            'variant',
+            "'jml1' or 'jml2'",
+            self,
+        )
         _expect(0 <= self.threshold < 1, 'threshold', 'in [0, 1)', self)
-        _expect(not self.log_loss or self.smooth > 0, 'smooth',
-                'above 0 with log_loss=True, since log(0) is infinite', self)
+        _expect(
+            not self.log_loss or self.smooth > 0,
+            'smooth',
+            'above 0 with log_loss=True, since log(0) is infinite',
+            self,
+        )
         for name in ('active_classes_mode_hard', 'active_classes_mode_soft'):
             _check_active_classes(name, getattr(self, name))
 
 
-def _expect(condition: bool, name: str, what: str,
-            options: RegionLossOptions) -> None:
+def _expect(
+    condition: bool, name: str, what: str, options: RegionLossOptions
+) -> None:
     if not condition:
-        raise ValueError(f'Expected {name} to be {what}, but got '
-                         f'{getattr(options, name)!r}')
+        raise ValueError(
+            f'Expected {name} to be {what}, but got {getattr(options, name)!r}'
+        )
 
 
 def _check_active_classes(name: str, mode: ActiveClasses) -> None:
@@ -102,7 +120,10 @@ def _check_active_classes(name: str, mode: ActiveClasses) -> None:
         valid = mode in _MODES
     else:
         valid = len(mode) > 0 and all(
-            isinstance(c, int) and c >= 0 for c in mode)
+            isinstance(c, int) and c >= 0 for c in mode
+        )
     if not valid:
-        raise ValueError(f'Expected {name} to be one of {_MODES} or a list '
-                         f'of class indices, but got {mode!r}')
+        raise ValueError(
+            f'Expected {name} to be one of {_MODES} or a list '
+            f'of class indices, but got {mode!r}'
+        )

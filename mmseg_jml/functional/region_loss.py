@@ -1,4 +1,5 @@
 """From region sums to a loss: arithmetic on (N, C) numbers."""
+
 from __future__ import annotations
 
 import torch
@@ -28,18 +29,23 @@ def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
     hit = sums.product if options.variant == 'jml2' else sums.overlap
     numerator = hit + options.smooth
     denominator = (
-        numerator + options.alpha * (sums.prediction - sums.overlap) +
-        options.beta * (sums.target - sums.overlap))
+        numerator
+        + options.alpha * (sums.prediction - sums.overlap)
+        + options.beta * (sums.target - sums.overlap)
+    )
     empty = denominator <= 0
-    return torch.where(empty, 1.0,
-                       numerator / denominator.masked_fill(empty, 1.0))
+    return torch.where(
+        empty, 1.0, numerator / denominator.masked_fill(empty, 1.0)
+    )
 
 
-def region_loss(sums: RegionSums,
-                active: Tensor,
-                options: RegionLossOptions,
-                class_weight: Tensor | None = None,
-                sync: bool = False) -> Tensor:
+def region_loss(
+    sums: RegionSums,
+    active: Tensor,
+    options: RegionLossOptions,
+    class_weight: Tensor | None = None,
+    sync: bool = False,
+) -> Tensor:
     """Mean of the class terms over active classes, at three levels.
 
     The levels are those of "Revisiting Evaluation Metrics for Semantic
@@ -84,20 +90,24 @@ def _batch_sums(sums: RegionSums, sync: bool) -> RegionSums:
     """One row of sums for the batch, by a single collective."""
     product = sums.overlap if sums.product is None else sums.product
     stacked = torch.stack(
-        [sums.prediction, sums.target, sums.overlap, product])
+        [sums.prediction, sums.target, sums.overlap, product]
+    )
     prediction, target, overlap, product = sum_over_images(
-        stacked, dim=1, sync=sync)
+        stacked, dim=1, sync=sync
+    )
     return sums._replace(
-        prediction=prediction, target=target, overlap=overlap, product=product)
+        prediction=prediction, target=target, overlap=overlap, product=product
+    )
 
 
-def _term(sums: RegionSums, options: RegionLossOptions,
-          class_weight: Tensor | None) -> Tensor:
+def _term(
+    sums: RegionSums, options: RegionLossOptions, class_weight: Tensor | None
+) -> Tensor:
     index = overlap_index(sums, options)
     term = -index.log() if options.log_loss else 1 - index
     if options.gamma > 1:
         # rounding may leave 1 - index at -1e-17, whose power is NaN
-        term = term.clamp(min=0)**options.gamma
+        term = term.clamp(min=0) ** options.gamma
     return term if class_weight is None else term * class_weight
 
 

@@ -1,4 +1,5 @@
 """Label smoothing: which pixels become soft, and what they become."""
+
 from __future__ import annotations
 
 import torch
@@ -10,9 +11,9 @@ from mmseg_jml.kernels import HardLabel
 __all__ = ['boundary_mask', 'smooth_label']
 
 
-def boundary_mask(label: Tensor,
-                  kernel_size: int = 3,
-                  ignore_index: int | None = 255) -> Tensor:
+def boundary_mask(
+    label: Tensor, kernel_size: int = 3, ignore_index: int | None = 255
+) -> Tensor:
     """Pixels near a class boundary.
 
     A pixel is one where the ``kernel_size`` x ``kernel_size`` window around
@@ -39,11 +40,15 @@ def boundary_mask(label: Tensor,
         tensor([[[0, 0, 1, 1, 0]]], dtype=torch.int32)
     """
     if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError('Expected kernel_size to be odd and at least 3, but '
-                         f'got {kernel_size}')
+        raise ValueError(
+            'Expected kernel_size to be odd and at least 3, but '
+            f'got {kernel_size}'
+        )
     if label.ndim != 3:
-        raise ValueError('Expected label of shape (N, H, W), since a boundary '
-                         f'needs an image, but got shape {tuple(label.shape)}')
+        raise ValueError(
+            'Expected label of shape (N, H, W), since a boundary '
+            f'needs an image, but got shape {tuple(label.shape)}'
+        )
     # max pooling pads with -inf, which makes the image border neutral
     value = label.to(torch.float32)
     highest = _pool(value, kernel_size)
@@ -62,13 +67,15 @@ def _pool(value: Tensor, kernel_size: int) -> Tensor:
     return F.max_pool2d(value, (kernel_size, 1), 1, (pad, 0))
 
 
-def smooth_label(label: Tensor,
-                 num_classes: int,
-                 mode: str,
-                 epsilon: float = 0.5,
-                 kernel_size: int = 3,
-                 ignore_index: int | None = 255,
-                 use_sigmoid: bool = False) -> HardLabel:
+def smooth_label(
+    label: Tensor,
+    num_classes: int,
+    mode: str,
+    epsilon: float = 0.5,
+    kernel_size: int = 3,
+    ignore_index: int | None = 255,
+    use_sigmoid: bool = False,
+) -> HardLabel:
     """Boundary or uniform label smoothing, without a dense label.
 
     A smoothed pixel's label is ``(1 - epsilon) * onehot + epsilon / C`` (with
@@ -103,8 +110,10 @@ def smooth_label(label: Tensor,
                 [0.1000, 0.1000, 0.9000, 0.0000]])
     """
     if mode not in ('boundary', 'uniform'):
-        raise ValueError("Expected label smoothing mode 'boundary' or "
-                         f"'uniform', but got {mode!r}")
+        raise ValueError(
+            "Expected label smoothing mode 'boundary' or "
+            f"'uniform', but got {mode!r}"
+        )
     share = epsilon / (2 if use_sigmoid else num_classes)
     smoothed = None
     if mode == 'boundary':
@@ -114,4 +123,5 @@ def smooth_label(label: Tensor,
         ignore_index,
         on=1 - epsilon + share,
         off=share,
-        smoothed=smoothed)
+        smoothed=smoothed,
+    )

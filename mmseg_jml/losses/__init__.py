@@ -1,4 +1,5 @@
 """Losses for the ``loss_decode`` entry of a config."""
+
 from .jaccard_metric_loss import JaccardMetricCELoss, JaccardMetricLoss
 
 __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']

@@ -1,19 +1,26 @@
 """Jaccard metric losses as entries of a config."""
+
 from __future__ import annotations
 
 from dataclasses import fields
 
-import torch
 from torch import Tensor, nn
 
-from mmseg_jml.functional import (RegionLossOptions, jaccard_metric_loss,
-                                  pixel_loss)
+from mmseg_jml.functional import (
+    RegionLossOptions,
+    jaccard_metric_loss,
+    pixel_loss,
+)
 from mmseg_jml.functional.options import ActiveClasses
 from mmseg_jml.kernels import Target
 from mmseg_jml.registry import MODELS
 
-from .stock_arguments import (check_label_smoothing, load_class_weight,
-                              note_once, take_stock_arguments)
+from .stock_arguments import (
+    check_label_smoothing,
+    load_class_weight,
+    note_once,
+    take_stock_arguments,
+)
 
 __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']
 
@@ -74,6 +81,7 @@ class JaccardMetricLoss(nn.Module):
         ValueError: If a value has no meaning, with the value to use.
 
     Examples:
+        >>> import torch
         >>> loss = JaccardMetricLoss()
         >>> logits = torch.zeros(1, 2, 4, 4)
         >>> label = torch.zeros(1, 4, 4, dtype=torch.long)
@@ -84,38 +92,42 @@ class JaccardMetricLoss(nn.Module):
     ce_weight = 0.0
     jml_weight = 1.0
 
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 loss_name: str = 'loss_jml',
-                 use_sigmoid: bool = False,
-                 class_weight: list[float] | str | None = None,
-                 ignore_index: int | None = None,
-                 alpha: float = 1.0,
-                 beta: float = 1.0,
-                 gamma: float = 1.0,
-                 smooth: float = 1.0,
-                 norm: float = 1,
-                 log_loss: bool = False,
-                 variant: str = 'jml1',
-                 mIoUD: float = 1.0,  # noqa: N803
-                 mIoUI: float = 0.0,  # noqa: N803
-                 mIoUC: float = 0.0,  # noqa: N803
-                 threshold: float = 0.01,
-                 active_classes_mode_hard: ActiveClasses = 'PRESENT',
-                 active_classes_mode_soft: ActiveClasses = 'ALL',
-                 label_smoothing: dict | None = None,
-                 sync: bool = False,
-                 impl: str = 'auto',
-                 check: bool | None = None,
-                 **stock) -> None:
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_jml',
+        use_sigmoid: bool = False,
+        class_weight: list[float] | str | None = None,
+        ignore_index: int | None = None,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        smooth: float = 1.0,
+        norm: float = 1,
+        log_loss: bool = False,
+        variant: str = 'jml1',
+        mIoUD: float = 1.0,  # noqa: N803
+        mIoUI: float = 0.0,  # noqa: N803
+        mIoUC: float = 0.0,  # noqa: N803
+        threshold: float = 0.01,
+        active_classes_mode_hard: ActiveClasses = 'PRESENT',
+        active_classes_mode_soft: ActiveClasses = 'ALL',
+        label_smoothing: dict | None = None,
+        sync: bool = False,
+        impl: str = 'auto',
+        check: bool | None = None,
+        **stock,
+    ) -> None:
         given = locals()
         super().__init__()
         self.options = RegionLossOptions(
-            **{name: given[name] for name in _OPTIONS})
+            **{name: given[name] for name in _OPTIONS}
+        )
         stock = take_stock_arguments(type(self).__name__, stock)
         self.avg_non_ignore = stock.get('avg_non_ignore', True)
-        self.ignore_index = stock.get('ignore_label') \
-            if ignore_index is None else ignore_index
+        self.ignore_index = (
+            stock.get('ignore_label') if ignore_index is None else ignore_index
+        )
         self.loss_weight = loss_weight
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = check_label_smoothing(label_smoothing)
@@ -125,7 +137,8 @@ class JaccardMetricLoss(nn.Module):
         self._loss_name = loss_name
         # Moves with the model, and stays out of its checkpoints.
         self.register_buffer(
-            'class_weight', load_class_weight(class_weight), persistent=False)
+            'class_weight', load_class_weight(class_weight), persistent=False
+        )
 
     @property
     def loss_name(self) -> str:
@@ -134,18 +147,22 @@ class JaccardMetricLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
-        return (f'loss_weight={self.loss_weight}, '
-                f'use_sigmoid={self.use_sigmoid}, '
-                f'label_smoothing={self.label_smoothing}, {self.options}')
+        return (
+            f'loss_weight={self.loss_weight}, '
+            f'use_sigmoid={self.use_sigmoid}, '
+            f'label_smoothing={self.label_smoothing}, {self.options}'
+        )
 
-    def forward(self,
-                pred: Tensor,
-                target: Tensor | Target,
-                weight: Tensor | None = None,
-                avg_factor: float | None = None,
-                reduction_override: str | None = None,
-                ignore_index: int | None = 255,
-                **kwargs) -> Tensor:
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor | Target,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = 255,
+        **kwargs,
+    ) -> Tensor:
         """The loss of a batch.
 
         Args:
@@ -175,7 +192,8 @@ class JaccardMetricLoss(nn.Module):
             raise ValueError(
                 "Expected reduction_override to be None, 'mean' or 'none', "
                 f'but got {reduction_override!r}: an index over pixels has '
-                'no sum')
+                'no sum'
+            )
         if avg_factor is not None and self.ce_weight == 0:
             note_once(type(self).__name__, 'avg_factor')
         target, ignore_index = self._merge_ignored(pred, target, ignore_index)
@@ -186,22 +204,35 @@ class JaccardMetricLoss(nn.Module):
             use_sigmoid=self.use_sigmoid,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
-            check=self.check)
+            check=self.check,
+        )
         if reduction_override == 'none':
-            return self.loss_weight * pixel_loss(pred, target, weight,
-                                                 **shared)
+            return self.loss_weight * pixel_loss(
+                pred, target, weight, **shared
+            )
         return self.loss_weight * jaccard_metric_loss(
-            pred, target, weight, options=self.options,
-            avg_factor=avg_factor, avg_non_ignore=self.avg_non_ignore,
-            sync=self.sync, impl=self.impl, **shared)
+            pred,
+            target,
+            weight,
+            options=self.options,
+            avg_factor=avg_factor,
+            avg_non_ignore=self.avg_non_ignore,
+            sync=self.sync,
+            impl=self.impl,
+            **shared,
+        )
 
     def _merge_ignored(
-            self, pred: Tensor, target: Tensor | Target,
-            ignore_index: int | None) -> tuple[Tensor | Target, int | None]:
+        self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
+    ) -> tuple[Tensor | Target, int | None]:
         """One ignored label in place of the head's and the constructor's."""
         own = self.ignore_index
-        if own is None or own == ignore_index \
-                or not isinstance(target, Tensor) or target.ndim == pred.ndim:
+        if (
+            own is None
+            or own == ignore_index
+            or not isinstance(target, Tensor)
+            or target.ndim == pred.ndim
+        ):
             return target, ignore_index
         if ignore_index is not None:
             target = target.masked_fill(target == ignore_index, own)
@@ -230,6 +261,7 @@ class JaccardMetricCELoss(JaccardMetricLoss):
         ValueError: If a weight is negative or both are 0.
 
     Examples:
+        >>> import torch
         >>> loss = JaccardMetricCELoss(ce_weight=1.0, jml_weight=0.0)
         >>> logits = torch.zeros(1, 2, 4, 4)
         >>> label = torch.zeros(1, 4, 4, dtype=torch.long)
@@ -237,20 +269,25 @@ class JaccardMetricCELoss(JaccardMetricLoss):
         tensor(0.6931)
     """
 
-    def __init__(self,
-                 ce_weight: float = 0.25,
-                 jml_weight: float = 0.75,
-                 loss_name: str = 'loss_jml_ce',
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ce_weight: float = 0.25,
+        jml_weight: float = 0.75,
+        loss_name: str = 'loss_jml_ce',
+        **kwargs,
+    ) -> None:
         if min(ce_weight, jml_weight) < 0 or ce_weight + jml_weight == 0:
             raise ValueError(
                 'Expected ce_weight and jml_weight to be at least 0 and not '
-                f'both 0, but got {ce_weight} and {jml_weight}')
+                f'both 0, but got {ce_weight} and {jml_weight}'
+            )
         super().__init__(loss_name=loss_name, **kwargs)
         self.ce_weight = ce_weight
         self.jml_weight = jml_weight
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
-        return (f'ce_weight={self.ce_weight}, jml_weight={self.jml_weight}, '
-                f'{super().extra_repr()}')
+        return (
+            f'ce_weight={self.ce_weight}, jml_weight={self.jml_weight}, '
+            f'{super().extra_repr()}'
+        )

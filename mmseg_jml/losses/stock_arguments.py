@@ -1,9 +1,10 @@
 """What a merged config leaves in a loss entry, made sense of."""
+
 from __future__ import annotations
 
 import logging
 import pickle
-from functools import lru_cache
+from functools import cache
 
 import mmengine
 import numpy as np
@@ -12,8 +13,10 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 __all__ = [
-    'check_label_smoothing', 'load_class_weight', 'note_once',
-    'take_stock_arguments'
+    'check_label_smoothing',
+    'load_class_weight',
+    'note_once',
+    'take_stock_arguments',
 ]
 
 # Values that mean what these losses do anyway.
@@ -43,26 +46,29 @@ def take_stock_arguments(owner: str, arguments: dict) -> dict:
             raise TypeError(
                 f'Expected {owner} to get its own arguments or those of a '
                 f'stock cross-entropy {known}, but got {name}={value!r}; a '
-                "key that a merged config leaves behind goes with "
-                '_delete_=True')
+                'key that a merged config leaves behind goes with '
+                '_delete_=True'
+            )
         if name in _NATURAL and value != _NATURAL[name]:
             raise ValueError(
                 f'Expected {name}={_NATURAL[name]!r} for {owner}, but got '
                 f'{value!r}: an index over pixels is one number for all of '
-                'them, of exclusive classes or with use_sigmoid=True')
+                'them, of exclusive classes or with use_sigmoid=True'
+            )
         if name in _WITHOUT_MEANING:
             note_once(owner, name)
     return {name: arguments[name] for name in _USED if name in arguments}
 
 
-@lru_cache(maxsize=None)
+@cache
 def note_once(owner: str, name: str) -> None:
     """Logs, once in a process, that an argument has no effect."""
     print_log(
         f'{owner} accepts {name} and does not use it: it has no meaning for '
         'an index over pixels.',
         logger='current',
-        level=logging.WARNING)
+        level=logging.WARNING,
+    )
 
 
 def load_class_weight(value: list[float] | str | None) -> Tensor | None:
@@ -94,8 +100,10 @@ def load_class_weight(value: list[float] | str | None) -> Tensor | None:
     except (TypeError, ValueError):
         weight = torch.empty(0)
     if weight.ndim != 1 or not len(weight) or not bool((weight >= 0).all()):
-        raise ValueError('Expected class_weight to be a list of numbers >= 0 '
-                         f'or a file with one, but got {source!r}')
+        raise ValueError(
+            'Expected class_weight to be a list of numbers >= 0 '
+            f'or a file with one, but got {source!r}'
+        )
     return weight
 
 
@@ -105,7 +113,8 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
         raise ValueError(
             'Expected class_weight to be a pickled list of numbers, but the '
-            f'file refers to {module}.{name}; save it as .npy or .json')
+            f'file refers to {module}.{name}; save it as .npy or .json'
+        )
 
 
 def _load_plain_pickle(path: str) -> list[float]:
@@ -130,29 +139,38 @@ def check_label_smoothing(options: dict | None) -> dict | None:
     if options is None:
         return None
     if not isinstance(options, dict):
-        raise TypeError("Expected label_smoothing to be a dict like "
-                        "dict(mode='boundary', epsilon=0.5, kernel_size=3), "
-                        f'but got {options!r}')
+        raise TypeError(
+            'Expected label_smoothing to be a dict like '
+            "dict(mode='boundary', epsilon=0.5, kernel_size=3), "
+            f'but got {options!r}'
+        )
     options = dict(options)
     mode = options.get('mode')
     allowed = {
         'boundary': {'mode', 'epsilon', 'kernel_size'},
-        'uniform': {'mode', 'epsilon'}
+        'uniform': {'mode', 'epsilon'},
     }
     if mode not in allowed:
-        raise ValueError("Expected label_smoothing mode to be 'boundary' or "
-                         f"'uniform', but got {mode!r}")
+        raise ValueError(
+            "Expected label_smoothing mode to be 'boundary' or "
+            f"'uniform', but got {mode!r}"
+        )
     unknown = sorted(set(options) - allowed[mode])
     if unknown:
         raise ValueError(
             f'Expected label_smoothing of mode {mode!r} to have the keys '
-            f'{sorted(allowed[mode])}, but got also {unknown}')
+            f'{sorted(allowed[mode])}, but got also {unknown}'
+        )
     epsilon = options.get('epsilon', 0.5)
     if not 0 <= epsilon <= 1:
-        raise ValueError('Expected label_smoothing epsilon to be in [0, 1], '
-                         f'but got {epsilon!r}')
+        raise ValueError(
+            'Expected label_smoothing epsilon to be in [0, 1], '
+            f'but got {epsilon!r}'
+        )
     kernel_size = options.get('kernel_size', 3)
     if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError('Expected label_smoothing kernel_size to be odd and '
-                         f'at least 3, but got {kernel_size!r}')
+        raise ValueError(
+            'Expected label_smoothing kernel_size to be odd and '
+            f'at least 3, but got {kernel_size!r}'
+        )
     return options

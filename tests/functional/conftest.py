@@ -1,4 +1,5 @@
 """Every implementation of the region sums passes the same tests."""
+
 import pytest
 
 from mmseg_jml.kernels import IMPLEMENTATIONS

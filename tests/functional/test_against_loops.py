@@ -1,10 +1,11 @@
 """The loss equals plain loops over images, classes and pixels."""
+
 import numpy as np
 import pytest
 import torch
-from tests.oracles import ACTIVE, jaccard_loss, one_hot, softmax
 
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
+from tests.oracles import ACTIVE, jaccard_loss, one_hot, softmax
 
 SHAPE = (3, 4, 11)
 OPTIONS = [
@@ -41,20 +42,29 @@ def expected(logits, label, weight, mode, options, class_weight=None):
     dense = label if label.ndim == 3 else one_hot(label, SHAPE[1])
     keywords = dict(smooth=1.0) | options
     return jaccard_loss(
-        softmax(logits), dense, weight, ACTIVE[mode],
-        class_weight=class_weight, **keywords)
+        softmax(logits),
+        dense,
+        weight,
+        ACTIVE[mode],
+        class_weight=class_weight,
+        **keywords,
+    )
 
 
-def value(logits, label, weight, mode, options, class_weight=None,
-          impl='auto'):
-    modes = dict(
-        active_classes_mode_hard=mode, active_classes_mode_soft=mode)
+def value(
+    logits, label, weight, mode, options, class_weight=None, impl='auto'
+):
+    modes = dict(active_classes_mode_hard=mode, active_classes_mode_soft=mode)
     if class_weight is not None:
         class_weight = torch.tensor(class_weight)
     return jaccard_metric_loss(
-        torch.tensor(logits), torch.tensor(label), torch.tensor(weight),
+        torch.tensor(logits),
+        torch.tensor(label),
+        torch.tensor(weight),
         options=RegionLossOptions(**options, **modes),
-        class_weight=class_weight, impl=impl).item()
+        class_weight=class_weight,
+        impl=impl,
+    ).item()
 
 
 @pytest.mark.parametrize('soft', [False, True])
@@ -63,7 +73,8 @@ def test_options(options, soft, impl):
     data = draw(0, soft)
     for mode in ('PRESENT', 'ALL'):
         assert value(*data, mode, options, impl=impl) == pytest.approx(
-            expected(*data, mode, options), abs=1e-12)
+            expected(*data, mode, options), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize('soft', [False, True])
@@ -72,9 +83,11 @@ def test_active_classes(mode, soft, impl):
     logits, label, weight = draw(1, soft)
     logits[:, 3] -= 12  # below the threshold in PROB
     levels = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
-    assert value(logits, label, weight, mode, levels,
-                 impl=impl) == pytest.approx(
-        expected(logits, label, weight, mode, levels), abs=1e-12)
+    assert value(
+        logits, label, weight, mode, levels, impl=impl
+    ) == pytest.approx(
+        expected(logits, label, weight, mode, levels), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize('soft', [False, True])
@@ -83,7 +96,8 @@ def test_class_weight_multiplies_terms(soft, impl):
     weights = [1.0, 0.5, 2.0, 0.0]
     levels = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
     assert value(*data, 'ALL', levels, weights, impl) == pytest.approx(
-        expected(*data, 'ALL', levels, weights), abs=1e-12)
+        expected(*data, 'ALL', levels, weights), abs=1e-12
+    )
 
 
 def test_listed_classes(impl):
@@ -91,8 +105,12 @@ def test_listed_classes(impl):
     result = value(logits, label, weight, [1, 3], {}, impl=impl)
     kept = [1, 3]
     oracle = jaccard_loss(
-        softmax(logits)[:, kept], label[:, kept], weight, ACTIVE['ALL'],
-        smooth=1.0)
+        softmax(logits)[:, kept],
+        label[:, kept],
+        weight,
+        ACTIVE['ALL'],
+        smooth=1.0,
+    )
     assert result == pytest.approx(oracle, abs=1e-12)
 
 
@@ -101,10 +119,15 @@ def test_sigmoid_heads_treat_classes_alone(seed, impl):
     logits, _, weight = draw(seed, False)
     label = np.random.default_rng(seed).uniform(0, 1, SHAPE)
     result = jaccard_metric_loss(
-        torch.tensor(logits), torch.tensor(label), torch.tensor(weight),
-        use_sigmoid=True, impl=impl)
-    oracle = jaccard_loss(1 / (1 + np.exp(-logits)), label, weight,
-                          ACTIVE['ALL'], smooth=1.0)
+        torch.tensor(logits),
+        torch.tensor(label),
+        torch.tensor(weight),
+        use_sigmoid=True,
+        impl=impl,
+    )
+    oracle = jaccard_loss(
+        1 / (1 + np.exp(-logits)), label, weight, ACTIVE['ALL'], smooth=1.0
+    )
     assert result.item() == pytest.approx(oracle, abs=1e-12)
 
 
@@ -114,23 +137,36 @@ def test_one_channel_head_predicts_label_one(impl):
     label = np.random.default_rng(4).integers(0, 2, (3, 11))
     label[0, :4] = 255
     result = jaccard_metric_loss(
-        torch.tensor(logits), torch.tensor(label), torch.tensor(weight),
-        use_sigmoid=True, impl=impl)
-    oracle = jaccard_loss(1 / (1 + np.exp(-logits)),
-                          (label == 1)[:, None].astype(float),
-                          weight * (label != 255), ACTIVE['ALL'], smooth=1.0)
+        torch.tensor(logits),
+        torch.tensor(label),
+        torch.tensor(weight),
+        use_sigmoid=True,
+        impl=impl,
+    )
+    oracle = jaccard_loss(
+        1 / (1 + np.exp(-logits)),
+        (label == 1)[:, None].astype(float),
+        weight * (label != 255),
+        ACTIVE['ALL'],
+        smooth=1.0,
+    )
     assert result.item() == pytest.approx(oracle, abs=1e-12)
 
 
-@pytest.mark.parametrize('dims', [(), (5, ), (4, 3), (2, 3, 2)])
+@pytest.mark.parametrize('dims', [(), (5,), (4, 3), (2, 3, 2)])
 def test_any_number_of_spatial_dimensions(dims, impl):
     rng = np.random.default_rng(7)
     logits = rng.normal(size=(2, 3, *dims))
     label = rng.integers(0, 3, (2, *dims))
     result = jaccard_metric_loss(
-        torch.tensor(logits), torch.tensor(label), impl=impl)
+        torch.tensor(logits), torch.tensor(label), impl=impl
+    )
     flat = label.reshape(2, -1)
-    oracle = jaccard_loss(softmax(logits.reshape(2, 3, -1)),
-                          one_hot(flat, 3), np.ones(flat.shape),
-                          ACTIVE['PRESENT'], smooth=1.0)
+    oracle = jaccard_loss(
+        softmax(logits.reshape(2, 3, -1)),
+        one_hot(flat, 3),
+        np.ones(flat.shape),
+        ACTIVE['PRESENT'],
+        smooth=1.0,
+    )
     assert result.item() == pytest.approx(oracle, abs=1e-12)

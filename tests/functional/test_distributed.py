@@ -1,12 +1,13 @@
 """Two real processes give the loss and gradient of one with all images."""
+
 import itertools
 
 import pytest
 import torch
-from tests.processes import run_in_processes
 from torch import nn
 
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
+from tests.processes import run_in_processes
 
 IMAGES, CLASSES, PIXELS = 5, 4, 12
 # Uneven on purpose: the last batch of an epoch often is.
@@ -37,8 +38,9 @@ def model():
 def loss(logits, label, case, sync):
     levels, mode, ce_weight = case
     options = RegionLossOptions(active_classes_mode_hard=mode, **levels)
-    return jaccard_metric_loss(logits, label, options=options,
-                               ce_weight=ce_weight, sync=sync)
+    return jaccard_metric_loss(
+        logits, label, options=options, ce_weight=ce_weight, sync=sync
+    )
 
 
 def train(rank):
@@ -69,4 +71,5 @@ def test_sync_without_a_process_group_changes_nothing(mode):
     logits = model()(image)
     case = (LEVELS[-1], mode, 0.5)
     torch.testing.assert_close(
-        loss(logits, label, case, True), loss(logits, label, case, False))
+        loss(logits, label, case, True), loss(logits, label, case, False)
+    )

@@ -1,4 +1,5 @@
 """Values and gradients that the paper authors' implementation recorded."""
+
 import json
 from pathlib import Path
 
@@ -6,20 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_jml.functional import (RegionLossOptions, boundary_mask,
-                                  jaccard_metric_loss)
+from mmseg_jml.functional import (
+    RegionLossOptions,
+    boundary_mask,
+    jaccard_metric_loss,
+)
 
-GOLDEN = np.load(
-    Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
+GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}
 
 
 def arrays(case):
-    prefix = f"{case['case']}."
+    prefix = f'{case["case"]}.'
     return {
-        name[len(prefix):]: torch.from_numpy(GOLDEN[name])
-        for name in GOLDEN.files if name.startswith(prefix)
+        name[len(prefix) :]: torch.from_numpy(GOLDEN[name])
+        for name in GOLDEN.files
+        if name.startswith(prefix)
     }
 
 
@@ -35,8 +39,10 @@ def arguments(case, data, dtype):
         keywords['weight'] = (data['label'] != 255).to(dtype)
     if case['kind'] == 'bls':
         keywords['label_smoothing'] = dict(
-            mode='boundary', epsilon=case['epsilon'],
-            kernel_size=case['kernel_size'])
+            mode='boundary',
+            epsilon=case['epsilon'],
+            kernel_size=case['kernel_size'],
+        )
     return target, keywords
 
 
@@ -46,7 +52,7 @@ def test_all_cases_are_there():
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE, ids=str)
-@pytest.mark.parametrize('case', CASES, ids=lambda c: f"{c['case']}")
+@pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
 def test_value_and_gradient(case, dtype, impl):
     data = arrays(case)
     logits = data['logits'].to(dtype).requires_grad_()
@@ -55,13 +61,14 @@ def test_value_and_gradient(case, dtype, impl):
     loss.backward()
     tolerance = dict(rtol=0, atol=TOLERANCE[dtype])
     torch.testing.assert_close(loss.double(), data['loss'], **tolerance)
-    torch.testing.assert_close(logits.grad.double(), data['grad'],
-                               **tolerance)
+    torch.testing.assert_close(logits.grad.double(), data['grad'], **tolerance)
 
 
 @pytest.mark.parametrize(
-    'case', [c for c in CASES if c['kind'] == 'bls'],
-    ids=lambda c: f"{c['case']}")
+    'case',
+    [c for c in CASES if c['kind'] == 'bls'],
+    ids=lambda c: f'{c["case"]}',
+)
 def test_boundary_mask(case):
     data = arrays(case)
     mask = boundary_mask(data['label'], case['kernel_size'])

@@ -1,9 +1,14 @@
 """What users see when what they pass does not fit."""
+
 import pytest
 import torch
 
-from mmseg_jml.functional import (RegionLossOptions, boundary_mask,
-                                  jaccard_metric_loss, smooth_label)
+from mmseg_jml.functional import (
+    RegionLossOptions,
+    boundary_mask,
+    jaccard_metric_loss,
+    smooth_label,
+)
 
 LOGITS = torch.zeros(2, 3, 4, 4)
 LABEL = torch.zeros(2, 4, 4, dtype=torch.long)
@@ -14,56 +19,132 @@ def filled(value, like=LABEL):
     return torch.full_like(like, value)
 
 
-@pytest.mark.parametrize('logits, target, keywords, error, message', [
-    (LOGITS.long(), LABEL, {}, TypeError,
-     r'pred to be float logits .* got torch.int64 of shape \(2, 3, 4, 4\)'),
-    (LOGITS[:, :1], LABEL, {}, ValueError,
-     r'at least 2 channels .* takes use_sigmoid=True'),
-    (LOGITS, LABEL.float(), {}, TypeError,
-     r'hard label to hold integers, but got torch.float32 .*target.long\(\)'),
-    (LOGITS, LABEL[:, :2], {}, ValueError,
-     r'hard label of shape \(2, 4, 4\) or a soft label of shape '
-     r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)'),
-    (LOGITS, SOFT[:, :2], {}, ValueError, r'shape \(2, 2, 4, 4\)'),
-    (LOGITS, SOFT.long(), {}, TypeError, r'float probabilities'),
-    (LOGITS, filled(3), {}, ValueError,
-     r'labels in \[0, 3\) or ignore_index=255, but got \[3\]; check num_cl'),
-    (LOGITS, filled(-1), {}, ValueError, r'but got \[-1\]'),
-    (LOGITS, filled(255), dict(ignore_index=None), ValueError, r'\[255\]'),
-    (LOGITS[:, :1], filled(2), dict(use_sigmoid=True), ValueError,
-     r'labels in \[0, 2\)'),
-    (LOGITS, SOFT * 2, {}, ValueError,
-     r'sum to 1 over the classes, but got a sum that is off by 1;'),
-    (LOGITS, SOFT - 0.5, {}, ValueError, r'soft labels in \[0, 1\], but got'),
-    (LOGITS, SOFT.round() + 7, {}, ValueError, r'look like class indices'),
-    (LOGITS, SOFT * float('nan'), {}, ValueError, r'from nan to nan'),
-    (LOGITS, LABEL, dict(weight=torch.ones(2, 4)), ValueError,
-     r'weight of shape \(2, 4, 4\), .* got torch.float32 of shape \(2, 4\)'),
-    (LOGITS, LABEL, dict(weight=filled(-1).float()), ValueError,
-     r'weight to be at least 0, but got -1'),
-    (LOGITS, LABEL, dict(class_weight=torch.ones(2)), ValueError,
-     r'class_weight to have 3 numbers, .* but got 2'),
-    (LOGITS, LABEL, dict(impl='fast'), ValueError,
-     r"impl to be 'auto' or one of .* but got 'fast'"),
-])
+@pytest.mark.parametrize(
+    ('logits', 'target', 'keywords', 'error', 'message'),
+    [
+        (
+            LOGITS.long(),
+            LABEL,
+            {},
+            TypeError,
+            r'float logits .* got torch.int64 of shape \(2, 3, 4, 4\)',
+        ),
+        (
+            LOGITS[:, :1],
+            LABEL,
+            {},
+            ValueError,
+            r'at least 2 channels .* takes use_sigmoid=True',
+        ),
+        (
+            LOGITS,
+            LABEL.float(),
+            {},
+            TypeError,
+            r'to hold integers, but got torch.float32 .*target.long\(\)',
+        ),
+        (
+            LOGITS,
+            LABEL[:, :2],
+            {},
+            ValueError,
+            r'hard label of shape \(2, 4, 4\) or a soft label of shape '
+            r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)',
+        ),
+        (LOGITS, SOFT[:, :2], {}, ValueError, r'shape \(2, 2, 4, 4\)'),
+        (LOGITS, SOFT.long(), {}, TypeError, r'float probabilities'),
+        (
+            LOGITS,
+            filled(3),
+            {},
+            ValueError,
+            r'in \[0, 3\) or ignore_index=255, but got \[3\]; check num_cl',
+        ),
+        (LOGITS, filled(-1), {}, ValueError, r'but got \[-1\]'),
+        (LOGITS, filled(255), dict(ignore_index=None), ValueError, r'\[255\]'),
+        (
+            LOGITS[:, :1],
+            filled(2),
+            dict(use_sigmoid=True),
+            ValueError,
+            r'labels in \[0, 2\)',
+        ),
+        (
+            LOGITS,
+            SOFT * 2,
+            {},
+            ValueError,
+            r'sum to 1 over the classes, but got a sum that is off by 1;',
+        ),
+        (
+            LOGITS,
+            SOFT - 0.5,
+            {},
+            ValueError,
+            r'soft labels in \[0, 1\], but got',
+        ),
+        (LOGITS, SOFT.round() + 7, {}, ValueError, r'look like class indices'),
+        (LOGITS, SOFT * float('nan'), {}, ValueError, r'from nan to nan'),
+        (
+            LOGITS,
+            LABEL,
+            dict(weight=torch.ones(2, 4)),
+            ValueError,
+            r'of shape \(2, 4, 4\), .* got torch.float32 of shape \(2, 4\)',
+        ),
+        (
+            LOGITS,
+            LABEL,
+            dict(weight=filled(-1).float()),
+            ValueError,
+            r'weight to be at least 0, but got -1',
+        ),
+        (
+            LOGITS,
+            LABEL,
+            dict(class_weight=torch.ones(2)),
+            ValueError,
+            r'class_weight to have 3 numbers, .* but got 2',
+        ),
+        (
+            LOGITS,
+            LABEL,
+            dict(impl='fast'),
+            ValueError,
+            r"impl to be 'auto' or one of .* but got 'fast'",
+        ),
+    ],
+)
 def test_message(logits, target, keywords, error, message):
     with pytest.raises(error, match=message):
         jaccard_metric_loss(logits, target, **keywords)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(alpha=-1), 'alpha to be at least 0, but got -1'),
-    (dict(alpha=0, beta=0), 'beta to be above 0 where alpha is 0'),
-    (dict(gamma=0.5), 'gamma to be at least 1, but got 0.5'),
-    (dict(norm=0), 'norm to be at least 1, but got 0'),
-    (dict(smooth=-1e-3), 'smooth to be at least 0'),
-    (dict(smooth=0, log_loss=True), 'smooth to be above 0 with log_loss'),
-    (dict(variant='jml3'), "variant to be 'jml1' or 'jml2', but got 'jml3'"),
-    (dict(mIoUD=0), 'mIoUD to be above 0 where mIoUI and mIoUC are 0'),
-    (dict(threshold=1.0), r'threshold to be in \[0, 1\), but got 1.0'),
-    (dict(active_classes_mode_hard='SOME'), "active_classes_mode_hard .*'SOM"),
-    (dict(active_classes_mode_soft=[]), r'active_classes_mode_soft .*\[\]'),
-])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(alpha=-1), 'alpha to be at least 0, but got -1'),
+        (dict(alpha=0, beta=0), 'beta to be above 0 where alpha is 0'),
+        (dict(gamma=0.5), 'gamma to be at least 1, but got 0.5'),
+        (dict(norm=0), 'norm to be at least 1, but got 0'),
+        (dict(smooth=-1e-3), 'smooth to be at least 0'),
+        (dict(smooth=0, log_loss=True), 'smooth to be above 0 with log_loss'),
+        (
+            dict(variant='jml3'),
+            "variant to be 'jml1' or 'jml2', but got 'jml3'",
+        ),
+        (dict(mIoUD=0), 'mIoUD to be above 0 where mIoUI and mIoUC are 0'),
+        (dict(threshold=1.0), r'threshold to be in \[0, 1\), but got 1.0'),
+        (
+            dict(active_classes_mode_hard='SOME'),
+            "active_classes_mode_hard .*'SOM",
+        ),
+        (
+            dict(active_classes_mode_soft=[]),
+            r'active_classes_mode_soft .*\[\]',
+        ),
+    ],
+)
 def test_options(options, message):
     with pytest.raises(ValueError, match=message):
         RegionLossOptions(**options)

@@ -1,13 +1,21 @@
 """What the Jaccard metric loss must obey; each test is named for its law."""
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from mmseg_jml.functional import (RegionLossOptions, jaccard_metric_loss,
-                                  overlap_index)
-from mmseg_jml.kernels import (HardLabel, Probabilities, TeacherLogits,
-                               region_sums)
+from mmseg_jml.functional import (
+    RegionLossOptions,
+    jaccard_metric_loss,
+    overlap_index,
+)
+from mmseg_jml.kernels import (
+    HardLabel,
+    Probabilities,
+    TeacherLogits,
+    region_sums,
+)
 
 CLASSES, PIXELS = 5, 40
 LEVELS = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
@@ -23,8 +31,17 @@ def distributions(seed, count=1, concentration=0.5):
 
 def random_logits(seed, images=2, **keywords):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(images, CLASSES, PIXELS, generator=generator,
-                       dtype=torch.float64, **keywords) * 2
+    return (
+        torch.randn(
+            images,
+            CLASSES,
+            PIXELS,
+            generator=generator,
+            dtype=torch.float64,
+            **keywords,
+        )
+        * 2
+    )
 
 
 def random_label(seed, images=2):
@@ -36,7 +53,8 @@ def distance(a, b, impl='auto', **options):
     """The loss between two soft labels, as a function of the two."""
     keywords = dict(smooth=0.0) | options
     return jaccard_metric_loss(
-        a.log(), b, options=RegionLossOptions(**keywords), impl=impl)
+        a.log(), b, options=RegionLossOptions(**keywords), impl=impl
+    )
 
 
 def gradient(logits, target, **keywords):
@@ -50,8 +68,12 @@ def test_hard_labels_make_jml1_jml2_and_soft_jaccard_one(impl):
     """Value and gradient; the soft Jaccard is I / (P + Y - I)."""
     logits, label = random_logits(0), random_label(0)
     results = [
-        gradient(logits, label, impl=impl,
-                 options=RegionLossOptions(variant=variant))
+        gradient(
+            logits,
+            label,
+            impl=impl,
+            options=RegionLossOptions(variant=variant),
+        )
         for variant in ('jml1', 'jml2')
     ]
     logits.requires_grad_()
@@ -83,9 +105,9 @@ def test_soft_jaccard_is_not_minimal_at_a_soft_label_and_jml_is(impl):
     inter = prob * label
     soft = (1 - inter / (prob + label - inter)).mean(1)[0]
     assert abs(grid[soft.argmin()].item() - 0.845) < 5e-3
-    jml = torch.stack([
-        distance(prob[..., i:i + 1], label, impl) for i in range(len(grid))
-    ])
+    jml = torch.stack(
+        [distance(prob[..., i : i + 1], label, impl) for i in range(len(grid))]
+    )
     assert abs(grid[jml.argmin()].item() - 0.7) < 1e-3
 
 
@@ -94,7 +116,8 @@ def test_symmetry(variant, impl):
     a, b = distributions(3, 2)
     torch.testing.assert_close(
         distance(a, b, impl, variant=variant),
-        distance(b, a, impl, variant=variant))
+        distance(b, a, impl, variant=variant),
+    )
 
 
 @pytest.mark.parametrize('variant', ['jml1', 'jml2'])
@@ -111,17 +134,25 @@ def test_triangle_inequality(variant, concentration, impl):
 
 def test_dice_and_squared_forms_break_the_triangle_inequality():
     """By hand: sets {1}, {1, 2}, {2} for Dice; .8, .9, 1 for squares."""
+
     def binary(a, b, **options):
         sums = region_sums(
             100 * (2 * torch.tensor([[a]]).double() - 1),
-            Probabilities(torch.tensor([[b]]).double()), use_sigmoid=True)
+            Probabilities(torch.tensor([[b]]).double()),
+            use_sigmoid=True,
+        )
         options = RegionLossOptions(smooth=0.0, **options)
         return 1 - overlap_index(sums, options).item()
 
     dice = dict(alpha=0.5, beta=0.5)
-    ab, bc, ac = (binary(*pair, **dice)
-                  for pair in (([1., 0.], [1., 1.]), ([1., 1.], [0., 1.]),
-                               ([1., 0.], [0., 1.])))
+    ab, bc, ac = (
+        binary(*pair, **dice)
+        for pair in (
+            ([1.0, 0.0], [1.0, 1.0]),
+            ([1.0, 1.0], [0.0, 1.0]),
+            ([1.0, 0.0], [0.0, 1.0]),
+        )
+    )
     assert (ab, bc, ac) == pytest.approx((1 / 3, 1 / 3, 1.0))
     # norm 2 on numbers: d(x, y) = 1 - xy / (x^2 + y^2 - xy)
     low, mid, high = 0.8, 0.9, 1.0
@@ -129,8 +160,10 @@ def test_dice_and_squared_forms_break_the_triangle_inequality():
     for x, y in ((low, mid), (mid, high), (low, high)):
         sums = region_sums(
             torch.logit(torch.tensor([[[x]]]).double()),
-            Probabilities(torch.tensor([[[y]]]).double()), use_sigmoid=True,
-            norm=2)
+            Probabilities(torch.tensor([[[y]]]).double()),
+            use_sigmoid=True,
+            norm=2,
+        )
         index = overlap_index(sums, RegionLossOptions(smooth=0.0, norm=2))
         side[x, y] = 1 - index.item()
         assert side[x, y] == pytest.approx(1 - x * y / (x * x + y * y - x * y))
@@ -143,7 +176,8 @@ def test_values_lie_between_zero_and_one(soft, impl):
         label = distributions(seed, 2)[:, 0] if soft else random_label(seed)
         for options in (RegionLossOptions(), RegionLossOptions(**LEVELS)):
             loss = jaccard_metric_loss(
-                random_logits(seed) * 10, label, options=options, impl=impl)
+                random_logits(seed) * 10, label, options=options, impl=impl
+            )
             assert 0 <= loss <= 1
 
 
@@ -156,13 +190,15 @@ def test_renaming_classes_changes_nothing(soft, impl):
     options = RegionLossOptions(**LEVELS)
     value, grad = gradient(logits, label, options=options, impl=impl)
     other, moved = gradient(
-        logits[:, order], renamed, options=options, impl=impl)
+        logits[:, order], renamed, options=options, impl=impl
+    )
     torch.testing.assert_close(value, other)
     torch.testing.assert_close(grad[:, order], moved)
 
 
-@pytest.mark.parametrize('options', [{}, LEVELS, dict(variant='jml2')],
-                         ids=str)
+@pytest.mark.parametrize(
+    'options', [{}, LEVELS, dict(variant='jml2')], ids=str
+)
 def test_a_one_hot_soft_label_is_the_hard_label(options, impl):
     logits, label = random_logits(2), random_label(2)
     label[0, :9] = 255
@@ -170,11 +206,15 @@ def test_a_one_hot_soft_label_is_the_hard_label(options, impl):
     hot = F.one_hot(label.clamp(max=CLASSES - 1), CLASSES)
     modes = dict(active_classes_mode_soft='PRESENT')
     keywords = dict(
-        options=RegionLossOptions(**options, **modes), ce_weight=0.5,
-        class_weight=torch.tensor([1., 2., 0.5, 1., 1.]), impl=impl)
+        options=RegionLossOptions(**options, **modes),
+        ce_weight=0.5,
+        class_weight=torch.tensor([1.0, 2.0, 0.5, 1.0, 1.0]),
+        impl=impl,
+    )
     hard = gradient(logits, label, **keywords)
-    soft = gradient(logits, hot.transpose(1, 2).double(), weight=weight,
-                    **keywords)
+    soft = gradient(
+        logits, hot.transpose(1, 2).double(), weight=weight, **keywords
+    )
     torch.testing.assert_close(hard, soft)
 
 
@@ -186,7 +226,8 @@ def test_ignored_pixels_change_neither_value_nor_gradient(kind, impl):
     weight = None
     target = label
     keywords = dict(
-        options=RegionLossOptions(**LEVELS), ce_weight=0.5, impl=impl)
+        options=RegionLossOptions(**LEVELS), ce_weight=0.5, impl=impl
+    )
     if kind == 'uniform':
         keywords['label_smoothing'] = dict(mode='uniform', epsilon=0.3)
     if kind == 'soft':
@@ -194,7 +235,8 @@ def test_ignored_pixels_change_neither_value_nor_gradient(kind, impl):
     value, grad = gradient(logits, target, weight=weight, **keywords)
     changed = logits.clone()
     changed[..., ::3] = 50 * torch.randn(
-        changed[..., ::3].shape, generator=torch.Generator().manual_seed(0))
+        changed[..., ::3].shape, generator=torch.Generator().manual_seed(0)
+    )
     again, moved = gradient(changed, target, weight=weight, **keywords)
     torch.testing.assert_close(value, again)
     torch.testing.assert_close(grad, moved)
@@ -205,10 +247,12 @@ def test_ignored_pixels_change_neither_value_nor_gradient(kind, impl):
 def test_padding_with_ignored_pixels_is_a_no_op(ce_weight, impl):
     logits, label = random_logits(5), random_label(5)
     keywords = dict(
-        options=RegionLossOptions(**LEVELS), ce_weight=ce_weight, impl=impl)
+        options=RegionLossOptions(**LEVELS), ce_weight=ce_weight, impl=impl
+    )
     value, grad = gradient(logits, label, **keywords)
     padded, moved = gradient(
-        F.pad(logits, (0, 17)), F.pad(label, (0, 17), value=255), **keywords)
+        F.pad(logits, (0, 17)), F.pad(label, (0, 17), value=255), **keywords
+    )
     torch.testing.assert_close(value, padded)
     torch.testing.assert_close(F.pad(grad, (0, 17)), moved)
 
@@ -220,9 +264,10 @@ def test_an_ignored_image_counts_for_nothing(levels, impl):
     kept = [0, 2]
     for mode in ('PRESENT', 'ALL', 'PROB'):
         keywords = dict(
-            options=RegionLossOptions(
-                active_classes_mode_hard=mode, **levels),
-            ce_weight=0.5, impl=impl)
+            options=RegionLossOptions(active_classes_mode_hard=mode, **levels),
+            ce_weight=0.5,
+            impl=impl,
+        )
         value, grad = gradient(logits, label, **keywords)
         fewer, part = gradient(logits[kept], label[kept], **keywords)
         torch.testing.assert_close(value, fewer)
@@ -234,12 +279,19 @@ def test_an_ignored_image_counts_for_nothing(levels, impl):
 @pytest.mark.parametrize('mode', ['ALL', 'PRESENT', 'PROB', 'BOTH', [1]])
 @pytest.mark.parametrize('smooth', [0.0, 1.0])
 def test_an_all_ignored_batch_is_zero_with_a_zero_gradient(
-        smooth, mode, use_sigmoid, impl):
+    smooth, mode, use_sigmoid, impl
+):
     label = torch.full((2, PIXELS), 255)
     value, grad = gradient(
-        random_logits(7), label, ce_weight=0.5, use_sigmoid=use_sigmoid,
-        impl=impl, options=RegionLossOptions(
-            active_classes_mode_hard=mode, smooth=smooth, **LEVELS))
+        random_logits(7),
+        label,
+        ce_weight=0.5,
+        use_sigmoid=use_sigmoid,
+        impl=impl,
+        options=RegionLossOptions(
+            active_classes_mode_hard=mode, smooth=smooth, **LEVELS
+        ),
+    )
     assert value == 0
     assert torch.equal(grad, torch.zeros_like(grad))
 
@@ -248,8 +300,13 @@ def test_no_pixels_at_all_is_zero(impl):
     for shape in ((0, CLASSES, 4), (2, CLASSES, 0)):
         logits = torch.zeros(shape, requires_grad=True)
         label = torch.zeros(shape[0], shape[2], dtype=torch.long)
-        loss = jaccard_metric_loss(logits, label, ce_weight=0.5, impl=impl,
-                                   options=RegionLossOptions(**LEVELS))
+        loss = jaccard_metric_loss(
+            logits,
+            label,
+            ce_weight=0.5,
+            impl=impl,
+            options=RegionLossOptions(**LEVELS),
+        )
         loss.backward()
         assert loss == 0
         assert logits.grad.shape == shape
@@ -261,8 +318,13 @@ def test_an_absent_class_is_finite(smooth, impl):
     logits = random_logits(8)
     logits[:, 3] = -1000.0  # p underflows to exactly 0
     value, grad = gradient(
-        logits, label, impl=impl, options=RegionLossOptions(
-            active_classes_mode_hard='ALL', smooth=smooth, **LEVELS))
+        logits,
+        label,
+        impl=impl,
+        options=RegionLossOptions(
+            active_classes_mode_hard='ALL', smooth=smooth, **LEVELS
+        ),
+    )
     assert value.isfinite()
     assert grad.isfinite().all()
 
@@ -271,10 +333,10 @@ def test_an_absent_class_is_finite(smooth, impl):
 def test_teacher_logits_are_their_probabilities(temperature, impl):
     logits, teacher = random_logits(9), random_logits(10)
     keywords = dict(ce_weight=0.5, impl=impl)
-    by_logits = gradient(logits, TeacherLogits(teacher, temperature),
-                         **keywords)
-    by_value = gradient(logits, (teacher / temperature).softmax(1),
-                        **keywords)
+    by_logits = gradient(
+        logits, TeacherLogits(teacher, temperature), **keywords
+    )
+    by_value = gradient(logits, (teacher / temperature).softmax(1), **keywords)
     torch.testing.assert_close(by_logits, by_value)
 
 
@@ -283,8 +345,11 @@ def test_smoothing_everywhere_is_the_dense_smooth_label(impl):
     hot = F.one_hot(label, CLASSES).transpose(1, 2)
     keywords = dict(ce_weight=0.5, impl=impl)
     smoothed = gradient(
-        logits, label, label_smoothing=dict(mode='uniform', epsilon=0.2),
-        **keywords)
+        logits,
+        label,
+        label_smoothing=dict(mode='uniform', epsilon=0.2),
+        **keywords,
+    )
     dense = gradient(logits, 0.8 * hot + 0.2 / CLASSES, **keywords)
     torch.testing.assert_close(smoothed, dense)
 
@@ -293,19 +358,26 @@ def test_at_a_tie_the_gradient_is_half_way_between_its_sides(impl):
     """At p = y each of two classes moves its min(p, y) by half of dp."""
     logits = torch.zeros(1, 2, 1, dtype=torch.float64, requires_grad=True)
     sums = region_sums(
-        logits, Probabilities(torch.full((1, 2, 1), 0.5).double()), impl=impl)
+        logits, Probabilities(torch.full((1, 2, 1), 0.5).double()), impl=impl
+    )
     sums.overlap[0, 0].backward()
     # dT0/dp0 = 1/2 and dp0/dz = (1/4, -1/4)
-    torch.testing.assert_close(
-        logits.grad.flatten().tolist(), [0.125, -0.125])
+    torch.testing.assert_close(logits.grad.flatten().tolist(), [0.125, -0.125])
 
 
 @pytest.mark.parametrize('norm', [1, 2, 1.5])
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft', 'teacher'])
 def test_gradcheck_away_from_ties(kind, norm, impl):
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64,
-                         requires_grad=True)
+    logits = torch.randn(
+        2,
+        3,
+        4,
+        4,
+        generator=generator,
+        dtype=torch.float64,
+        requires_grad=True,
+    )
     target = torch.randint(0, 3, (2, 4, 4), generator=generator)
     target[0, 0] = 255
     smoothing = None
@@ -313,15 +385,21 @@ def test_gradcheck_away_from_ties(kind, norm, impl):
         smoothing = dict(mode='boundary', epsilon=0.5)
     if kind in ('soft', 'teacher'):
         teacher = torch.randn(2, 3, 4, 4, generator=generator).double()
-        target = TeacherLogits(teacher) if kind == 'teacher' \
-            else teacher.softmax(1)
+        target = (
+            TeacherLogits(teacher) if kind == 'teacher' else teacher.softmax(1)
+        )
 
     def loss(z):
         return jaccard_metric_loss(
-            z, target, ce_weight=0.5, label_smoothing=smoothing, impl=impl,
-            options=RegionLossOptions(norm=norm, **LEVELS))
+            z,
+            target,
+            ce_weight=0.5,
+            label_smoothing=smoothing,
+            impl=impl,
+            options=RegionLossOptions(norm=norm, **LEVELS),
+        )
 
-    assert torch.autograd.gradcheck(loss, (logits, ))
+    assert torch.autograd.gradcheck(loss, (logits,))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -348,5 +426,6 @@ def test_a_hard_target_object_is_the_label(impl):
     logits, label = random_logits(13), random_label(13)
     torch.testing.assert_close(
         gradient(logits, HardLabel(label), impl=impl),
-        gradient(logits, label, impl=impl))
+        gradient(logits, label, impl=impl),
+    )
     assert gradient(logits, label, options=EXACT, impl=impl)[0] > 0

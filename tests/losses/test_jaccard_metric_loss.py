@@ -1,4 +1,5 @@
 """The losses as mmseg builds and calls them."""
+
 import json
 import pickle
 
@@ -47,9 +48,17 @@ def test_both_names_build(cls):
 def test_stock_entries_of_the_zoo_build(cls):
     """Every keyword that a merged stock entry leaves behind."""
     entry = dict(
-        use_sigmoid=False, loss_weight=0.4, class_weight=[1.0] * 3,
-        loss_name='loss_ce', avg_non_ignore=False, reduction='mean',
-        use_mask=False, thres=0.9, min_kept=131072, ignore_label=255)
+        use_sigmoid=False,
+        loss_weight=0.4,
+        class_weight=[1.0] * 3,
+        loss_name='loss_ce',
+        avg_non_ignore=False,
+        reduction='mean',
+        use_mask=False,
+        thres=0.9,
+        min_kept=131072,
+        ignore_label=255,
+    )
     loss = cls(**entry)
     assert loss.loss_name == 'loss_ce'
     assert loss.loss_weight == 0.4
@@ -76,26 +85,45 @@ def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
 
 
 @BOTH
-@pytest.mark.parametrize('arguments, error, message', [
-    (dict(reduction='none'), ValueError,
-     "Expected reduction='mean' for .*, but got 'none': an index over pix"),
-    (dict(reduction='sum'), ValueError, "got 'sum'"),
-    (dict(use_mask=True), ValueError, 'Expected use_mask=False'),
-    (dict(loss_wieght=1), TypeError, 'loss_wieght=1; .* _delete_=True'),
-    (dict(class_weight=[1.0, -1.0]), ValueError, 'numbers >= 0'),
-    (dict(class_weight=[]), ValueError, r'class_weight .* got \[\]'),
-    (dict(class_weight=[[1.0]]), ValueError, 'class_weight'),
-    (dict(class_weight=['a']), ValueError, 'class_weight'),
-    (dict(label_smoothing=0.1), TypeError, 'label_smoothing to be a dict'),
-    (dict(label_smoothing=dict(epsilon=1)), ValueError, 'mode .* got None'),
-    (dict(label_smoothing=dict(mode='uniform', kernel_size=3)), ValueError,
-     r"keys \['epsilon', 'mode'\], but got also \['kernel_size'\]"),
-    (dict(label_smoothing=dict(mode='uniform', epsilon=2)), ValueError,
-     r'epsilon to be in \[0, 1\], but got 2'),
-    (dict(label_smoothing=dict(mode='boundary', kernel_size=2)), ValueError,
-     'kernel_size to be odd and at least 3, but got 2'),
-    (dict(smooth=-1), ValueError, 'smooth to be at least 0, but got -1'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        (
+            dict(reduction='none'),
+            ValueError,
+            "Expected reduction='mean' for .*, but got 'none': an index",
+        ),
+        (dict(reduction='sum'), ValueError, "got 'sum'"),
+        (dict(use_mask=True), ValueError, 'Expected use_mask=False'),
+        (dict(loss_wieght=1), TypeError, 'loss_wieght=1; .* _delete_=True'),
+        (dict(class_weight=[1.0, -1.0]), ValueError, 'numbers >= 0'),
+        (dict(class_weight=[]), ValueError, r'class_weight .* got \[\]'),
+        (dict(class_weight=[[1.0]]), ValueError, 'class_weight'),
+        (dict(class_weight=['a']), ValueError, 'class_weight'),
+        (dict(label_smoothing=0.1), TypeError, 'label_smoothing to be a dict'),
+        (
+            dict(label_smoothing=dict(epsilon=1)),
+            ValueError,
+            'mode .* got None',
+        ),
+        (
+            dict(label_smoothing=dict(mode='uniform', kernel_size=3)),
+            ValueError,
+            r"keys \['epsilon', 'mode'\], but got also \['kernel_size'\]",
+        ),
+        (
+            dict(label_smoothing=dict(mode='uniform', epsilon=2)),
+            ValueError,
+            r'epsilon to be in \[0, 1\], but got 2',
+        ),
+        (
+            dict(label_smoothing=dict(mode='boundary', kernel_size=2)),
+            ValueError,
+            'kernel_size to be odd and at least 3, but got 2',
+        ),
+        (dict(smooth=-1), ValueError, 'smooth to be at least 0, but got -1'),
+    ],
+)
 def test_constructor_errors(cls, arguments, error, message):
     with pytest.raises(error, match=message):
         cls(**arguments)
@@ -127,10 +155,12 @@ def test_ignore_index_of_head_and_constructor_both_count(batch):
         value = JaccardMetricLoss(**arguments)(logits, label)
         torch.testing.assert_close(value, expected)
     value = JaccardMetricLoss(ignore_index=0)(
-        logits, label.clamp(max=2), ignore_index=None)
+        logits, label.clamp(max=2), ignore_index=None
+    )
     clamped = label.clamp(max=2)
     torch.testing.assert_close(
-        value, jaccard_metric_loss(logits, clamped, (clamped != 0).float()))
+        value, jaccard_metric_loss(logits, clamped, (clamped != 0).float())
+    )
 
 
 def test_cross_entropy_part_is_torchs(batch):
@@ -138,7 +168,8 @@ def test_cross_entropy_part_is_torchs(batch):
     class_weight = [1.0, 0.5, 3.0]
     ours = JaccardMetricCELoss(1.0, 0.0, class_weight=class_weight)
     expected = F.cross_entropy(
-        logits, label, torch.tensor(class_weight), ignore_index=255)
+        logits, label, torch.tensor(class_weight), ignore_index=255
+    )
     torch.testing.assert_close(ours(logits, label), expected)
 
 
@@ -146,16 +177,23 @@ def test_cross_entropy_part_is_torchs(batch):
 @pytest.mark.parametrize('avg_factor', [None, 17.0])
 @pytest.mark.parametrize('use_sigmoid', [False, True])
 @pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``:UserWarning')
-def test_cross_entropy_part_divides_as_mmsegs(batch, avg_non_ignore,
-                                              avg_factor, use_sigmoid):
-    stock = MODELS.build(dict(
-        type='CrossEntropyLoss', avg_non_ignore=avg_non_ignore,
-        use_sigmoid=use_sigmoid))
+def test_cross_entropy_part_divides_as_mmsegs(
+    batch, avg_non_ignore, avg_factor, use_sigmoid
+):
+    stock = MODELS.build(
+        dict(
+            type='CrossEntropyLoss',
+            avg_non_ignore=avg_non_ignore,
+            use_sigmoid=use_sigmoid,
+        )
+    )
     ours = JaccardMetricCELoss(
-        1.0, 0.0, avg_non_ignore=avg_non_ignore, use_sigmoid=use_sigmoid)
+        1.0, 0.0, avg_non_ignore=avg_non_ignore, use_sigmoid=use_sigmoid
+    )
     arguments = dict(ignore_index=255, avg_factor=avg_factor)
     torch.testing.assert_close(
-        ours(*batch, **arguments), stock(*batch, **arguments))
+        ours(*batch, **arguments), stock(*batch, **arguments)
+    )
 
 
 def test_two_terms_are_the_sum_of_one_each(batch):
@@ -176,7 +214,8 @@ def test_a_weight_of_zero_is_one_more_way_to_ignore(cls, batch):
     weight[:, 3:] = 0
     marked = label.masked_fill(weight == 0, 255)
     torch.testing.assert_close(
-        cls()(logits, label, weight=weight), cls()(logits, marked))
+        cls()(logits, label, weight=weight), cls()(logits, marked)
+    )
 
 
 @BOTH
@@ -193,10 +232,11 @@ def test_ranking_of_pixels_follows_cross_entropy(cls, batch):
     """OHEM samplers call with reduction_override='none' and index it."""
     logits, label = batch
     own = cls()(
-        logits, label, weight=None, ignore_index=255,
-        reduction_override='none')
+        logits, label, weight=None, ignore_index=255, reduction_override='none'
+    )
     entropy = F.cross_entropy(
-        logits, label, reduction='none', ignore_index=255)
+        logits, label, reduction='none', ignore_index=255
+    )
     counted = label != 255
     assert own.shape == label.shape
     assert not own[~counted].any()
@@ -205,10 +245,11 @@ def test_ranking_of_pixels_follows_cross_entropy(cls, batch):
 
 def test_a_pixels_own_term_is_its_jaccard_distance():
     """By hand: p = (.25, .75), label 0, so that min/max = .25/1.75."""
-    logits = torch.tensor([[.25, .75]]).log().view(1, 2, 1, 1)
+    logits = torch.tensor([[0.25, 0.75]]).log().view(1, 2, 1, 1)
     own = JaccardMetricLoss(loss_weight=2.0)(
-        logits, torch.zeros(1, 1, 1).long(), reduction_override='none')
-    torch.testing.assert_close(own.item(), 2 * (1 - .25 / 1.75))
+        logits, torch.zeros(1, 1, 1).long(), reduction_override='none'
+    )
+    torch.testing.assert_close(own.item(), 2 * (1 - 0.25 / 1.75))
 
 
 @BOTH
@@ -233,27 +274,30 @@ def test_point_heads_pass_three_dimensions(batch):
     logits, label = batch
     torch.testing.assert_close(
         JaccardMetricLoss()(logits.flatten(2), label.flatten(1)),
-        JaccardMetricLoss()(logits, label))
+        JaccardMetricLoss()(logits, label),
+    )
 
 
 def test_sigmoid_heads_take_labels_per_class(batch):
     logits, label = batch
     hot = torch.stack([label == c for c in range(3)], 1)
     keep = (label != 255).float()
-    loss = JaccardMetricLoss(
-        use_sigmoid=True, active_classes_mode_hard='ALL')
+    loss = JaccardMetricLoss(use_sigmoid=True, active_classes_mode_hard='ALL')
     torch.testing.assert_close(
-        loss(logits, label), loss(logits, hot.float(), weight=keep))
+        loss(logits, label), loss(logits, hot.float(), weight=keep)
+    )
     # image-level labels of EncHead: integers, the shape of the logits
     image = hot.flatten(2).any(2)
     torch.testing.assert_close(
         loss(logits.mean((2, 3)), image.long()),
-        loss(logits.mean((2, 3)), image.float()))
+        loss(logits.mean((2, 3)), image.float()),
+    )
 
 
 def test_sigmoid_differs_from_softmax(batch):
     assert JaccardMetricLoss(use_sigmoid=True)(*batch) != JaccardMetricLoss()(
-        *batch)
+        *batch
+    )
 
 
 @BOTH
@@ -280,7 +324,7 @@ class Payload:
     """Runs when unpickled."""
 
     def __reduce__(self):
-        return pytest.fail, ('the file ran code', )
+        return pytest.fail, ('the file ran code',)
 
 
 def test_a_class_weight_file_cannot_run_code(tmp_path):
@@ -290,11 +334,15 @@ def test_a_class_weight_file_cannot_run_code(tmp_path):
         JaccardMetricLoss(class_weight=str(path))
 
 
-@pytest.mark.parametrize('smoothing', [
-    dict(mode='boundary'),
-    dict(mode='boundary', epsilon=0.3, kernel_size=5),
-    dict(mode='uniform', epsilon=0.1),
-], ids=str)
+@pytest.mark.parametrize(
+    'smoothing',
+    [
+        dict(mode='boundary'),
+        dict(mode='boundary', epsilon=0.3, kernel_size=5),
+        dict(mode='uniform', epsilon=0.1),
+    ],
+    ids=str,
+)
 def test_smoothing_pulls_confident_predictions_back(smoothing, batch):
     """A prediction that equals the hard label is no longer free."""
     _, label = batch
