@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import reference
+from . import chunked, reference
 from .targets import Target
 
 __all__ = ['RegionSums', 'region_sums', 'IMPLEMENTATIONS']
@@ -38,7 +38,10 @@ class RegionSums(NamedTuple):
     mass: Tensor
 
 
-IMPLEMENTATIONS = {'reference': reference.region_sums}
+IMPLEMENTATIONS = {
+    'torch': chunked.region_sums,
+    'reference': reference.region_sums,
+}
 
 
 def region_sums(logits: Tensor,

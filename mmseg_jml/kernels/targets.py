@@ -1,13 +1,15 @@
 """What a pixel should be: the three kinds of target that region sums take."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Union
 
 import torch
 from torch import Tensor
 
-__all__ = ['HardLabel', 'Probabilities', 'TeacherLogits', 'Target']
+__all__ = [
+    'HardLabel', 'Probabilities', 'TeacherLogits', 'Target', 'tensors_of'
+]
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,11 @@ class TeacherLogits:
 
 
 Target = Union[HardLabel, Probabilities, TeacherLogits]
+
+
+def tensors_of(target: Target) -> dict[str, Tensor]:
+    """The tensors among a target's fields, by name."""
+    values = {field.name: getattr(target, field.name)
+              for field in fields(target)}
+    return {name: value for name, value in values.items()
+            if isinstance(value, Tensor)}
