@@ -1,4 +1,5 @@
 """What the command-line tools share: their options and what these mean."""
+
 from __future__ import annotations
 
 import argparse
@@ -16,20 +17,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing have in common."""
     parser.add_argument('config', type=_file, help='path of the config file')
     parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints; default: '
-        'work_dir of the config, else ./work_dirs/NAME_OF_CONFIG')
+        '--work-dir',
+        help='folder for logs and checkpoints; default: '
+        'work_dir of the config, else ./work_dirs/NAME_OF_CONFIG',
+    )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        metavar='KEY=VALUE', help='change entries of the config, for example '
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change entries of the config, for example '
         'train_dataloader.batch_size=4 or '
         'model.decode_head.1.loss_decode.loss_weight=0.5; '
-        'lists as KEY="[a,b]", without blanks')
+        'lists as KEY="[a,b]", without blanks',
+    )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='what started the processes')
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes',
+    )
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
-        help='set by torch.distributed.launch')
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by torch.distributed.launch',
+    )
 
 
 def _file(path: str) -> str:
@@ -55,9 +70,20 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Builds the runner, on processors alone where there is no accelerator."""
+    """Builds the runner; without an accelerator, processes train on CPUs."""
     if cfg.launcher == 'pytorch' and get_device() == 'cpu':
-        # mmengine selects a CUDA device before it looks at the backend; a
-        # process group that is there already is used as it is.
-        torch.distributed.init_process_group('gloo')
-    return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)
+        _distribute_on_cpu(cfg)
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    return build(cfg)
+
+
+def _distribute_on_cpu(cfg: Config) -> None:
+    # The runner selects a CUDA device before it looks at the backend, and
+    # gives one to the wrapper. It keeps what it finds of both.
+    torch.distributed.init_process_group('gloo')
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)

@@ -1,4 +1,5 @@
 """Edits of MMSegmentation configs that a merged entry cannot express."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -9,14 +10,16 @@ from . import losses
 
 PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
 
-_MASKS = ('classifies whole masks: loss_cls, loss_mask and loss_dice compare '
-          'matched queries, and a loss_decode entry is ignored silently')
+_MASKS = (
+    'classifies whole masks: loss_cls, loss_mask and loss_dice compare '
+    'matched queries, and a loss_decode entry is ignored silently'
+)
 # Heads that hold no loss over the classes of pixels, whatever its type says.
 OTHER_TASKS = {
     'MaskFormerHead': _MASKS,
     'Mask2FormerHead': _MASKS,
     'SideAdapterCLIPHead': 'classifies whole masks: the losses of its '
-                           'loss_decode compare matched queries',
+    'loss_decode compare matched queries',
     'VPDDepthHead': 'regresses depth',
     'STDCHead': 'finds the borders between classes',
 }
@@ -25,7 +28,7 @@ OTHER_TASKS = {
 def replace_pixel_loss(
     cfg: Config,
     loss: str,
-    heads: Sequence[str] = ('decode_head', ),
+    heads: Sequence[str] = ('decode_head',),
 ) -> dict[str, str]:
     """Puts a loss of this package in place of a model's pixel cross-entropy.
 
@@ -67,7 +70,8 @@ def replace_pixel_loss(
     new_type = f'mmseg_jml.{_known_loss(loss)}'
     model = cfg.get('model') or {}
     found = [
-        (path, entry) for head in heads
+        (path, entry)
+        for head in heads
         for path, entry in _loss_entries(model.get(head), f'model.{head}')
         if _type_name(entry) in PIXEL_CROSS_ENTROPIES
     ]
@@ -83,8 +87,10 @@ def _known_loss(name: str) -> str:
     """Returns the name without its prefix, or says which names there are."""
     prefix, _, short = name.rpartition('.')
     if prefix not in ('', 'mmseg_jml') or short not in losses.__all__:
-        raise ValueError('Expected the loss to be one of '
-                         f'{", ".join(losses.__all__)} but got {name!r}.')
+        raise ValueError(
+            'Expected the loss to be one of '
+            f'{", ".join(losses.__all__)} but got {name!r}.'
+        )
     return short
 
 
@@ -118,13 +124,16 @@ def _loss_entries(node, path: str) -> Iterator[tuple[str, dict]]:
 def _refusal(model: dict, heads: Sequence[str]) -> str:
     """Says why no loss of the heads can be replaced."""
     reasons = [
-        _describe(head, f'model.{key}') for key in heads
+        _describe(head, f'model.{key}')
+        for key in heads
         for head in _as_list(model.get(key))
     ]
-    return ('Expected a cross-entropy over pixels '
-            f'({" or ".join(PIXEL_CROSS_ENTROPIES)}) in '
-            f'{" or ".join(f"model.{key}" for key in heads)} but got '
-            f'{"; ".join(reasons) or "no such head"}.')
+    return (
+        'Expected a cross-entropy over pixels '
+        f'({" or ".join(PIXEL_CROSS_ENTROPIES)}) in '
+        f'{" or ".join(f"model.{key}" for key in heads)} but got '
+        f'{"; ".join(reasons) or "no such head"}.'
+    )
 
 
 def _as_list(heads) -> Sequence[dict]:

@@ -1,4 +1,5 @@
 """Tests a segmentor: ``python tools/test.py CONFIG CHECKPOINT``."""
+
 import argparse
 
 from mmengine.config import Config
@@ -11,17 +12,22 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a segmentor.')
     cli.add_options(parser)
     parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument('--out', help='folder for the predicted label maps')
     parser.add_argument(
-        '--out', help='folder for the predicted label maps')
+        '--show', action='store_true', help='show predictions in a window'
+    )
     parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        '--show-dir', help='folder for images with the predictions painted on'
+    )
     parser.add_argument(
-        '--show-dir', help='folder for images with the predictions painted on')
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds between two images of --show; default: 2',
+    )
     parser.add_argument(
-        '--wait-time', type=float, default=2,
-        help='seconds between two images of --show; default: 2')
-    parser.add_argument(
-        '--tta', action='store_true', help='use test-time augmentation')
+        '--tta', action='store_true', help='use test-time augmentation'
+    )
     return parser.parse_args()
 
 
@@ -36,7 +42,8 @@ def paint(cfg: Config, args: argparse.Namespace) -> None:
         raise ValueError(
             'Expected default_hooks.visualization in the config for --show '
             'and --show-dir but got none; add '
-            "visualization=dict(type='SegVisualizationHook').")
+            "visualization=dict(type='SegVisualizationHook')."
+        )
     hook.draw = True
     if args.show:
         hook.update(show=True, wait_time=args.wait_time)

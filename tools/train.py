@@ -3,6 +3,7 @@
 ``python tools/train.py CONFIG --loss JaccardMetricCELoss`` trains any config
 of MMSegmentation with that loss in place of its pixel cross-entropy.
 """
+
 import argparse
 import sys
 
@@ -17,14 +18,20 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a segmentor.')
     cli.add_options(parser)
     parser.add_argument(
-        '--loss', metavar='NAME', help='loss of mmseg_jml to put in place of '
+        '--loss',
+        metavar='NAME',
+        help='loss of mmseg_jml to put in place of '
         'the pixel cross-entropy of the decode head, whatever the config; '
-        'options of the loss can follow in --cfg-options')
+        'options of the loss can follow in --cfg-options',
+    )
     parser.add_argument(
-        '--resume', action='store_true',
-        help='go on from the latest checkpoint in the work dir')
+        '--resume',
+        action='store_true',
+        help='go on from the latest checkpoint in the work dir',
+    )
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision')
+        '--amp', action='store_true', help='train in mixed precision'
+    )
     return parser.parse_args()
 
 
@@ -38,8 +45,10 @@ def use_amp(cfg: dict) -> None:
     if wrapper['type'] == 'AmpOptimWrapper':
         return
     if wrapper['type'] != 'OptimWrapper':
-        raise ValueError('Expected optim_wrapper.type to be OptimWrapper for '
-                         f'--amp but got {wrapper["type"]}.')
+        raise ValueError(
+            'Expected optim_wrapper.type to be OptimWrapper for '
+            f'--amp but got {wrapper["type"]}.'
+        )
     wrapper['type'] = 'AmpOptimWrapper'
     wrapper.setdefault('loss_scale', 'dynamic')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 
@@ -22,7 +23,9 @@ def outcomes():
     found = {}
     for name, cfg in catalog.all_configs().items():
         try:
-            found[name] = replace_pixel_loss(cfg.copy(), 'JaccardMetricLoss')
+            found[name] = replace_pixel_loss(
+                deepcopy(cfg), 'JaccardMetricLoss'
+            )
         except ValueError as error:
             found[name] = str(error)
     return found

@@ -1,0 +1,59 @@
+"""Ways to run a tool."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[2]
+
+
+def here(monkeypatch, tool: str, *arguments) -> None:
+    """Runs ``tools/TOOL`` in this process."""
+    path = str(ROOT / 'tools' / tool)
+    monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    runpy.run_path(path, run_name='__main__')
+
+
+def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
+    """Runs a command in a process of its own, with this Python first."""
+    search = [str(Path(sys.executable).parent), os.environ['PATH']]
+    inherited = {
+        key: value for key, value in os.environ.items() if key != 'LOCAL_RANK'
+    }
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={
+            **inherited,
+            'PATH': os.pathsep.join(search),
+            'PYTHONPATH': str(ROOT),
+            'OMP_NUM_THREADS': '1',
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def losses(work_dir: Path) -> list[dict]:
+    """Returns the logged training steps of all runs in a work dir."""
+    lines = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        lines += map(json.loads, path.read_text().splitlines())
+    return [line for line in lines if 'loss' in line]
+
+
+def trained_config(work_dir: Path) -> Config:
+    """Returns the config that the run wrote down."""
+    (path,) = work_dir.glob('*.py')
+    return Config.fromfile(path)

@@ -1,0 +1,61 @@
+"""``tools/test.py``, run as users run it."""
+
+from __future__ import annotations
+
+import cv2
+import pytest
+
+from . import run
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+@pytest.fixture(scope='module')
+def trained(tiny, tmp_path_factory):
+    """Trains once; returns the work dir."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run.here(
+            monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricCELoss',
+            '--work-dir', work_dir,
+        )  # fmt: skip
+    return work_dir
+
+
+def logged(work_dir):
+    (log,) = work_dir.glob('*/*.log')
+    return log.read_text()
+
+
+def test_stock_config_tests_the_checkpoint(
+    tiny, trained, tmp_path, monkeypatch
+):
+    run.here(
+        monkeypatch, 'test.py', tiny, trained / 'iter_4.pth',
+        '--work-dir', tmp_path / 'work', '--out', tmp_path / 'maps',
+        '--show-dir', tmp_path / 'painted',
+    )  # fmt: skip
+    assert 'mIoU' in logged(tmp_path / 'work')
+    maps = sorted((tmp_path / 'maps').glob('*.png'))
+    assert [path.name for path in maps] == ['0.png', '1.png', '2.png', '3.png']
+    assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).max() < 3
+    assert len(list((tmp_path / 'painted').rglob('*.png'))) == 4
+
+
+def test_test_time_augmentation(trained, tmp_path, monkeypatch):
+    (config,) = trained.glob('*.py')
+    run.here(
+        monkeypatch, 'test.py', config, trained / 'iter_4.pth', '--tta',
+        '--work-dir', tmp_path,
+    )  # fmt: skip
+    assert 'SegTTAModel' in logged(tmp_path)
+    assert 'mIoU' in logged(tmp_path)
+
+
+def test_painting_needs_the_hook(tiny, trained, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match='add visualization=dict'):
+        run.here(
+            monkeypatch, 'test.py', tiny, trained / 'iter_4.pth',
+            '--show-dir', tmp_path,
+            '--cfg-options', 'default_hooks.visualization=None',
+        )  # fmt: skip

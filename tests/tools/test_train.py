@@ -1,0 +1,138 @@
+"""``tools/train.py``, run as users run it."""
+
+from __future__ import annotations
+
+import runpy
+
+import pytest
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from ..zoo.catalog import CONFIGS
+from . import run
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+def test_trains_a_stock_config(tiny, tmp_path, monkeypatch):
+    run.here(monkeypatch, 'train.py', tiny, '--work-dir', tmp_path)
+    steps = run.losses(tmp_path)
+    assert [step['step'] for step in steps] == [1, 2, 3, 4]
+    assert all('decode.loss_ce' in step for step in steps)
+    assert (tmp_path / 'iter_4.pth').is_file()
+
+
+def test_loss_is_replaced_in_the_main_head(tiny, tmp_path, monkeypatch):
+    run.here(
+        monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricLoss',
+        '--work-dir', tmp_path,
+    )  # fmt: skip
+    for step in run.losses(tmp_path):
+        assert step['decode.loss_jml'] > 0
+        assert step['aux.loss_ce'] > 0
+        assert 'decode.loss_ce' not in step
+    assert run.trained_config(tmp_path).model.decode_head.loss_decode == dict(
+        type='mmseg_jml.JaccardMetricLoss', use_sigmoid=False, loss_weight=1.0
+    )
+    (log,) = tmp_path.glob('*/*.log')
+    assert (
+        'model.decode_head.loss_decode: JaccardMetricLoss instead of '
+        'CrossEntropyLoss' in log.read_text()
+    )
+
+
+def test_options_of_the_loss_follow_it(tiny, tmp_path, monkeypatch):
+    entry = 'model.decode_head.loss_decode'
+    run.here(
+        monkeypatch, 'train.py', tiny, '--loss', 'mmseg_jml.JaccardMetricLoss',
+        '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=1',
+        f'{entry}.loss_name=loss_smoothed', f'{entry}.loss_weight=0.0',
+        f'{entry}.label_smoothing.mode=boundary',
+        f'{entry}.label_smoothing.epsilon=0.4',
+    )  # fmt: skip
+    (step,) = run.losses(tmp_path)
+    assert step['decode.loss_smoothed'] == 0
+    smoothing = run.trained_config(tmp_path).model.decode_head.loss_decode
+    assert smoothing.label_smoothing == dict(mode='boundary', epsilon=0.4)
+
+
+def test_resume_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch):
+    options = ['--loss', 'JaccardMetricLoss', '--work-dir']
+    run.here(monkeypatch, 'train.py', tiny, *options, tmp_path / 'unbroken')
+    broken = [*options, tmp_path / 'broken']
+    run.here(
+        monkeypatch, 'train.py', tiny, *broken,
+        '--cfg-options', 'train_cfg.max_iters=2',
+    )  # fmt: skip
+    run.here(monkeypatch, 'train.py', tiny, *broken, '--resume')
+
+    steps = [step['step'] for step in run.losses(tmp_path / 'broken')]
+    assert steps == [1, 2, 3, 4]
+    unbroken, broken = (
+        CheckpointLoader.load_checkpoint(str(tmp_path / name / 'iter_4.pth'))
+        for name in ('unbroken', 'broken')
+    )
+    for key, weight in unbroken['state_dict'].items():
+        assert torch.equal(weight, broken['state_dict'][key]), key
+
+
+def test_default_work_dir_is_named_after_the_config(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run.here(
+        monkeypatch, 'train.py', tiny,
+        '--cfg-options', 'train_cfg.max_iters=2',
+    )  # fmt: skip
+    assert (tmp_path / 'work_dirs/tiny/iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere.py'], 'no such file: nowhere.py'),
+        (
+            [CONFIGS / 'vpd/vpd_sd_4xb8-25k_nyu-480x480.py'],
+            '--loss JaccardMetricLoss: Expected a cross-entropy over pixels '
+            '(CrossEntropyLoss or OhemCrossEntropy) in model.decode_head but '
+            'got VPDDepthHead, which regresses depth.',
+        ),
+    ],
+)
+def test_refusal(arguments, message, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run.here(
+            monkeypatch, 'train.py', *arguments, '--loss', 'JaccardMetricLoss'
+        )
+    assert message in f'{exit_.value} {capsys.readouterr().err}'
+
+
+def test_unknown_loss_names_the_known_ones(tiny, monkeypatch):
+    message = (
+        'Expected the loss to be one of .*JaccardMetricLoss.* but got '
+        "'DiceLoss'"
+    )
+    with pytest.raises(SystemExit, match=message):
+        run.here(monkeypatch, 'train.py', tiny, '--loss', 'DiceLoss')
+
+
+@pytest.fixture(scope='module')
+def use_amp():
+    return runpy.run_path(str(run.ROOT / 'tools/train.py'))['use_amp']
+
+
+def test_amp_keeps_the_optimizer(use_amp):
+    cfg = dict(optim_wrapper=dict(type='OptimWrapper', optimizer='any'))
+    use_amp(cfg)
+    expected = dict(
+        type='AmpOptimWrapper', optimizer='any', loss_scale='dynamic'
+    )
+    assert cfg['optim_wrapper'] == expected
+    use_amp(cfg)
+    assert cfg['optim_wrapper'] == expected
+
+
+def test_amp_refuses_another_wrapper(use_amp):
+    cfg = dict(optim_wrapper=dict(type='ApexOptimWrapper'))
+    with pytest.raises(ValueError, match='but got ApexOptimWrapper'):
+        use_amp(cfg)
