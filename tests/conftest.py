@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.runner import checkpoint
 from mmengine.visualization import Visualizer
 
 torch.set_num_threads(1)
@@ -34,6 +35,16 @@ def _forget_runs():
             handler.close()
     for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
         manager._instance_dict.clear()
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Forbids to load more than weights, as torch does by default.
+
+    OneDL's mmengine falls back to unpickling anything, unless this is set.
+    """
+    if hasattr(checkpoint, 'get_torch_safe_globals'):
+        monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
 @pytest.fixture(scope='session')

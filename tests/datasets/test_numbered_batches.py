@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from torch.utils.data import DataLoader, Dataset
+
+from mmseg_jml.datasets.numbered_batches import (
+    NumberedBatches,
+    seed_generators,
+)
+
+KEY = (3, 0)
+
+
+class Draws(Dataset):
+    """Gives its index with a number of each generator."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> list[float]:
+        return [
+            index,
+            random.random(),
+            np.random.rand(),
+            torch.rand(()).item(),
+        ]
+
+
+def batches(number, sampler=InfiniteSampler, trained=0, key=KEY, workers=0):
+    dataset = Draws()
+    loader = DataLoader(
+        dataset, batch_size=4, num_workers=workers, collate_fn=np.array
+    )
+    stream = NumberedBatches(loader, sampler(dataset, seed=5), key, trained)
+    stream.skip_iter(trained)
+    return np.stack([next(stream) for _ in range(number)])
+
+
+def test_indices_are_the_samplers():
+    sampler = iter(InfiniteSampler(Draws(), seed=5))
+    expected = [next(sampler) for _ in range(20)]
+    assert batches(5)[:, :, 0].ravel().tolist() == expected
+
+
+def test_finite_sampler_goes_on_with_its_next_epoch():
+    sampler = DefaultSampler(Draws(), seed=5)
+    expected = list(sampler)
+    sampler.set_epoch(1)
+    expected += list(sampler)
+    got = batches(3, DefaultSampler)[:, :, 0].ravel().tolist()
+    assert got == expected
+    assert got[:6] != got[6:]
+
+
+@pytest.mark.parametrize('sampler', [DefaultSampler, InfiniteSampler])
+@pytest.mark.parametrize('workers', [0, 2])
+def test_batches_are_the_same_from_any_start(sampler, workers):
+    whole = batches(5, sampler)
+    rest = batches(2, sampler, trained=3, workers=workers)
+    assert (rest == whole[3:]).all()
+
+
+def test_each_sample_draws_its_own_numbers():
+    draws = batches(5)[:, :, 1:]
+    assert len(np.unique(draws)) == draws.size
+
+
+def test_keys_draw_different_numbers():
+    assert not (batches(2)[..., 1:] == batches(2, key=(3, 1))[..., 1:]).any()
+
+
+def test_passing_over_loads_nothing():
+    class Untouched(Draws):
+        def __getitem__(self, index):
+            raise AssertionError('loaded')
+
+    dataset = Untouched()
+    loader = DataLoader(dataset, batch_size=4)
+    stream = NumberedBatches(loader, InfiniteSampler(dataset), KEY, 2)
+    assert [next(stream), next(stream)] == [None, None]
+    with pytest.raises(AssertionError, match='loaded'):
+        next(stream)
+
+
+def test_loader_without_a_batch_size_is_refused():
+    dataset = Draws()
+    loader = DataLoader(dataset, batch_sampler=[[0, 1]])
+    with pytest.raises(ValueError, match='batch_size but got'):
+        NumberedBatches(loader, InfiniteSampler(dataset), KEY, 0)
+
+
+def test_seeding_reaches_every_generator():
+    def draw(*key: int) -> list[float]:
+        seed_generators(*key)
+        return Draws()[0][1:]
+
+    first = draw(1, 2)
+    assert draw(1, 2) == first
+    for other in (draw(2, 1), draw(1, 3), draw(1)):
+        assert not set(other) & set(first)

@@ -1,0 +1,117 @@
+"""Stopped runs: they resume, exactly, and from their own checkpoints only."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from tests.tiny_run import STEPS, tiny_config, write_images
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('images') / 'noise'
+    write_images(folder)
+    return folder
+
+
+class FirstStep(Hook):
+    """Keeps what a run holds when its first step begins."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if not hasattr(self, 'step'):
+            self.step = runner.iter
+            self.weights = copy.deepcopy(runner.model.state_dict())
+            self.optimizer = copy.deepcopy(runner.optim_wrapper.state_dict())
+            self.logged = list(runner.message_hub.log_scalars)
+
+
+def train(cfg: Config, name: str, *hooks: Hook, **changes) -> Runner:
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict(changes)
+    cfg.experiment_name = name
+    runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
+    runner.train()
+    return runner
+
+
+def load(path: Path) -> dict:
+    return CheckpointLoader.load_checkpoint(str(path))
+
+
+def weights(work_dir: Path, step: int = STEPS) -> dict:
+    return load(work_dir / f'iter_{step}.pth')['state_dict']
+
+
+def assert_same(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_run_resumes_from_its_own_checkpoint(images, tmp_path, strict):
+    cfg = tiny_config(images, tmp_path)
+    cfg.custom_hooks = []
+    train(cfg, 'first', **{'train_cfg.max_iters': 6})
+    resumed = FirstStep()
+    train(cfg, 'second', resumed, resume=True)
+    assert resumed.step == 6
+    assert_same(resumed.weights, weights(tmp_path, 6))
+    assert {
+        int(state['step']) for state in resumed.optimizer['state'].values()
+    } == {6}
+    assert 'train/loss' in resumed.logged
+
+
+def test_checkpoint_with_a_foreign_class_is_refused(images, tmp_path, strict):
+    cfg = tiny_config(images, tmp_path)
+    train(cfg, 'first', **{'train_cfg.max_iters': 6})
+    path = tmp_path / 'iter_6.pth'
+    checkpoint = load(path)
+    checkpoint['message_hub']['runtime_info']['best'] = Fraction(1, 2)
+    torch.save(checkpoint, path)
+    with pytest.raises(pickle.UnpicklingError, match='Unsupported global'):
+        train(cfg, 'second', resume=True)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
+    images, tmp_path, workers
+):
+    unbroken, killed = tmp_path / 'unbroken', tmp_path / 'killed'
+    train(tiny_config(images, unbroken, workers), 'unbroken')
+
+    cfg = tiny_config(images, killed, workers)
+    cfg.custom_hooks.append(dict(type='KillHook', step=8))
+    cfg.dump(tmp_path / 'killed.py')
+    command = [sys.executable, 'tools/train.py', tmp_path / 'killed.py']
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+    stopped = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+    assert (killed / 'last_checkpoint').read_text().endswith('iter_6.pth')
+
+    resumed = FirstStep()
+    train(
+        tiny_config(images, killed, workers), 'resumed', resumed, resume=True
+    )
+    assert resumed.step == 6
+    assert_same(weights(unbroken), weights(killed))
