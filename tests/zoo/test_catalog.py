@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from copy import deepcopy
 
@@ -88,8 +89,11 @@ def test_refusal_names_the_reason(outcomes, family, reason):
     assert all(reason in message for message in messages)
 
 
-def test_picks_stand_for_all():
+def test_picks_stand_for_all(record_property):
     picks = catalog.picks()
+    record_property('picks', json.dumps(dict(picks)))
+    record_property('stack', stacks.stack())
+    record_property('versions', json.dumps(stacks.versions()))
     assert len(picks) == 81 + MORE
     assert sum(pick.stands_for for pick in picks) == 656 + MORE
     named = {*CALLS, *stacks.stock_loss_cannot_run()}

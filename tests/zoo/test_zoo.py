@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -18,6 +19,7 @@ from mmseg_jml.config import replace_pixel_loss
 
 from . import catalog, stacks, trial
 
+WHOLE = os.environ.get('ZOO') == 'all'
 # The stock models warn in many ways that are not the subject here.
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -83,7 +85,7 @@ OWN_KEYS = ('ddrnet', 'pidnet')
 
 
 def names() -> list[str]:
-    if os.environ.get('ZOO') == 'all':
+    if WHOLE:
         return [pick.config for pick in catalog.picks()]
     return sorted({*CALLS, *stacks.cannot_run()})
 
@@ -112,9 +114,9 @@ def _imports(request):
 @pytest.mark.parametrize(('name', 'variant'), cases())
 def test_training_step(name, variant, record_property):
     why = stacks.cannot_run().get(name)
-    record_property('step', f'{name}|{variant}|{why or ""}')
     if why:
-        check_refusal(why, name, *VARIANTS[variant])
+        said = check_refusal(why, name, *VARIANTS[variant])
+        note(record_property, name, variant, said)
         return
     step = trial.run(name, *VARIANTS[variant])
     check_log(step)
@@ -123,31 +125,38 @@ def test_training_step(name, variant, record_property):
             check_call(call, step.entries[path])
         check_keys(step, path, name)
         check_gradients(step.gradients[path])
+    described = {
+        path: [str(call) for call in calls]
+        for path, calls in step.calls.items()
+    }
     if variant == 'main head' and name in CALLS:
-        described = {
-            path: list(map(str, step.calls[path])) for path in step.calls
-        }
         assert described == CALLS[name]
+    note(record_property, name, variant, calls=described)
 
 
-@pytest.mark.skipif(
-    os.environ.get('ZOO') != 'all', reason='a baseline, run with ZOO=all'
-)
-@pytest.mark.parametrize('name', names())
+@pytest.mark.parametrize('name', names() if WHOLE else [])
 def test_stock_baseline(name, record_property):
+    """Shows what the stack does without this package."""
     why = stacks.stock_loss_cannot_run().get(name)
-    record_property('step', f'{name}|stock|{why or ""}')
     if why:
-        check_refusal(why, name, None)
+        note(record_property, name, 'stock', check_refusal(why, name, None))
     else:
         check_log(trial.run(name, None))
+        note(record_property, name, 'stock')
+
+
+def note(record_property, name, variant, reason='', calls=None):
+    """Leaves a line for ``tests.zoo.report`` in the report of pytest."""
+    line = dict(config=name, variant=variant, reason=reason, calls=calls or {})
+    record_property('step', json.dumps(line))
 
 
 def check_refusal(why, *arguments):
     with pytest.raises(
         (AssertionError, IndexError, RuntimeError, TypeError), match=why
-    ):
+    ) as error:
         trial.run(*arguments)
+    return str(error.value)
 
 
 def check_log(step):

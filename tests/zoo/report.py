@@ -1,0 +1,175 @@
+"""Writes docs/zoo.md from a whole run on both stacks.
+
+For each environment, then once::
+
+    ZOO=all python -m pytest tests/zoo --junitxml=work_dirs/zoo/STACK.xml
+    python -m tests.zoo.report work_dirs/zoo/*.xml > docs/zoo.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from xml.etree import ElementTree
+
+VARIANTS = ('main head', 'auxiliary heads', 'both with CE', 'stock')
+NAMES = dict(openmmlab='OpenMMLab', onedl='OneDL')
+INTRODUCTION = """\
+# The zoo: one training step of MMSegmentation's own configs
+
+MMSegmentation ships 681 configs (the OneDL fork one more). 656 (657) of them
+hold a cross-entropy over pixels, which `tools/train.py --loss` or one merged
+entry replaces; the other 25 classify masks (mask2former 13, maskformer 4,
+san 6) or regress depth (vpd 2), and `--loss` refuses them with that reason.
+
+Configs with the same family, segmentor, backbone, heads, losses with all
+their arguments and sampler are one group; the cheapest of each group stands
+for it below. Each was built with its entry replaced by the name
+`mmseg_jml.JaccardMetricLoss`, and took one training step on a CPU: two random
+images of 64x64 pixels (416x416 for LRASPP) with ignored pixels, no pretrained
+weights, SyncBN as BN. A step counts (✓) when the value of each call equals
+the formula worked out in float64, the log holds it under its own name and the
+terms add up to the optimised loss, its gradient in the logits is finite and
+not zero, and so are the gradients of the head's parameters. A call without
+any labelled pixel (the boundary term of PIDNet, before the boundary branch has
+learnt) has to give 0 with a gradient of 0.
+
+The four marks are:
+
+1. `JaccardMetricLoss` in the main head, what `--loss` does;
+2. `JaccardMetricLoss` in the auxiliary heads, the main head as shipped;
+3. `JaccardMetricCELoss` in both (here the value is only checked to be finite);
+4. the stock losses, as a baseline.
+
+A dash: there are no auxiliary heads with such an entry. A number: the stack
+itself cannot run the config, for the reason below the table.
+
+This page is written by `tests/zoo/report.py` from the reports of the tests.
+"""
+
+
+@dataclass
+class Run:
+    """What the tests recorded on one stack."""
+
+    stack: str
+    versions: dict[str, str]
+    picks: dict[str, int]
+    steps: dict[tuple[str, str], dict] = field(default_factory=dict)
+
+
+def read(path: str) -> Run:
+    """Reads the report that pytest wrote, if all tests passed."""
+    suite = ElementTree.parse(path).getroot()
+    if [*suite.iter('failure'), *suite.iter('error')]:
+        raise SystemExit(f'Expected {path} without failures.')
+    found = defaultdict(list)
+    for item in suite.iter('property'):
+        found[item.get('name')].append(item.get('value'))
+    run = Run(
+        found['stack'][0],
+        json.loads(found['versions'][0]),
+        json.loads(found['picks'][0]),
+    )
+    for step in map(json.loads, found['step']):
+        run.steps[step['config'], step['variant']] = step
+    missing = set(run.picks) - {config for config, _ in run.steps}
+    if missing:
+        raise SystemExit(
+            f'Expected all {len(run.picks)} picks in {path}, run with '
+            f'ZOO=all, but {len(missing)} are missing.'
+        )
+    return run
+
+
+class Legend:
+    """Gives each new text the next label."""
+
+    def __init__(self, labels) -> None:
+        self.labels = iter(labels)
+        self.texts = {}
+
+    def __getitem__(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts[text] = next(self.labels)
+        return self.texts[text]
+
+
+def mark(run: Run, config: str, variant: str, reasons: Legend) -> str:
+    """Returns the mark of one step."""
+    if config not in run.picks or (config, variant) not in run.steps:
+        return '–'
+    reason = run.steps[config, variant]['reason']
+    return reasons[reason] if reason else '✓'
+
+
+def summary(run: Run) -> str:
+    """Says how many configs passed."""
+    able = [
+        config
+        for config in run.picks
+        if not run.steps[config, 'main head']['reason']
+    ]
+    packages = ', '.join(f'{k} {v}' for k, v in run.versions.items())
+    return (
+        f'- {NAMES[run.stack]} ({packages}): {len(able)} of '
+        f'{len(run.picks)} picks, which stand for '
+        f'{sum(run.picks[config] for config in able)} of '
+        f'{sum(run.picks.values())} configs.'
+    )
+
+
+def rows(runs: list[Run], calls: Legend, reasons: Legend):
+    """Yields the lines of the table."""
+    yield ['config', 'stands for', 'calls', *(NAMES[r.stack] for r in runs)]
+    yield ['---'] * (3 + len(runs))
+    for config in sorted({config for run in runs for config in run.picks}):
+        recorded = [
+            step['calls']
+            for run in runs
+            if (step := run.steps.get((config, 'main head')))
+            and not step['reason']
+        ]
+        made = recorded[0] if recorded else {}
+        yield [
+            f'`{config.removesuffix(".py")}`',
+            str(max(run.picks.get(config, 0) for run in runs)),
+            ' '.join(calls[c] for made_by in made.values() for c in made_by),
+            *(
+                ' '.join(mark(run, config, v, reasons) for v in VARIANTS)
+                for run in runs
+            ),
+        ]
+
+
+def page(runs: list[Run]) -> str:
+    """Returns the whole page."""
+    calls, reasons = Legend(ascii_uppercase), Legend(map(str, range(1, 100)))
+    table = [
+        '| ' + ' | '.join(row) + ' |' for row in rows(runs, calls, reasons)
+    ]
+    parts = [
+        INTRODUCTION,
+        *map(summary, runs),
+        '',
+        *table,
+        '',
+        'How the main head calls the replaced loss (`map`: a weight of each '
+        'pixel; `NCP`: points in place of pixels):',
+        '',
+        *(f'- {label}: `{text}`' for text, label in calls.texts.items()),
+        '',
+        'Why a stack cannot run a config:',
+        '',
+        *(f'{label}. {text}' for text, label in reasons.texts.items()),
+    ]
+    return '\n'.join(parts)
+
+
+if __name__ == '__main__':
+    print(
+        page(sorted(map(read, sys.argv[1:]), key=lambda run: run.stack)[::-1])
+    )
