@@ -92,6 +92,14 @@ class ExactResumeHook(Hook):
         seed_generators(self._seed, STEPS, get_rank(), runner.iter)
         torch.manual_seed(torch.initial_seed())
 
+    def after_train(self, runner: Runner) -> None:
+        """Ends the workers; left to the garbage collector they hang.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        runner.train_loop.dataloader_iterator = None
+
 
 def _common_seed(runner: Runner) -> int:
     """The first process's seed; others differ under `diff_rank_seed`."""
