@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from ..zoo.catalog import CONFIGS
-from ..zoo.stacks import has_operators, stack
+from tests.zoo.catalog import CONFIGS
+from tests.zoo.stacks import has_operators, stack
+
 from . import run
 
 MMSEG_TRAIN = CONFIGS.parent / 'tools' / 'train.py'
@@ -38,8 +39,8 @@ def test_two_processes_train_and_test(tiny, tmp_path):
     )  # fmt: skip
     assert test.returncode == 0, test.stderr
     (log,) = (tmp_path / 'test').glob('*/*.log')
-    # Two processes, each with two of the four images in batches of two.
-    assert 'Epoch(test) [1/1]' in log.read_text()
+    # Two processes, each with five of the ten images.
+    assert 'Epoch(test) [5/5]' in log.read_text()
 
 
 @pytest.mark.parametrize(
