@@ -38,8 +38,24 @@ class RegionSums(NamedTuple):
     mass: Tensor
 
 
+def _triton(*args, **kwargs) -> tuple:
+    """The Triton kernels, imported when they are asked for."""
+    try:
+        from .triton_region_sums import region_sums
+    except ModuleNotFoundError as error:
+        if error.name != 'triton':
+            raise
+        raise ModuleNotFoundError(
+            "Expected triton to be installed for impl='triton', but it is "
+            "not; install it, or use impl='auto'",
+            name='triton',
+        ) from error
+    return region_sums(*args, **kwargs)
+
+
 IMPLEMENTATIONS = {
     'torch': chunked.region_sums,
+    'triton': _triton,
     'reference': reference.region_sums,
 }
 
@@ -79,8 +95,9 @@ def region_sums(logits: Tensor,
         with_product (bool): Also sum w p y. Defaults to False.
         with_cross_entropy (bool): Also sum the cross-entropy. Defaults to
             False.
-        impl (str): A key of ``IMPLEMENTATIONS`` or 'auto'. Defaults to
-            'auto'.
+        impl (str): A key of ``IMPLEMENTATIONS`` or 'auto', which never picks
+            'triton' (CUDA only, and not yet run on a GPU: docs/triton.md).
+            Defaults to 'auto'.
 
     Returns:
         RegionSums: One row per image.
