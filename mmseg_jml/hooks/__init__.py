@@ -1,5 +1,6 @@
 """Hooks, for `custom_hooks` of a config."""
 
+from .distillation_hook import DistillationHook
 from .exact_resume_hook import ExactResumeHook
 
-__all__ = ['ExactResumeHook']
+__all__ = ['DistillationHook', 'ExactResumeHook']

@@ -1,0 +1,254 @@
+"""Knowledge distillation into a stock segmentor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..functional import mean_teacher, teacher_target
+from ..kernels import TeacherLogits
+from ..registry import HOOKS
+from .schedule import Number, Schedule
+from .soft_supervision import LossEntry, SoftSupervision, SoftTarget
+from .student_outputs import (
+    StudentOutput,
+    dense_heads,
+    is_main,
+    main_head,
+)
+from .teacher import Teacher
+from .teacher_checkpoint import build_frozen, check_classes
+
+__all__ = ['DistillationHook']
+
+# Reading every logit makes the host wait for a GPU.
+_CHECK_INTERVAL = 100
+_PRECISIONS = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+
+
+@HOOKS.register_module()
+class DistillationHook(SoftSupervision):
+    """Lets any stock segmentor learn from any other.
+
+    The defaults are the recipe of the Jaccard metric losses paper (arXiv
+    2302.05666): half label, half teacher; cross-entropy and Jaccard metric
+    loss 0.25 : 0.75 on the main head; cross-entropy on the auxiliary head.
+
+    The teacher sees the student's preprocessed images, normalised as its own
+    config says. It belongs to this hook alone: it is in no checkpoint, no
+    optimizer and no gradient bucket, and where ``teacher_weight`` is 0 it does
+    not run. Pixels that the label ignores, padding among them, do not count.
+
+    Args:
+        teacher (str | dict | Sequence[str | dict]): Path of a config, or a
+            config. Several teachers are averaged in probability.
+        checkpoint (str | Sequence[str]): Path or URL of each teacher's
+            weights. One config serves several checkpoints.
+        loss (dict | Sequence[dict], optional): Losses of the main head
+            against its teacher. None means
+            ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to None.
+        auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
+            heads. None means its cross-entropy alone, ``ce_weight=1.0,
+            jml_weight=0.0, loss_weight=0.4``. Defaults to None.
+        outputs (dict[str, str], optional): Which output of the student learns
+            from which of the teacher, like ``dict(decode='decode',
+            aux='decode')``; :class:`StudentOutputs` has the names. None: the
+            main output from the main output, and an auxiliary head from the
+            teacher's at the same place, if it has one. Defaults to None.
+        label_weight (float | dict): Factor of the losses of the student's own
+            config, or a schedule such as ``dict(type='linear', start=1.0,
+            stop=0.5, begin=0, end=20000)``. Defaults to 0.5.
+        teacher_weight (float | dict): The same for the losses against the
+            teacher. Defaults to 0.5.
+        temperature (float | dict): Divides the logits of both. Defaults to
+            1.0.
+        amp (str, optional): 'float16' or 'bfloat16' runs the teacher under
+            autocast. None runs it in float32. Defaults to None.
+
+    Raises:
+        TypeError: If a number or schedule is neither.
+        ValueError: If an option has no meaning; when training starts, also
+            if teacher and student have different classes, if the checkpoint
+            does not fit, or if the student has no logits to learn with.
+        FileNotFoundError: When training starts, if a file is missing.
+        FloatingPointError: If a teacher answers with numbers that are not
+            finite; looked at in the first and then in every 100th iteration.
+    """
+
+    source = 'kd'
+    weight_name = 'teacher_weight'
+
+    def __init__(
+        self,
+        teacher: str | dict | Sequence[str | dict],
+        checkpoint: str | Sequence[str],
+        loss: LossEntry | None = None,
+        auxiliary_loss: LossEntry | None = None,
+        outputs: dict[str, str] | None = None,
+        label_weight: Number = 0.5,
+        teacher_weight: Number = 0.5,
+        temperature: Number = 1.0,
+        amp: str | None = None,
+    ) -> None:
+        super().__init__(loss, auxiliary_loss, label_weight, teacher_weight)
+        self._schedules['temperature'] = Schedule.parse(
+            'temperature', temperature, low=0.01
+        )
+        self._sources = _pair_up(teacher, checkpoint)
+        self._outputs = outputs
+        if amp is not None and amp not in _PRECISIONS:
+            raise ValueError(
+                f"Expected amp to be 'float16', 'bfloat16' or None but got "
+                f'{amp!r}.'
+            )
+        self._amp = _PRECISIONS.get(amp)
+        self._teachers: list[Teacher] = []
+
+    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+        """Builds the teachers and pairs their outputs with the student's.
+
+        Args:
+            runner (Runner): The runner, before its first iteration.
+            segmentor (nn.Module): The student.
+
+        Returns:
+            list[str]: The student outputs that learn.
+        """
+        main = main_head(segmentor)
+        dataset = runner.train_loop.dataloader.dataset
+        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        device = next(segmentor.parameters()).device
+        self._teachers = []
+        for config, checkpoint in self._sources:
+            model, known = build_frozen(config, checkpoint)
+            check_classes(segmentor, model, classes, known)
+            self._teachers.append(
+                Teacher(
+                    model.to(device), segmentor.data_preprocessor, self._amp
+                )
+            )
+        self._pairs = self._outputs or self._default_pairs(segmentor, main)
+        for name in self._pairs.values():
+            for teacher in self._teachers:
+                if name not in teacher.outputs:
+                    raise ValueError(
+                        'Expected outputs to take an output of the teacher, '
+                        f'{", ".join(teacher.outputs)}, but got {name!r}.'
+                    )
+        self._unchecked = True
+        return list(self._pairs)
+
+    def _default_pairs(self, segmentor: nn.Module, main: str) -> dict:
+        """The main outputs, and the auxiliary ones of the same place."""
+        own = [
+            name
+            for name, head in dense_heads(segmentor).items()
+            if not is_main(name) and head.num_classes == segmentor.num_classes
+        ]
+        common = [
+            name
+            for name in self._teachers[0].outputs[1:]
+            if all(name in teacher.outputs for teacher in self._teachers)
+        ]
+        return {main: 'decode', **dict(zip(own, common))}
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Reads the schedules, and decides whether to check the teachers.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used. Defaults to None.
+        """
+        super().before_train_iter(runner, batch_idx, data_batch)
+        self._unchecked |= runner.iter % _CHECK_INTERVAL == 0
+
+    def make_targets(
+        self,
+        segmentor: nn.Module,
+        inputs: Tensor,
+        data_samples: list,
+        outputs: Mapping[str, StudentOutput],
+    ) -> dict[str, SoftTarget]:
+        """Asks the teachers.
+
+        Args:
+            segmentor (nn.Module): Not used.
+            inputs (Tensor): (N, 3, H, W), preprocessed for the student.
+            data_samples (list[SegDataSample]): Not used.
+            outputs (Mapping[str, StudentOutput]): The outputs that learn.
+
+        Returns:
+            dict[str, SoftTarget]: Targets by the name of the output.
+        """
+        wanted = set(self._pairs.values())
+        answers = [teacher(inputs, wanted) for teacher in self._teachers]
+        if self._unchecked:
+            self._check_finite(answers)
+            self._unchecked = False
+        return {
+            name: SoftTarget(
+                self._target(
+                    [answer[self._pairs[name]] for answer in answers], output
+                ),
+                output.counted(),
+            )
+            for name, output in outputs.items()
+        }
+
+    def _target(
+        self, answers: list[tuple[Tensor, bool]], output: StudentOutput
+    ) -> TeacherLogits:
+        channels, size = output.logits.shape[1], output.logits.shape[2:]
+        targets = []
+        for logits, is_sigmoid in answers:
+            if logits.shape[2:] != size:
+                logits = F.interpolate(logits, size, mode='bilinear')
+            targets.append(
+                teacher_target(
+                    logits,
+                    is_sigmoid,
+                    channels,
+                    output.use_sigmoid,
+                    self._numbers['temperature'],
+                )
+            )
+        return mean_teacher(targets, output.use_sigmoid)
+
+    def _check_finite(self, answers: list[dict]) -> None:
+        for (_, checkpoint), answer in zip(self._sources, answers):
+            for name, (logits, _) in answer.items():
+                if bool(logits.isfinite().all()):
+                    continue
+                hint = f', or amp={self._amp} is too coarse' * bool(self._amp)
+                raise FloatingPointError(
+                    f'Expected finite logits from output {name!r} of the '
+                    f'teacher {checkpoint!r} but got NaN or infinity: the '
+                    f'weights are damaged{hint}.'
+                )
+
+
+def _pair_up(
+    teacher: str | dict | Sequence[str | dict],
+    checkpoint: str | Sequence[str],
+) -> list[tuple[str | dict, str]]:
+    """One config and one checkpoint for each teacher."""
+    is_one = isinstance(teacher, (str, Path, dict))
+    configs = [teacher] if is_one else list(teacher)
+    is_one = isinstance(checkpoint, (str, Path))
+    checkpoints = [checkpoint] if is_one else list(checkpoint)
+    if len(configs) == 1:
+        configs *= len(checkpoints)
+    if not checkpoints or len(configs) != len(checkpoints):
+        raise ValueError(
+            'Expected checkpoint to name one file for each teacher but got '
+            f'{len(configs)} configs and {len(checkpoints)} checkpoints.'
+        )
+    return list(zip(configs, checkpoints))

@@ -1,0 +1,115 @@
+"""Numbers that change over the iterations of a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Union
+
+__all__ = ['Number', 'Schedule']
+
+Number = Union[float, dict]
+SHAPES = ('constant', 'linear', 'cosine')
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that goes from ``start`` to ``stop``.
+
+    It depends on the iteration alone, so that a resumed run goes on as the
+    unbroken one would. Before ``begin`` it is ``start``, from ``end`` on it is
+    ``stop``; ``'cosine'`` leaves the one and reaches the other with slope 0.
+
+    Args:
+        type (str): 'constant' (which stays at ``start``), 'linear' or
+            'cosine'.
+        start (float): First value.
+        stop (float, optional): Last value. None means ``start``. Defaults to
+            None.
+        begin (int): Iteration of the last first value. Defaults to 0.
+        end (int, optional): Iteration of the first last value. None means
+            the end of the run. Defaults to None.
+
+    Examples:
+        >>> Schedule('linear', 1.0, 0.0)(iteration=25, max_iters=100)
+        0.75
+    """
+
+    type: str
+    start: float
+    stop: float | None = None
+    begin: int = 0
+    end: int | None = None
+
+    @classmethod
+    def parse(cls, name: str, value: Number, low: float = 0.0) -> Schedule:
+        """Reads a number or a dictionary with the arguments above.
+
+        Args:
+            name (str): Name of the option, for messages.
+            value (float | dict): The option.
+            low (float): The least value allowed. Defaults to 0.0.
+
+        Returns:
+            Schedule: The schedule.
+
+        Raises:
+            TypeError: If it is neither, or has unknown keys.
+            ValueError: If a value is out of range.
+        """
+        if isinstance(value, Real) and not isinstance(value, bool):
+            value = dict(type='constant', start=value)
+        try:
+            schedule = cls(**value)
+        except TypeError:
+            raise TypeError(
+                f'Expected {name} to be a number or a schedule like '
+                "dict(type='linear', start=1.0, stop=0.0, begin=0, end=None) "
+                f'but got {value!r}.'
+            ) from None
+        schedule._check(name, low)
+        return schedule
+
+    def _check(self, name: str, low: float) -> None:
+        if self.type not in SHAPES:
+            raise ValueError(
+                f'Expected the type of {name} to be one of {SHAPES} but got '
+                f'{self.type!r}.'
+            )
+        for value in (self.start, self._stop):
+            if not (isinstance(value, Real) and low <= value < math.inf):
+                raise ValueError(
+                    f'Expected {name} to be a number of at least {low} but '
+                    f'got {value!r}.'
+                )
+        if self.end is not None and self.end <= self.begin:
+            raise ValueError(
+                f'Expected {name} to end after iteration {self.begin}, '
+                f'where it begins, but got end={self.end}.'
+            )
+
+    @property
+    def _stop(self) -> float:
+        return self.start if self.stop is None else self.stop
+
+    @property
+    def changes(self) -> bool:
+        """Whether the number ever changes."""
+        return self.type != 'constant' and self.start != self._stop
+
+    def __call__(self, iteration: int, max_iters: int) -> float:
+        """Gives the number of an iteration.
+
+        Args:
+            iteration (int): Iterations done before.
+            max_iters (int): Iterations of the whole run.
+        """
+        if not self.changes:
+            return float(self.start)
+        end = max_iters if self.end is None else self.end
+        share = (iteration - self.begin) / max(end - self.begin, 1)
+        share = min(max(share, 0.0), 1.0)
+        if self.type == 'cosine':
+            share = (1 - math.cos(math.pi * share)) / 2
+        return self.start + share * (self._stop - self.start)

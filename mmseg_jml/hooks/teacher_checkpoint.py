@@ -1,0 +1,222 @@
+"""A frozen segmentor from a config and a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+__all__ = ['build_frozen', 'check_classes', 'load_strictly']
+
+_NAMES_SHOWN = 5
+
+
+def build_frozen(
+    config: str | dict, checkpoint: str
+) -> tuple[nn.Module, list[str] | None]:
+    """Builds a segmentor that only predicts.
+
+    It is in evaluation mode, without gradients and without synchronised
+    batch normalisation. Random numbers go on afterwards as if nothing had
+    been built.
+
+    Args:
+        config (str | dict): Path of a config, a config, or its ``model``.
+        checkpoint (str): Path or URL of a checkpoint.
+
+    Returns:
+        tuple[nn.Module, list[str] | None]: The segmentor, and the names of
+        its classes where the checkpoint knows them.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the config has no model, or the checkpoint does not
+            fit or cannot be read.
+    """
+    model_config = _model_config(config)
+    with _random_state_kept():
+        model = revert_sync_batchnorm(MODELS.build(model_config))
+    classes = load_strictly(model, checkpoint)
+    return model.eval().requires_grad_(False), classes
+
+
+def _model_config(config: str | dict) -> dict:
+    if isinstance(config, (str, Path)):
+        if not Path(config).is_file():
+            raise FileNotFoundError(
+                f'Expected teacher to be the path of a config but got '
+                f'{str(config)!r}, which is no file.'
+            )
+        config = Config.fromfile(config)
+    model = config.get('model', config)
+    if 'decode_head' not in model:
+        raise ValueError(
+            'Expected teacher to be a config with a segmentor in model but '
+            f'got one with the keys {", ".join(config) or "(none)"}.'
+        )
+    return model
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=()):  # built on the host
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
+
+
+def load_strictly(model: nn.Module, checkpoint: str) -> list[str] | None:
+    """Loads weights, all of them and nothing else.
+
+    Args:
+        model (nn.Module): What to fill.
+        checkpoint (str): Path or URL of a checkpoint with a ``state_dict``,
+            or of a state dict.
+
+    Returns:
+        list[str] | None: Names of the classes that it was trained on.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, holds more than weights and plain
+            values, or has other weights than the model.
+    """
+    content = _read(checkpoint)
+    state = content.get('state_dict', content)
+    state = {name.removeprefix('module.'): v for name, v in state.items()}
+    problems = _differences(model.state_dict(), state)
+    if problems:
+        raise ValueError(
+            f'Expected the checkpoint {checkpoint!r} to have the weights of '
+            f'the teacher but got {"; ".join(problems)}. Does it belong to '
+            'this config?'
+        )
+    model.load_state_dict(state)
+    meta = content.get('meta') or {}
+    # checkpoints of mmseg 0.x and of its first 1.x versions use capitals
+    for place in (meta.get('dataset_meta') or {}, meta):
+        for key in ('classes', 'CLASSES'):
+            if place.get(key):
+                return list(place[key])
+    return None
+
+
+def _read(checkpoint: str) -> Mapping:
+    try:
+        with _weights_only():
+            content = CheckpointLoader.load_checkpoint(
+                str(checkpoint), map_location='cpu'
+            )
+    except OSError as error:
+        raise FileNotFoundError(
+            'Expected checkpoint to be the path or URL of the weights of a '
+            f'teacher but got {str(checkpoint)!r}: {error}'
+        ) from error
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f'Expected the checkpoint {checkpoint!r} to hold weights and '
+            'plain values, but it is damaged or holds objects of other '
+            'classes, which are not loaded because loading could run code: '
+            f'{error}'
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f'Expected the checkpoint {checkpoint!r} to be a dictionary but '
+            f'got {type(content).__name__}.'
+        )
+    return content
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Forbids unpickling, which older versions of torch do by default."""
+    key = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(key)
+    os.environ[key] = '1'
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = before
+
+
+def _differences(own: Mapping, other: Mapping) -> list[str]:
+    shapes = [
+        f'{name} {_shape(other[name])} for {_shape(own[name])}'
+        for name in own
+        if name in other and _shape(own[name]) != _shape(other[name])
+    ]
+    return [
+        f'{len(names)} {what}: {", ".join(names[:_NAMES_SHOWN])}'
+        + (', ...' if len(names) > _NAMES_SHOWN else '')
+        for what, names in (
+            ('missing', [name for name in own if name not in other]),
+            ('unexpected', [name for name in other if name not in own]),
+            ('of another shape', shapes),
+        )
+        if names
+    ]
+
+
+def _shape(value: Tensor) -> tuple | str:
+    return tuple(value.shape) if torch.is_tensor(value) else repr(value)
+
+
+def check_classes(
+    student: nn.Module,
+    teacher: nn.Module,
+    student_classes: list[str] | None,
+    teacher_classes: list[str] | None,
+) -> None:
+    """Checks that two segmentors mean the same by their channels.
+
+    Args:
+        student (nn.Module): A segmentor.
+        teacher (nn.Module): Another.
+        student_classes (list[str], optional): Names of its classes.
+        teacher_classes (list[str], optional): Names of the other's. Case,
+            blanks, hyphens and underscores do not matter.
+
+    Raises:
+        ValueError: If numbers or names differ.
+    """
+    counts = student.num_classes, teacher.num_classes
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f'Expected a teacher of the {counts[0]} classes of the student '
+            f'({_enumerate(student_classes)}) but got one of {counts[1]} '
+            f'({_enumerate(teacher_classes)}).'
+        )
+    if not (student_classes and teacher_classes):
+        return
+    plain = [list(map(_plain, c)) for c in (student_classes, teacher_classes)]
+    if plain[0] != plain[1]:
+        raise ValueError(
+            'Expected a teacher of the classes of the student, in their '
+            f'order ({_enumerate(student_classes)}), but got one of '
+            f'{_enumerate(teacher_classes)}.'
+        )
+
+
+def _enumerate(classes: list[str] | None) -> str:
+    return ', '.join(map(str, classes or ())) or 'names unknown'
+
+
+def _plain(name: str) -> str:
+    return ''.join(c for c in str(name).lower() if c not in ' -_')

@@ -1,0 +1,131 @@
+"""A student of seconds, and teachers for it on disk."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from torch import nn
+
+from tests.tiny_run import CLASSES, tiny_config, write_images
+
+KD = 'mmseg_jml.DistillationHook'
+# Neither the student's mean and deviation, nor its order of channels.
+OTHER_COLOURS = dict(
+    mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=True
+)
+
+
+def student_config(folder: Path, work_dir: Path) -> Config:
+    """Builds a run of three steps with an auxiliary head."""
+    if not (folder / 'images').exists():
+        write_images(folder)
+    cfg = tiny_config(folder, work_dir)
+    cfg.train_cfg.max_iters = 3
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=3
+    )
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
+    )
+    head = dict(copy.deepcopy(cfg.model.decode_head), in_index=1)
+    cfg.model.auxiliary_head = dict(
+        head,
+        in_channels=8,
+        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
+    )
+    return cfg
+
+
+def build(model: dict) -> nn.Module:
+    """Builds a model as a run does."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return MODELS.build(copy.deepcopy(model))
+
+
+def write_teacher(folder: Path, model: dict, seed: int = 1) -> dict:
+    """Writes a config and random weights; returns the hook's arguments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = dict(
+        teacher=str(folder / f'teacher{seed}.py'),
+        checkpoint=str(folder / f'teacher{seed}.pth'),
+    )
+    Config(dict(model=model)).dump(paths['teacher'])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        teacher = build(model)
+        for module in teacher.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 2)
+        for head in (teacher.decode_head, teacher.auxiliary_head):
+            head.conv_seg.weight.data *= 5  # certain of something
+    meta = dict(dataset_meta=dict(classes=CLASSES))
+    torch.save(
+        dict(state_dict=teacher.state_dict(), meta=meta), paths['checkpoint']
+    )
+    return paths
+
+
+def wider(model: dict, **preprocessor) -> dict:
+    """Another architecture of the same classes."""
+    model = copy.deepcopy(model)
+    model.backbone.base_channels = 6
+    model.decode_head.in_channels = 6
+    model.auxiliary_head.in_channels = 12
+    model.data_preprocessor.update(preprocessor)
+    return model
+
+
+class Record(Hook):
+    """Keeps batches, gradients and logged terms of each step."""
+
+    def __init__(self) -> None:
+        self.batches, self.gradients, self.logs = [], [], []
+
+    def before_train(self, runner):
+        self.start = copy.deepcopy(runner.model.state_dict())
+        self.model = runner.model
+        runner.optim_wrapper.optimizer.register_step_pre_hook(self._keep)
+
+    def _keep(self, *step):
+        self.gradients.append(
+            {
+                name: parameter.grad.clone()
+                for name, parameter in self.model.named_parameters()
+                if parameter.grad is not None
+            }
+        )
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.batches.append(copy.deepcopy(data_batch))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
+        self.logs.append({k: v.item() for k, v in outputs.items()})
+
+
+def train(cfg: Config, *hooks: dict | Hook) -> Record:
+    """Trains with some hooks beside those of the config."""
+    cfg = copy.deepcopy(cfg)
+    cfg.experiment_name = str(torch.rand(()).item())
+    cfg.custom_hooks += [hook for hook in hooks if isinstance(hook, dict)]
+    runner, record = Runner.from_cfg(cfg), Record()
+    for hook in (*hooks, record):
+        if isinstance(hook, Hook):
+            runner.register_hook(hook)
+    runner.train()
+    return record
+
+
+def assert_same(first: dict, second: dict) -> None:
+    """Compares dictionaries of tensors bit by bit."""
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
