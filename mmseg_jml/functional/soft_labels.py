@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel
@@ -49,22 +48,38 @@ def boundary_mask(
             'Expected label of shape (N, H, W), since a boundary '
             f'needs an image, but got shape {tuple(label.shape)}'
         )
-    # max pooling pads with -inf, which makes the image border neutral
-    value = label.to(torch.float32)
-    highest = _pool(value, kernel_size)
-    lowest = -_pool(-value, kernel_size)
-    boundary = highest != lowest
+    # A window holds two classes where two neighbours in it differ. Both are
+    # marked, so that along their line one reach less suffices.
+    reach = kernel_size // 2
+    boundary = torch.zeros_like(label, dtype=torch.bool)
+    for along, across in ((1, 2), (2, 1)):
+        mask = _differs_from_neighbour(label, along)
+        boundary |= _dilate(_dilate(mask, reach - 1, along), reach, across)
     if ignore_index is not None:
-        ignored = (label == ignore_index).to(torch.float32)
-        boundary &= _pool(ignored, kernel_size) == 0
+        ignored = label == ignore_index
+        boundary &= ~_dilate(_dilate(ignored, reach, 1), reach, 2)
     return boundary
 
 
-def _pool(value: Tensor, kernel_size: int) -> Tensor:
-    """Maximum over the window around each pixel, separably."""
-    pad = kernel_size // 2
-    value = F.max_pool2d(value, (1, kernel_size), 1, (0, pad))
-    return F.max_pool2d(value, (kernel_size, 1), 1, (pad, 0))
+def _differs_from_neighbour(label: Tensor, dim: int) -> Tensor:
+    """Pixels whose neighbour before or after along ``dim`` is another."""
+    last = label.shape[dim] - 1
+    differs = label.narrow(dim, 0, last) != label.narrow(dim, 1, last)
+    mask = torch.zeros_like(label, dtype=torch.bool)
+    mask.narrow(dim, 0, last).copy_(differs)
+    mask.narrow(dim, 1, last).bitwise_or_(differs)
+    return mask
+
+
+def _dilate(mask: Tensor, reach: int, dim: int) -> Tensor:
+    """Pixels that are at most ``reach`` from one of ``mask`` along ``dim``."""
+    last = mask.shape[dim] - 1
+    for _ in range(reach):
+        wider = mask.clone()
+        wider.narrow(dim, 0, last).bitwise_or_(mask.narrow(dim, 1, last))
+        wider.narrow(dim, 1, last).bitwise_or_(mask.narrow(dim, 0, last))
+        mask = wider
+    return mask
 
 
 def smooth_label(

@@ -12,7 +12,9 @@ from . import reference
 from .chunks import Chunk, Scratch
 from .task import Slopes, Task
 
-__all__ = ['gradient', 'sums']
+__all__ = ['BUFFERS', 'gradient', 'sums']
+
+BUFFERS = 16  # tensors of a chunk's size that exist at a time
 
 
 def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:

@@ -13,9 +13,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import any_kernel, softmax_kernel
+from . import any_kernel, class_kernel, dense_kernel
 from .chunks import Batch, Scratch
-from .targets import Target, tensors_of
+from .targets import HardLabel, Target, tensors_of
 from .task import Slopes, Task
 
 __all__ = ['region_sums']
@@ -25,37 +25,30 @@ def region_sums(logits: Tensor, target: Target, weight: Tensor | None, *,
                 norm: float, use_sigmoid: bool, class_weight: Tensor | None,
                 with_product: bool, with_cross_entropy: bool) -> tuple:
     """Chunked implementation of :func:`mmseg_jml.kernels.region_sums`."""
-    task = Task(norm, use_sigmoid, with_product, with_cross_entropy)
     parts = tensors_of(target)
-    template = replace(target, **dict.fromkeys(parts))
-    return _RegionSums.apply(task, (template, tuple(parts)), logits, weight,
-                             class_weight, *parts.values())
+    task = Task(norm, use_sigmoid, with_product, with_cross_entropy,
+                replace(target, **dict.fromkeys(parts)), tuple(parts))
+    return _RegionSums.apply(task, logits, weight, class_weight,
+                             *parts.values())
 
 
-def _kernel(task: Task) -> ModuleType:
-    softmax = task.norm == 1 and not task.use_sigmoid
-    return softmax_kernel if softmax else any_kernel
-
-
-def _batch(form: tuple[Target, tuple[str, ...]], logits: Tensor,
-           weight: Tensor | None, class_weight: Tensor | None,
-           *parts: Tensor) -> Batch:
-    """The tensors of a call, with the target put together again.
-
-    Autograd wants to see tensors as arguments of their own, so that a target
-    goes as its form without tensors, their names, and the tensors.
-    """
-    template, names = form
-    target = replace(template, **dict(zip(names, parts)))
-    return Batch(logits, target, weight, class_weight)
+def _prepare(task: Task, logits: Tensor, weight: Tensor | None,
+             class_weight: Tensor | None,
+             *parts: Tensor) -> tuple[ModuleType, Batch, Scratch]:
+    """What computes chunks, the chunks, and room to work in."""
+    target = replace(task.target, **dict(zip(task.names, parts)))
+    kernel = class_kernel if isinstance(target, HardLabel) else dense_kernel
+    if task.norm != 1 or task.use_sigmoid:
+        kernel = any_kernel
+    batch = Batch(logits, target, weight, class_weight, kernel.BUFFERS)
+    return kernel, batch, Scratch(logits)
 
 
 class _RegionSums(torch.autograd.Function):
 
     @staticmethod
-    def forward(task: Task, form: tuple, logits: Tensor, *others: Tensor | None) -> tuple:
-        kernel, scratch = _kernel(task), Scratch(logits)
-        batch = _batch(form, logits, *others)
+    def forward(task: Task, logits: Tensor, *others: Tensor | None) -> tuple:
+        kernel, batch, scratch = _prepare(task, logits, *others)
         images, classes = logits.shape[:2]
         shapes = [(images, classes)] * 3 + [
             (images, classes) if task.with_product else None,
@@ -72,7 +65,7 @@ class _RegionSums(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs: tuple, output: tuple) -> None:
-        ctx.task, ctx.form, *tensors = inputs
+        ctx.task, *tensors = inputs
         ctx.save_for_backward(*tensors)
         ctx.mark_non_differentiable(output[1], output[5])
         ctx.set_materialize_grads(False)
@@ -85,15 +78,14 @@ class _RegionSums(torch.autograd.Function):
         prediction = zero if prediction is None else prediction
         overlap = zero if overlap is None else overlap
         gradient = _RegionGradient.apply(
-            ctx.task, ctx.form, logits, *others,
+            ctx.task, logits, *others,
             *Slopes(prediction, overlap, product, cross_entropy))
-        return (None, None, gradient, *[None] * len(others))
+        return (None, gradient, *[None] * len(others))
 
     @staticmethod
-    def vmap(info, in_dims: tuple, task: Task, form: tuple,
-             *tensors) -> tuple:
+    def vmap(info, in_dims: tuple, task: Task, *tensors) -> tuple:
         output = _RegionSums.apply(
-            task, form, *_fold(info.batch_size, in_dims[2:], tensors))
+            task, *_fold(info.batch_size, in_dims[1:], tensors))
         output = tuple(None if value is None else
                        value.unflatten(0, (info.batch_size, -1))
                        for value in output)
@@ -105,10 +97,10 @@ class _RegionGradient(torch.autograd.Function):
     """A function of its own, so that a second derivative is refused."""
 
     @staticmethod
-    def forward(task: Task, form: tuple, logits: Tensor, *others: Tensor | None) -> Tensor:
+    def forward(task: Task, logits: Tensor,
+                *others: Tensor | None) -> Tensor:
         others, slopes = others[:-4], Slopes(*others[-4:])
-        kernel, scratch = _kernel(task), Scratch(logits)
-        batch = _batch(form, logits, *others)
+        kernel, batch, scratch = _prepare(task, logits, *others)
         gradient = torch.empty_like(logits)
         for index in batch:
             block = batch.block(gradient, index)
@@ -128,10 +120,9 @@ class _RegionGradient(torch.autograd.Function):
             "got a request for the second; impl='reference' has all of them")
 
     @staticmethod
-    def vmap(info, in_dims: tuple, task: Task, form: tuple,
-             *tensors) -> tuple:
+    def vmap(info, in_dims: tuple, task: Task, *tensors) -> tuple:
         output = _RegionGradient.apply(
-            task, form, *_fold(info.batch_size, in_dims[2:], tensors))
+            task, *_fold(info.batch_size, in_dims[1:], tensors))
         return output.unflatten(0, (info.batch_size, -1)), 0
 
 

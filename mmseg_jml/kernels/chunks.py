@@ -8,15 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .reference import pixel_weight, working_dtype
-from .targets import HardLabel, Target, tensors_of
+from .reference import working_dtype
+from .targets import Target, tensors_of
 
 __all__ = ['Batch', 'Chunk', 'Index', 'Scratch']
 
-# Elements of logits in a chunk. On a CPU a chunk and its work buffers fit
-# into the second-level cache; on a GPU a launch costs more than memory.
-_CHUNK_ON_CPU = 2**17
-_CHUNK_ON_GPU = 2**24
+# Elements of all work buffers of a chunk together. On a CPU they fit into the
+# cache, and are large enough to hide what a call costs; on a GPU a launch
+# costs more.
+_WORK_ON_CPU = 2**20
+_WORK_ON_GPU = 2**23
 
 
 class Index(NamedTuple):
@@ -32,8 +33,7 @@ class Chunk(NamedTuple):
     Attributes:
         logits (Tensor): (B, C, M), a view where the layout permits.
         target (Target): Of the same pixels, (B, M) or (B, C, M).
-        weight (Tensor, optional): (B, M), 0 where a pixel does not count.
-            None, for soft labels only, means that all count alike.
+        weight (Tensor, optional): (B, M), in the dtype to compute in.
         class_weight (Tensor, optional): (C,).
     """
 
@@ -51,10 +51,11 @@ class Batch:
         target (Target): The label.
         weight (Tensor, optional): (N, *).
         class_weight (Tensor, optional): (C,).
+        buffers (int): How many tensors of its size work on a chunk needs.
     """
 
     def __init__(self, logits: Tensor, target: Target, weight: Tensor | None,
-                 class_weight: Tensor | None) -> None:
+                 class_weight: Tensor | None, buffers: int) -> None:
         self._tensors = {'logits': logits, **tensors_of(target)}
         if weight is not None:
             self._tensors['weight'] = weight
@@ -62,6 +63,8 @@ class Batch:
         self._class_weight = None if class_weight is None \
             else class_weight.to(logits.device, working_dtype(logits))
         self._ndim = logits.ndim
+        work = _WORK_ON_CPU if logits.device.type == 'cpu' else _WORK_ON_GPU
+        self._limit = work // buffers
         # Where one tensor's pixels are no even sequence in memory, all are
         # cut by rows, and a chunk of that tensor is a small copy.
         self._even = all(map(self._is_even, self._tensors.values()))
@@ -74,9 +77,8 @@ class Batch:
         if images * pixels == 0:
             return
         rows = pixels if self._even else spatial[0]
-        limit = _CHUNK_ON_GPU if logits.is_cuda else _CHUNK_ON_CPU
-        together = max(1, limit // (classes * pixels))
-        step = -(-rows // -(-classes * pixels // limit))
+        together = max(1, self._limit // (classes * pixels))
+        step = -(-rows // -(-classes * pixels // self._limit))
         for image in range(0, images, together):
             for row in range(0, rows, step):
                 yield Index(
@@ -89,9 +91,9 @@ class Batch:
             for name, value in self._tensors.items()
         }
         logits, weight = parts.pop('logits'), parts.pop('weight', None)
+        if weight is not None:
+            weight = weight.to(working_dtype(logits))
         target = replace(self._target, **parts)
-        if weight is not None or isinstance(target, HardLabel):
-            weight = pixel_weight(logits, target, weight)
         return Chunk(logits, target, weight, self._class_weight)
 
     def block(self, value: Tensor, index: Index) -> Tensor:

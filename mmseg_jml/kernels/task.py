@@ -6,16 +6,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .targets import Target
+
 __all__ = ['Slopes', 'Task']
 
 
 class Task(NamedTuple):
-    """What to sum, as :func:`mmseg_jml.kernels.region_sums` names it."""
+    """What to sum, as :func:`mmseg_jml.kernels.region_sums` names it.
+
+    Autograd wants to see tensors as arguments of their own, so that a target
+    travels as its other fields, the names of its tensors, and the tensors.
+    """
 
     norm: float
     use_sigmoid: bool
     with_product: bool
     with_cross_entropy: bool
+    target: Target  # without its tensors
+    names: tuple[str, ...]
 
 
 class Slopes(NamedTuple):

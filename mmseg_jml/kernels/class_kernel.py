@@ -1,0 +1,208 @@
+"""Chunks with one class per pixel, smoothed or not; softmax and n = 1.
+
+A pixel's label y has ``on`` at its own class and ``off`` at every other, 1
+and 0 where it is not smoothed. So a sum over y is ``off`` times a sum over
+all classes, plus a correction at one class, and a dense label is never made.
+
+With probabilities p, pixel weight w and class weight k, let for the slopes
+dL/dP, dL/dT, dL/dQ and dL/dE of a loss L::
+
+    u_c = w p_c (dL/dP_c + h(y_c - p_c) dL/dT_c + y_c dL/dQ_c)
+          - w k_c y_c dL/dE
+
+with h = 0, 1/2, 1 below, at and above 0, the derivative of min(p, y) by p.
+Then dL/dz_c = u_c - p_c sum_k u_k, for the cross-entropy as for the rest.
+Without smoothing y is 0 but at one class, where min(p, 1) = p.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .chunks import Chunk, Scratch
+from .softmax import LOG2_E, centred, through_softmax, weighted_sum
+from .task import Slopes, Task
+
+__all__ = ['BUFFERS', 'gradient', 'sums']
+
+BUFFERS = 2  # tensors of a chunk's size that exist at a time
+
+
+class _Label(NamedTuple):
+    """What there is to know of each pixel, each (B, M)."""
+
+    index: Tensor  # the class, 0 where the pixel is ignored
+    weight: Tensor  # w, 0 there
+    on: Tensor  # w times the label of that class
+    off: Tensor | None  # w times the label of each other; None: 0
+    gap: Tensor  # on - off
+
+
+def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
+    """Region sums of a chunk."""
+    label, classes = _read(chunk, scratch.dtype), chunk.logits.shape[1]
+    power = centred(chunk.logits, scratch('prob', chunk.logits.shape))
+    own = _at(power, label.index)
+    spread = None
+    if task.with_cross_entropy and label.off is not None:
+        spread = _sum_over_classes(power, chunk.class_weight, scratch)
+    total = power.exp2_().sum(1)
+    entropy = None
+    if task.with_cross_entropy:
+        entropy = _entropy(chunk, label, own, total.log2(), spread)
+    share = label.weight / total
+    prob = power.mul_(share.unsqueeze(1))  # w p, from here on
+    own = own.exp2_().mul_(share)
+    prediction = prob.sum(2)
+    label_sum = _sum_by_class(label.gap, label.index, classes)
+    if label.off is None:
+        product = overlap = _sum_by_class(own, label.index, classes)
+    else:
+        label_sum += label.off.sum(1, keepdim=True)
+        product = None
+        if task.with_product:
+            product = _product(chunk, label, prob, own, scratch)
+        low = torch.minimum(own, label.off)
+        overlap = _sum_by_class(
+            torch.minimum(own, label.on) - low, label.index, classes)
+        overlap += torch.minimum(
+            prob, label.off.unsqueeze(1), out=prob).sum(2)
+    mass = label_sum if chunk.class_weight is None \
+        else label_sum * chunk.class_weight
+    return prediction, label_sum, overlap, product, entropy, mass.sum(1)
+
+
+def gradient(chunk: Chunk, task: Task, slopes: Slopes,
+             scratch: Scratch) -> Tensor:
+    """(B, C, M) gradient of a chunk's logits."""
+    label, slopes = _read(chunk, scratch.dtype), slopes.to(scratch.dtype)
+    power = centred(chunk.logits, scratch('prob', chunk.logits.shape))
+    power.exp2_()
+    prob = power.mul_((label.weight / power.sum(1)).unsqueeze(1))
+    move = scratch('move', prob.shape)
+    if label.off is None:
+        torch.mul(prob, slopes.prediction.unsqueeze(2), out=move)
+    else:
+        _spread_gradient(chunk, label, prob, slopes, move)
+    hit = _own_gradient(chunk, label, _at(prob, label.index), slopes)
+    move.scatter_add_(1, label.index.unsqueeze(1), hit.unsqueeze(1))
+    return through_softmax(
+        move, prob, None if chunk.weight is None else label.weight)
+
+
+def _spread_gradient(chunk: Chunk, label: _Label, prob: Tensor,
+                     slopes: Slopes, out: Tensor) -> None:
+    """As if every class had ``off``: writes u to ``out``."""
+    half = slopes.overlap.unsqueeze(2) / 2
+    torch.sub(label.off.unsqueeze(1), prob, out=out)
+    out.sign_().mul_(half).add_(slopes.prediction.unsqueeze(2) + half)
+    if slopes.product is not None:
+        off = chunk.target.off * _is_smoothed(chunk, out.dtype)
+        out.add_(off.unsqueeze(1) * slopes.product.unsqueeze(2))
+    out.mul_(prob)
+    if slopes.cross_entropy is not None:
+        pull = (slopes.cross_entropy.unsqueeze(1) * label.off).unsqueeze(1)
+        if chunk.class_weight is not None:
+            pull = pull * chunk.class_weight.unsqueeze(1)
+        out.sub_(pull)
+
+
+def _own_gradient(chunk: Chunk, label: _Label, own: Tensor,
+                  slopes: Slopes) -> Tensor:
+    """What the own class has more of u, (B, M), given its w p."""
+    steep = slopes.overlap.gather(1, label.index)
+    if label.off is not None:
+        steep *= (label.on - own).sign_() - (label.off - own).sign_()
+        steep /= 2
+    if slopes.product is not None:
+        product = slopes.product.gather(1, label.index)
+        steep += product if label.off is None \
+            else product * _plain_gap(chunk, product.dtype)
+    hit = steep.mul_(own)
+    if slopes.cross_entropy is not None:
+        hit -= slopes.cross_entropy.unsqueeze(1) * _own_mass(chunk, label)
+    return hit
+
+
+def _product(chunk: Chunk, label: _Label, prob: Tensor, own: Tensor,
+             scratch: Scratch) -> Tensor:
+    """Sum of w p y for a smoothed label, given w p; (B, C)."""
+    off = chunk.target.off * _is_smoothed(chunk, prob.dtype)
+    shared = weighted_sum(prob, off, scratch('move', prob.shape))
+    return shared + _sum_by_class(
+        own * _plain_gap(chunk, prob.dtype), label.index, prob.shape[1])
+
+
+def _entropy(chunk: Chunk, label: _Label, own: Tensor, log_total: Tensor,
+             spread: Tensor | None) -> Tensor:
+    """Sum of w k y (-log p) over pixels and classes, (B, )."""
+    value = ((log_total - own) * _own_mass(chunk, label)).sum(1)
+    if spread is not None:
+        mass = chunk.logits.shape[1] if chunk.class_weight is None \
+            else chunk.class_weight.sum()
+        value += ((log_total * mass - spread) * label.off).sum(1)
+    return value / LOG2_E
+
+
+def _own_mass(chunk: Chunk, label: _Label) -> Tensor:
+    """(B, M) w k (on - off) at the own class."""
+    if chunk.class_weight is None:
+        return label.gap
+    return label.gap * chunk.class_weight.expand(
+        len(label.gap), -1).gather(1, label.index)
+
+
+def _read(chunk: Chunk, dtype: torch.dtype) -> _Label:
+    target, index = chunk.target, chunk.target.label
+    if target.ignore_index is None:
+        weight = torch.ones_like(index, dtype=dtype)
+    else:
+        ignored = index == target.ignore_index
+        index = index.masked_fill(ignored, 0)
+        weight = (~ignored).to(dtype)
+    if chunk.weight is not None:
+        weight *= chunk.weight
+    if not target.is_smoothed:
+        return _Label(index, weight, weight, None, weight)
+    smoothed = weight * _is_smoothed(chunk, dtype)
+    off = smoothed * target.off
+    gap = torch.sub(weight, smoothed, alpha=1 - (target.on - target.off))
+    return _Label(index, weight, gap + off, off, gap)
+
+
+def _is_smoothed(chunk: Chunk, dtype: torch.dtype) -> Tensor:
+    """(B, M), 1 or 0."""
+    if chunk.target.smoothed is None:
+        return torch.ones_like(chunk.target.label, dtype=dtype)
+    return chunk.target.smoothed.to(dtype)
+
+
+def _plain_gap(chunk: Chunk, dtype: torch.dtype) -> Tensor:
+    """(B, M), on - off without the weight; 1 where not smoothed."""
+    loss = 1 - (chunk.target.on - chunk.target.off)
+    return 1 - loss * _is_smoothed(chunk, dtype)
+
+
+def _at(value: Tensor, index: Tensor) -> Tensor:
+    """(B, C, M) at one class per pixel, (B, M)."""
+    return value.gather(1, index.unsqueeze(1)).squeeze(1)
+
+
+def _sum_over_classes(value: Tensor, class_weight: Tensor | None,
+                      scratch: Scratch) -> Tensor:
+    if class_weight is None:
+        return value.sum(1)
+    return torch.mul(value, class_weight.unsqueeze(1),
+                     out=scratch('move', value.shape)).sum(1)
+
+
+def _sum_by_class(value: Tensor, index: Tensor, classes: int) -> Tensor:
+    """Sum of the (B, M) ``value`` over each class's pixels, (B, C)."""
+    if value.device.type == 'cpu':
+        total = value.new_zeros(len(value), classes, dtype=torch.float64)
+        return total.scatter_add_(1, index, value.double())
+    # without atomic additions, whose order varies from run to run
+    every = torch.arange(classes, device=index.device).unsqueeze(1)
+    return ((index.unsqueeze(1) == every) * value.unsqueeze(1)).sum(2)
