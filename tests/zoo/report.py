@@ -1,8 +1,9 @@
 """Writes docs/zoo.md from a whole run on both stacks.
 
-For each environment, then once::
+The first command in the environment of each stack, then the second::
 
-    ZOO=all python -m pytest tests/zoo --junitxml=work_dirs/zoo/STACK.xml
+    ZOO=all python -m pytest tests/zoo -o junit_family=xunit1 \\
+        --junitxml=work_dirs/zoo/STACK.xml
     python -m tests.zoo.report work_dirs/zoo/*.xml > docs/zoo.md
 """
 
