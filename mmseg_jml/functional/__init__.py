@@ -1,6 +1,25 @@
 """The mathematics: tensors in, tensors out, torch alone."""
 
 from .active_classes import active_classes
+from .calibration import (
+    CalibrationOptions,
+    CalibrationState,
+    calibration_figures,
+    calibration_state,
+    equal_mass_bins,
+    expected_calibration_error,
+    static_calibration_error,
+)
+from .confidence import ConfidenceSums, confidence_sums
+from .fine_grained_iou import (
+    RegionCounts,
+    class_scores,
+    dataset_scores,
+    fine_grained_iou,
+    image_scores,
+    region_counts,
+    worst_mean,
+)
 from .inputs import as_target
 from .jaccard import jaccard_metric_loss, pixel_loss
 from .kl_divergence import kl_divergence
@@ -10,17 +29,33 @@ from .soft_labels import boundary_mask, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
 
 __all__ = [
+    'CalibrationOptions',
+    'CalibrationState',
+    'ConfidenceSums',
+    'RegionCounts',
     'RegionLossOptions',
     'active_classes',
     'as_target',
     'boundary_mask',
+    'calibration_figures',
+    'calibration_state',
+    'class_scores',
+    'confidence_sums',
+    'dataset_scores',
+    'equal_mass_bins',
+    'expected_calibration_error',
+    'fine_grained_iou',
+    'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
     'mean_teacher',
     'overlap_index',
     'pixel_loss',
+    'region_counts',
     'region_loss',
     'score_logits',
     'smooth_label',
+    'static_calibration_error',
     'teacher_target',
+    'worst_mean',
 ]

@@ -1,0 +1,336 @@
+"""Calibration against recorded figures, torchmetrics and float64 loops."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torchmetrics.functional.classification import (
+    binary_calibration_error,
+    multiclass_calibration_error,
+)
+
+from mmseg_jml.functional import (
+    CalibrationOptions,
+    calibration_figures,
+    calibration_state,
+    confidence,
+    confidence_sums,
+    equal_mass_bins,
+    expected_calibration_error,
+)
+
+GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
+CASES = json.loads(str(GOLDEN['cases']))
+
+
+def recorded(case):
+    return (
+        torch.from_numpy(GOLDEN[f'{case["case"]}.{name}'])
+        for name in ('prob', 'label')
+    )
+
+
+def noisy(images=6, classes=5, size=16, ignored=0.1):
+    """Logits and labels that agree somewhat; the logits are overconfident."""
+    logits = 3 * torch.randn(images, classes, size, size)
+    noise = torch.randint(0, classes, (images, size, size))
+    other = torch.rand(noise.shape) < 0.5
+    label = torch.where(other, noise, logits.argmax(1))
+    label[torch.rand(label.shape) < ignored] = 255
+    return logits, label
+
+
+def figures(scores, label, **options):
+    options = CalibrationOptions(**options)
+    states = [
+        calibration_state(s, y, options=options) for s, y in zip(scores, label)
+    ]
+    return calibration_figures(states, options)
+
+
+def assert_same(ours, theirs, tolerance):
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, abs=tolerance), name
+
+
+def error_by_loops(pairs, num_bins):
+    """Calibration error of pairs (probability, whether it happened)."""
+    bins = [[] for _ in range(num_bins)]
+    for p, happened in pairs:
+        bins[min(int(p * num_bins), num_bins - 1)].append((p, happened))
+    gaps = [
+        len(b)
+        * abs(sum(h for _, h in b) / len(b) - sum(p for p, _ in b) / len(b))
+        for b in bins
+        if b
+    ]
+    return 100 * sum(gaps) / len(pairs)
+
+
+def figures_by_loops(prob, label, num_bins=10):
+    """The figures of (N, C, P) float64 probabilities, one pixel at a time."""
+    images = [
+        [(p.tolist(), int(y)) for p, y in zip(prob[n].T, label[n]) if y != 255]
+        for n in range(len(prob))
+    ]
+    images = [image for image in images if image]
+
+    def ece(pixels):
+        pairs = [(max(p), p.index(max(p)) == y) for p, y in pixels]
+        return error_by_loops(pairs, num_bins)
+
+    def sce(pixels):
+        return np.mean(
+            [
+                error_by_loops([(p[c], y == c) for p, y in pixels], num_bins)
+                for c in range(prob.shape[1])
+            ]
+        )
+
+    every = sum(images, [])
+    return {
+        'ECED': ece(every),
+        'ECEI': np.mean([ece(image) for image in images]),
+        'SCED': sce(every),
+        'SCEI': np.mean([sce(image) for image in images]),
+        'NLL': np.mean([-math.log(p[y]) for p, y in every]),
+        'Brier': np.mean(
+            [
+                sum((q - (c == y)) ** 2 for c, q in enumerate(p))
+                for p, y in every
+            ]
+        ),
+    }
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
+def test_recorded_figures(case):
+    """By the authors' SCE; the ECE is the same by default."""
+    prob, label = recorded(case)
+    theirs = {k: v for k, v in case['results'].items() if 'CE' in k}
+    same = dict(kind='probabilities', num_bins=case['num_bins'])
+    ours = figures(prob, label, sce='authors', **same)
+    assert len(theirs) == 4
+    assert_same({name: ours[name] for name in theirs}, theirs, 1e-4)
+    default = figures(prob, label, **same)
+    for name in ('ECED', 'ECEI'):
+        assert default[name] == ours[name]
+    # theirs, in permille, misses the hits that are not predicted
+    assert 10 * default['SCED'] < 0.9 * theirs['SCED']
+
+
+@pytest.mark.parametrize('num_bins', [1, 10, 15])
+def test_torchmetrics(num_bins):
+    logits, label = noisy()
+    prob = logits.softmax(1)
+    arguments = dict(n_bins=num_bins, norm='l1', ignore_index=255)
+
+    def ece(p, y):
+        return 100 * multiclass_calibration_error(
+            p, y, num_classes=5, **arguments
+        )
+
+    def sce(p, y):
+        kept = y != 255
+        return (
+            100
+            * torch.stack(
+                [
+                    binary_calibration_error(
+                        p[:, c][kept],
+                        (y == c)[kept].long(),
+                        n_bins=num_bins,
+                        norm='l1',
+                    )
+                    for c in range(5)
+                ]
+            ).mean()
+        )
+
+    pairs = [(p[None], y[None]) for p, y in zip(prob, label)]
+    ours = figures(logits, label, num_bins=num_bins)
+    theirs = {
+        'ECED': ece(prob, label),
+        'ECEI': torch.stack([ece(*pair) for pair in pairs]).mean(),
+        'SCED': sce(prob, label),
+        'SCEI': torch.stack([sce(*pair) for pair in pairs]).mean(),
+    }
+    theirs = {name: value.item() for name, value in theirs.items()}
+    assert_same({name: ours[name] for name in theirs}, theirs, 1e-4)
+
+
+@pytest.mark.parametrize('kind', ['logits', 'probabilities'])
+def test_figures_by_loops(kind):
+    logits, label = noisy()
+    label[3] = 255
+    prob = logits.double().softmax(1)
+    scores = logits.double() if kind == 'logits' else 7 * prob
+    ours = figures(scores, label, kind=kind)
+    theirs = figures_by_loops(prob.flatten(2).numpy(), label.flatten(1))
+    assert_same(ours, theirs, 1e-9)
+
+
+def test_sigmoid_heads():
+    """Bins are those of the sigmoids; the NLL is the sum of binary ones."""
+    logits, label = noisy(ignored=0)
+    ours = figures(logits, label, kind='sigmoid')
+    prob = logits.double().sigmoid()
+    theirs = figures_by_loops(prob.flatten(2).numpy(), label.flatten(1))
+    onehot = F.one_hot(label, 5).movedim(-1, 1)
+    theirs['NLL'] = (
+        F.binary_cross_entropy_with_logits(
+            logits, onehot.float(), reduction='none'
+        )
+        .sum(1)
+        .mean()
+        .item()
+    )
+    assert_same(ours, theirs, 1e-4)
+
+
+def test_nll_is_the_cross_entropy():
+    logits, label = noisy()
+    expected = F.cross_entropy(logits.double(), label, ignore_index=255)
+    assert figures(logits, label)['NLL'] == pytest.approx(
+        expected.item(), abs=1e-6
+    )
+
+
+def test_calibrated_prediction_has_no_error():
+    """Of ten pixels with confidence 0.8, eight are right."""
+    prob = torch.tensor([0.8, 0.15, 0.05]).repeat(100, 1).T
+    label = torch.tensor([0] * 80 + [1] * 15 + [2] * 5)
+    ours = figures(prob[None], label[None], kind='probabilities', num_bins=10)
+    for name in ('ECED', 'ECEI', 'SCED', 'SCEI'):
+        assert ours[name] == pytest.approx(0, abs=1e-5)
+
+
+def test_certain_prediction_is_wrong_by_its_share_of_errors():
+    logits = torch.tensor([100.0, 0.0]).repeat(10, 1).T
+    label = torch.tensor([0] * 7 + [1] * 3)
+    ours = figures(logits[None], label[None])
+    assert ours['ECED'] == ours['SCED'] == pytest.approx(30)
+    assert ours['Brier'] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize('binning', ['equal_width', 'equal_mass'])
+def test_ignored_pixels_and_images_change_nothing(binning):
+    logits, label = noisy()
+    ours = figures(logits, label, binning=binning)
+    changed = logits.masked_fill((label == 255)[:, None], math.nan)
+    empty = torch.full_like(label[:1], 255)
+    assert figures(changed, label, binning=binning) == ours
+    more = torch.cat([changed, logits[:1]])
+    same = figures(more, torch.cat([label, empty]), binning=binning)
+    assert_same(same, ours, 1e-12)
+
+
+def test_chunks_change_nothing(monkeypatch):
+    logits, label = noisy()
+    whole = figures(logits.double(), label)
+    monkeypatch.setattr(confidence, '_CHUNK_ON_CPU', 40)
+    assert_same(figures(logits.double(), label), whole, 1e-9)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_scores_are_read_in_full(dtype):
+    logits, label = noisy()
+    logits = logits.to(dtype)
+    assert figures(logits, label) == figures(logits.float(), label)
+
+
+def test_prediction_of_the_caller():
+    """The bins are those of the class that was predicted, however it was."""
+    prob = torch.tensor([[0.65, 0.9], [0.35, 0.1]])
+    label = torch.tensor([1, 1])
+    sums = confidence_sums(
+        prob, label, torch.tensor([1, 0]), kind='probabilities'
+    )
+    count, confidences, hits = sums.top
+    assert count.nonzero().flatten().tolist() == [3, 9]
+    torch.testing.assert_close(confidences[3], torch.tensor(0.35).double())
+    assert hits.nonzero().flatten().tolist() == [3]
+    logits, label = noisy()
+    for one, prediction in zip(logits, logits.argmax(1)):
+        given = confidence_sums(one, label[0], prediction)
+        for a, b in zip(given, confidence_sums(one, label[0])):
+            assert torch.equal(a, b)
+
+
+def test_equal_mass_bins_are_runs_of_the_sorted_pixels():
+    """Cut the sorted confidences where the bins say, and find their sums."""
+    logits, label = noisy(images=1, size=64, ignored=0)
+    options = CalibrationOptions(binning='equal_mass')
+    state = calibration_state(logits[0], label[0], options=options)
+    prob = logits[0].double().softmax(0).flatten(1)
+    label = label[0].flatten()
+    top, classes = state.bins(options)
+    confidences, winner = prob.max(0)
+    pairs = [(top, confidences, winner == label)]
+    pairs += [(classes[c], prob[c], label == c) for c in range(5)]
+    for bins, p, hit in pairs:
+        count, total, hits = bins
+        order = p.argsort()
+        runs = order.split(count.long().tolist())
+        for b, run in enumerate(runs):
+            assert total[b].item() == pytest.approx(
+                p[run].sum().item(), abs=1e-3
+            )
+            assert hits[b].item() == pytest.approx(
+                hit[run].sum().item(), abs=1
+            )
+    # 409.6 pixels a bin, up to the pixels of a narrow cell
+    assert (top[0] - 409.6).abs().max() < 0.1 * 409.6
+
+
+@pytest.mark.parametrize('expected', [[4.0, 4, 0, 8], [8.0, 8], [16.0]])
+def test_equal_mass_by_hand(expected):
+    """A cell is not cut: one with half the mass fills two bins of four."""
+    cells = torch.tensor([4.0, 0, 2, 2, 8]).expand(3, 5)
+    bins = equal_mass_bins(cells, len(expected))
+    assert bins.tolist() == [expected] * 3
+
+
+def test_gaps_of_opposite_sign():
+    """In one bin they cancel, in two they add up."""
+    two = torch.tensor([[10.0, 10], [2, 6], [4, 4]], dtype=torch.float64)
+    assert expected_calibration_error(two).item() == 0.2
+    assert expected_calibration_error(two.sum(1, keepdim=True)).item() == 0
+
+
+def test_nothing_counted():
+    logits, label = noisy(ignored=1)
+    assert all(math.isnan(value) for value in figures(logits, label).values())
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(kind='logit'), "kind to be one of .* but got 'logit'"),
+        (dict(binning='mass'), "binning to be one of .* but got 'mass'"),
+        (dict(sce='paper'), "sce to be one of .* but got 'paper'"),
+        (dict(num_bins=0), 'num_bins of 1 or more, but got 0'),
+    ],
+)
+def test_options_that_cannot_be(change, message):
+    with pytest.raises(ValueError, match=message):
+        CalibrationOptions(**change)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'label', 'message'),
+    [
+        (torch.ones(1, 4), torch.zeros(4), r'got \(1, 4\) and \(4,\)'),
+        (torch.ones(2, 4), torch.zeros(3), r'got \(2, 4\) and \(3,\)'),
+        (torch.ones(2, 1), torch.tensor([7]), r'\[0, 2\) .* got \[7\]'),
+        (torch.full((2, 1), math.nan), torch.zeros(1), 'NaN or inf'),
+    ],
+)
+def test_images_that_cannot_be(scores, label, message):
+    with pytest.raises(ValueError, match=message):
+        calibration_state(scores, label)

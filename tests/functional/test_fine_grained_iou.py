@@ -1,0 +1,306 @@
+"""Fine-grained scores against recorded figures, torchmetrics and loops."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmseg.evaluation import IoUMetric
+from torchmetrics.functional.segmentation import mean_iou
+
+from mmseg_jml.functional import (
+    class_scores,
+    dataset_scores,
+    fine_grained_iou,
+    image_scores,
+    region_counts,
+    worst_mean,
+)
+
+GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
+CASES = json.loads(str(GOLDEN['cases']))
+NAMES = ('Acc', 'IoU', 'Dice')
+
+
+def recorded(case):
+    prob, label = (
+        torch.from_numpy(GOLDEN[f'{case["case"]}.{name}'])
+        for name in ('prob', 'label')
+    )
+    return prob.argmax(1), label
+
+
+def pixels_of(prediction, label, c):
+    """Hits, predicted and labelled pixels of a class, one by one."""
+    pairs = [(p, y) for p, y in zip(prediction, label) if y != 255]
+    hit = sum(p == c and y == c for p, y in pairs)
+    return hit, sum(p == c for p, _ in pairs), sum(y == c for _, y in pairs)
+
+
+def score(hit, predicted, labelled):
+    def ratio(a, b):
+        return a / b if b else math.nan
+
+    return (
+        ratio(hit, labelled),
+        ratio(hit, predicted + labelled - hit),
+        ratio(2 * hit, predicted + labelled),
+    )
+
+
+def mean(values):
+    values = [v for v in values if not math.isnan(v)]
+    return sum(values) / len(values) if values else math.nan
+
+
+def worst(values, percent):
+    values = sorted(v for v in values if not math.isnan(v))
+    return mean(values[: max(1, percent * len(values) // 100)])
+
+
+def figures_by_loops(predictions, labels, classes, q, binary=False):
+    """The figures with nothing but Python numbers, NaNs left out."""
+    images = [
+        (p.flatten().tolist(), y.flatten().tolist())
+        for p, y in zip(predictions, labels)
+        if (y != 255).any()
+    ]
+    cells = [
+        [pixels_of(*image, c) for c in range(classes)] for image in images
+    ]
+
+    def active(cell):
+        return cell[2] > 0 or (binary and cell[1] > 0)
+
+    def image_score(row, k):
+        if binary:
+            return score(*row[1])[k] if active(row[1]) else 1.0
+        return mean(score(*cell)[k] for cell in row if active(cell))
+
+    def class_score(c, k, percent):
+        rows = [row[c] for row in cells if active(row[c])]
+        return worst([score(*cell)[k] for cell in rows], percent)
+
+    figures = {}
+    totals = [
+        [sum(row[c][j] for row in cells) for j in range(3)]
+        for c in range(classes)
+    ][int(binary) :]
+    figures['Acc'] = sum(t[0] for t in totals) / sum(t[2] for t in totals)
+    for k, name in enumerate(NAMES):
+        figures[f'm{name}D'] = mean(score(*t)[k] for t in totals)
+        for suffix, percents in (
+            ('', [100]),
+            (str(q), [q]),
+            ('Q', range(10, 101, 10)),
+        ):
+            figures[f'm{name}I{suffix}'] = mean(
+                worst([image_score(row, k) for row in cells], percent)
+                for percent in percents
+            )
+            figures[f'm{name}C{suffix}'] = mean(
+                mean(class_score(c, k, percent) for c in range(classes))
+                for percent in percents
+            )
+    return {name: 100 * value for name, value in figures.items()}
+
+
+def noisy(images=9, classes=5, size=12):
+    """Labels in blocks, predictions with noise, some pixels ignored.
+
+    No label holds the last class, and no pixel of image 2 counts.
+    """
+    label = torch.randint(0, classes - 1, (images, 3, 3))
+    label = label.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    noise = torch.randint(0, classes, label.shape)
+    prediction = torch.where(torch.rand(label.shape) < 0.4, noise, label)
+    label[torch.rand(label.shape) < 0.1] = 255
+    label[2] = 255
+    return prediction, label
+
+
+def assert_same(ours, theirs, tolerance):
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, abs=tolerance), name
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
+def test_recorded_figures(case):
+    """All of them, but where theirs is NaN.
+
+    Theirs divides by 0 for the accuracy of a foreground that is predicted
+    and not labelled. Here such an image is left out of the mean.
+    """
+    prediction, label = recorded(case)
+    counts = region_counts(prediction, label, case['num_classes'])
+    ours = fine_grained_iou(counts, case['q'], case['binary'])
+    theirs = {k: v for k, v in case['results'].items() if 'CE' not in k}
+    undefined = {k for k, v in theirs.items() if math.isnan(v)}
+    expected = {'mAccI', 'mAccIQ', 'mAccC', 'mAccCQ', 'mAccC5'}
+    assert undefined == (expected if case['binary'] else set())
+    loops = figures_by_loops(
+        prediction, label, case['num_classes'], case['q'], case['binary']
+    )
+    for name in undefined:
+        assert 0 < loops[name] < 100
+        theirs[name] = loops[name]
+    assert_same(ours, theirs, 1e-4)
+
+
+@pytest.mark.parametrize('q', [5, 20, 57])
+def test_figures_by_loops(q):
+    prediction, label = noisy()
+    ours = fine_grained_iou(region_counts(prediction, label, 5), q)
+    assert_same(ours, figures_by_loops(prediction, label, 5, q), 1e-9)
+
+
+@pytest.mark.parametrize('q', [5, 30])
+def test_binary_figures_by_loops(q):
+    prediction, label = noisy(classes=2)
+    label[0] = prediction[0] = 0  # nothing there, nothing found: a score of 1
+    label[1], prediction[1] = 0, 1
+    label[3:6] = label[3:6].clamp(max=1)
+    label[4:7] = torch.randint(0, 2, label[4:7].shape)
+    ours = fine_grained_iou(region_counts(prediction, label, 2), q, True)
+    assert_same(ours, figures_by_loops(prediction, label, 2, q, True), 1e-9)
+
+
+def test_images_of_torchmetrics():
+    """Each image's mean IoU, where its predictions are among its labels.
+
+    torchmetrics lets a class that is predicted but not labelled count as 0.
+    """
+    label = torch.randint(0, 4, (8, 10, 10))
+    label[::2] %= 3
+    prediction = label.flip(1)
+    ours = image_scores(region_counts(prediction, label, 4))['IoU']
+    theirs = mean_iou(prediction, label, num_classes=4, input_format='index')
+    torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=1e-6)
+
+
+def test_dataset_level_is_that_of_mmseg():
+    prediction, label = noisy()
+    areas = [
+        IoUMetric.intersect_and_union(p, y, 5, 255)
+        for p, y in zip(prediction, label)
+    ]
+    theirs = IoUMetric.total_area_to_metrics(
+        *(sum(area) for area in zip(*areas)), metrics=['mIoU', 'mDice']
+    )
+    counts = region_counts(prediction, label, 5)
+    figures = fine_grained_iou(counts)
+    scores = dataset_scores(counts)
+    for name in NAMES:
+        np.testing.assert_allclose(scores[name], theirs[name], atol=1e-6)
+        wanted = 100 * np.nanmean(theirs[name])
+        assert figures[f'm{name}D'] == pytest.approx(wanted, abs=1e-4)
+    assert figures['Acc'] == pytest.approx(100 * theirs['aAcc'], abs=1e-4)
+
+
+def test_absent_class_changes_nothing():
+    prediction, label = noisy(classes=4)
+    three = region_counts(prediction.clamp(max=2), label, 3)
+    more = region_counts(prediction.clamp(max=2), label, 30)
+    assert_same(fine_grained_iou(more), fine_grained_iou(three), 1e-9)
+    assert class_scores(more)['IoU'][3:].isnan().all()
+
+
+def test_class_that_is_predicted_but_never_labelled():
+    """It counts at level D, as for mmseg, and has no image at level C."""
+    label = torch.tensor([[0, 0, 1, 1]])
+    counts = region_counts(torch.tensor([[0, 0, 1, 2]]), label, 3)
+    figures = fine_grained_iou(counts)
+    assert figures['mIoUD'] == pytest.approx(100 * (1 + 0.5 + 0) / 3)
+    assert figures['mIoUC'] == figures['mIoUI'] == pytest.approx(75)
+
+
+def test_ignored_pixels_and_images_change_nothing():
+    prediction, label = noisy()
+    figures = fine_grained_iou(region_counts(prediction, label, 5))
+    other = torch.where(label == 255, (prediction + 1) % 5, prediction)
+    assert fine_grained_iou(region_counts(other, label, 5)) == figures
+    kept = [i for i in range(len(label)) if i != 2]
+    counts = region_counts(prediction[kept], label[kept], 5)
+    assert fine_grained_iou(counts) == figures
+
+
+def test_perfect_prediction_scores_100():
+    _, label = noisy()
+    counts = region_counts(label.where(label != 255, 0), label, 5)
+    assert set(fine_grained_iou(counts).values()) == {100.0}
+
+
+def test_worse_images_lower_the_worst_cases():
+    prediction, label = noisy()
+    figures = fine_grained_iou(region_counts(prediction, label, 5))
+    for level in ('I', 'C'):
+        five, average, whole = (
+            figures[f'mIoU{level}{suffix}'] for suffix in ('5', 'Q', '')
+        )
+        assert five < average < whole
+
+
+@pytest.mark.parametrize(
+    ('percent', 'expected'),
+    # of the four numbers 1 2 3 9: at least one, then floor(4 percent / 100)
+    [(1, 1), (25, 1), (49, 1), (50, 1.5), (99, 2), (100, 3.75)],
+)
+def test_worst_mean(percent, expected):
+    values = torch.tensor([9.0, math.nan, 1, 3, 2])
+    assert worst_mean(values, percent).item() == expected
+    columns = torch.stack([values, torch.full((5,), math.nan)], 1)
+    assert worst_mean(columns, percent)[0].item() == expected
+    assert worst_mean(columns, percent)[1].isnan()
+
+
+def test_share_that_is_a_whole_number_is_not_rounded_down():
+    """0.57 * 100 is 56.99999999999999 in floating point."""
+    values = torch.arange(100.0)
+    assert worst_mean(values, 57).item() == sum(range(57)) / 57
+
+
+def test_nothing_counted():
+    label = torch.full((2, 3), 255)
+    figures = fine_grained_iou(
+        region_counts(torch.zeros_like(label), label, 3)
+    )
+    assert all(math.isnan(value) for value in figures.values())
+
+
+def test_no_image():
+    empty = torch.zeros(0, 3)
+    figures = fine_grained_iou(region_counts(empty, empty, 3))
+    assert all(math.isnan(value) for value in figures.values())
+
+
+def test_other_dtypes_and_strides():
+    prediction, label = noisy()
+    counts = region_counts(prediction, label, 5)
+    same = region_counts(
+        prediction.to(torch.uint8).mT.contiguous().mT, label.to(torch.int32), 5
+    )
+    assert all(torch.equal(a, b) for a, b in zip(counts, same))
+
+
+@pytest.mark.parametrize(
+    ('prediction', 'label', 'message'),
+    [
+        ([[0, 1]], [[0, 1, 1]], r'same shape, but got \(1, 2\) and \(1, 3\)'),
+        ([[0, 1]], [[0, 7]], r'label in \[0, 2\) .* but got \[7\]'),
+        ([[0, 2]], [[0, 1]], r'prediction in \[0, 2\) .* but got \[2\]'),
+    ],
+)
+def test_counts_that_cannot_be(prediction, label, message):
+    with pytest.raises(ValueError, match=message):
+        region_counts(torch.tensor(prediction), torch.tensor(label), 2)
+
+
+def test_options_that_cannot_be():
+    counts = region_counts(torch.zeros(1, 2), torch.zeros(1, 2), 3)
+    with pytest.raises(ValueError, match='two classes'):
+        fine_grained_iou(counts, binary=True)
+    with pytest.raises(ValueError, match=r'worst in \(0, 100\] %, but got 0'):
+        fine_grained_iou(counts, worst=0)
