@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .targets import HardLabel, Target
 
-__all__ = ['region_sums', 'pixel_weight', 'log_probabilities']
+__all__ = ['cross_entropy', 'pixel_weight', 'region_sums', 'working_dtype']
 
 
 def region_sums(logits: Tensor, target: Target, weight: Tensor | None, *,

@@ -79,9 +79,13 @@ class Probabilities:
 
 @dataclass(frozen=True)
 class TeacherLogits:
-    """A soft label given as logits (N, C, *): softmax(value / temperature).
+    """A soft label given as logits: softmax(value / temperature).
 
-    With sigmoid heads it is sigmoid(value / temperature), per class.
+    Args:
+        value (Tensor): (N, C, *) logits.
+        temperature (float): Above 0. Defaults to 1.0.
+        use_sigmoid (bool): sigmoid(value / temperature), per class, in place
+            of the softmax. Defaults to False.
     """
 
     value: Tensor
