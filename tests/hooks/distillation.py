@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmseg_jml.hooks.student_outputs import named_heads
 from tests.tiny_run import CLASSES, tiny_config, write_images
 
 KD = 'mmseg_jml.DistillationHook'
@@ -65,7 +66,7 @@ def write_teacher(folder: Path, model: dict, seed: int = 1) -> dict:
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.5, 2)
-        for head in (teacher.decode_head, teacher.auxiliary_head):
+        for head in named_heads(teacher).values():
             head.conv_seg.weight.data *= 5  # certain of something
     meta = dict(dataset_meta=dict(classes=CLASSES))
     torch.save(
@@ -92,7 +93,7 @@ class Record(Hook):
 
     def before_train(self, runner):
         self.start = copy.deepcopy(runner.model.state_dict())
-        self.model = runner.model
+        self.runner, self.model = runner, runner.model
         runner.optim_wrapper.optimizer.register_step_pre_hook(self._keep)
 
     def _keep(self, *step):

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import contextmanager
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmseg.registry import OPTIM_WRAPPERS
+from PIL import Image
 
+from mmseg_jml.hooks import DistillationHook
 from mmseg_jml.kernels import TeacherLogits
 from mmseg_jml.losses import JaccardMetricCELoss
 
 from .distillation import (
     KD,
+    OTHER_COLOURS,
     assert_same,
     build,
-    student_config,
     train,
     wider,
     write_teacher,
 )
-
-
-@pytest.fixture
-def cfg(tmp_path):
-    return student_config(tmp_path / 'noise', tmp_path / 'run')
-
-
-@pytest.fixture
-def teacher(cfg, tmp_path):
-    return write_teacher(tmp_path, wider(cfg.model))
 
 
 def test_weight_zero_is_a_run_without_the_hook(cfg, teacher):
@@ -113,3 +111,232 @@ def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher):
             )
         optimizer.step()
         optimizer.zero_grad()
+
+
+@torch.no_grad()
+def recipe(logits, known):
+    """Soft cross-entropy and Jaccard metric loss, with smooth=1."""
+    p, y = logits.double().softmax(1), known.double().softmax(1)
+    entropy = -(y * p.log()).sum(1).mean()
+    lower = torch.minimum(p, y).sum((0, 2, 3)) + 1
+    upper = torch.maximum(p, y).sum((0, 2, 3)) + 1
+    return float(entropy), float((1 - lower / upper).mean())
+
+
+def test_default_terms_are_the_recipe_in_plain_torch(cfg, teacher):
+    """Half label, half teacher; CE + JML, and 0.4 CE on the auxiliary head."""
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.dropout_ratio = 0.0
+    record = train(cfg, dict(type=KD, **teacher))
+    student, master = build(cfg.model), read_teacher(teacher)
+    student.load_state_dict(record.start)
+    data = student.data_preprocessor(record.batches[0], training=True)
+    (ce, jml), (aux_ce, _) = map(
+        recipe,
+        forward(student.train(), data['inputs']),
+        forward(master, data['inputs']),
+    )
+    log = record.logs[0]
+    assert log['decode.loss_kd_jml_ce'] == pytest.approx(
+        0.5 * (0.25 * ce + 0.75 * jml), rel=1e-5
+    )
+    assert log['aux.loss_kd_ce'] == pytest.approx(0.5 * 0.4 * aux_ce, rel=1e-5)
+
+
+def test_label_losses_are_halved(cfg, teacher):
+    plain, distilled = train(cfg), train(cfg, dict(type=KD, **teacher))
+    for name in ('decode.loss_jml_ce', 'aux.loss_ce'):
+        assert distilled.logs[0][name] == plain.logs[0][name] / 2
+    assert (
+        distilled.logs[0]['decode.acc_seg']
+        == (plain.logs[0]['decode.acc_seg'])
+    )
+
+
+def test_checkpoint_and_optimizer_are_those_of_a_run_without_the_hook(
+    cfg, teacher
+):
+    contents = []
+    for hooks in ((), (dict(type=KD, **teacher),)):
+        model = train(cfg, *hooks).model
+        path = f'{cfg.work_dir}/iter_3.pth'
+        contents.append(torch.load(path, weights_only=True))
+        assert not model._forward_hooks
+        assert not model.decode_head.loss_decode._forward_pre_hooks
+    plain, distilled = contents
+    assert plain.keys() == distilled.keys()
+    assert plain['state_dict'].keys() == distilled['state_dict'].keys()
+    shapes = [
+        [
+            len(group['params'])
+            for group in content['optimizer']['param_groups']
+        ]
+        for content in contents
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_average_of_weights_beside_it_holds_no_hooks(cfg, teacher):
+    record = train(
+        cfg, dict(type='EMAHook', momentum=0.5), dict(type=KD, **teacher)
+    )
+    path = f'{cfg.work_dir}/iter_3.pth'
+    content = torch.load(path, weights_only=True)
+    names = {'module.' + name for name in record.start} | {'steps'}
+    assert content['ema_state_dict'].keys() == names
+
+
+def targets_of(cfg, monkeypatch, **hook):
+    """The targets of the first step, with what they were made from."""
+
+    def keep(self, segmentor, inputs, data_samples, outputs):
+        made = make(self, segmentor, inputs, data_samples, outputs)
+        found.append((inputs, outputs, made))
+        return made
+
+    found, make = [], DistillationHook.make_targets
+    monkeypatch.setattr(DistillationHook, 'make_targets', keep)
+    cfg.train_cfg.max_iters = 1
+    record = train(cfg, dict(type=KD, **hook))
+    return record, *found[0]
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16Wrapper(OptimWrapper):
+    """AmpOptimWrapper, which refuses to run without a GPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with torch.autocast('cpu', torch.bfloat16):
+            yield
+
+
+@pytest.mark.parametrize('amp', [None, 'bfloat16'])
+def test_autocast_of_the_student_is_not_the_teachers(
+    cfg, teacher, monkeypatch, amp
+):
+    cfg.optim_wrapper.type = 'BFloat16Wrapper'
+    record, inputs, outputs, targets = targets_of(
+        cfg, monkeypatch, amp=amp, temperature=3.0, **teacher
+    )
+    assert outputs['decode'].logits.dtype == torch.bfloat16
+    exact = forward(read_teacher(teacher), inputs)
+    for name, logits in zip(('decode', 'aux'), exact):
+        value = targets[name].target.value
+        assert value.dtype == torch.float32
+        if amp is None:
+            assert torch.equal(value, logits)
+        else:
+            assert not torch.equal(value, logits)
+            assert (value - logits).abs().mean() < 0.05
+    assert torch.tensor(list(record.logs[0].values())).isfinite().all()
+    assert all(g.isfinite().all() for g in record.gradients[0].values())
+
+
+def test_ensemble_is_the_mean_probability(cfg, tmp_path, monkeypatch):
+    paths = [
+        write_teacher(tmp_path, wider(cfg.model, **OTHER_COLOURS), seed=2),
+        write_teacher(tmp_path, cfg.model, seed=3),
+    ]
+    _, inputs, outputs, targets = targets_of(
+        cfg,
+        monkeypatch,
+        teacher=[path['teacher'] for path in paths],
+        checkpoint=[path['checkpoint'] for path in paths],
+        temperature=2.0,
+    )
+    raw = inputs * 64 + 128
+    mean, std = (
+        torch.tensor(OTHER_COLOURS[key]).view(-1, 1, 1)
+        for key in ('mean', 'std')
+    )
+    views = (raw.flip(1) - mean) / std, inputs
+    answers = [
+        forward(read_teacher(path), view) for path, view in zip(paths, views)
+    ]
+    for name, pair in zip(('decode', 'aux'), zip(*answers)):
+        expected = sum((logits / 2).softmax(1) for logits in pair) / 2
+        value = targets[name].target.dense(3, torch.float32)
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_config_serves_several_checkpoints(cfg, tmp_path, monkeypatch):
+    paths = [write_teacher(tmp_path, cfg.model, seed) for seed in (2, 3)]
+    _, inputs, _, targets = targets_of(
+        cfg,
+        monkeypatch,
+        teacher=paths[0]['teacher'],
+        checkpoint=[path['checkpoint'] for path in paths],
+    )
+    answers = [forward(read_teacher(path), inputs)[0] for path in paths]
+    torch.testing.assert_close(
+        targets['decode'].target.dense(3, torch.float32),
+        sum(logits.softmax(1) for logits in answers) / 2,
+    )
+
+
+def test_ignored_pixels_and_padding_do_not_count(
+    cfg, teacher, tmp_path, monkeypatch
+):
+    cfg.model.data_preprocessor.size = (40, 36)
+    mask = np.array(Image.open(tmp_path / 'noise/masks/0.png'))
+    for i in range(10):
+        mask[10:20] = 255
+        Image.fromarray(mask).save(tmp_path / f'noise/masks/{i}.png')
+    _, _, outputs, targets = targets_of(cfg, monkeypatch, **teacher)
+    label, weight = outputs['decode'].label, targets['decode'].weight
+    assert torch.equal(weight, (label != 255).float())
+    assert not weight[:, 32:].any()
+    assert not weight[:, :, 32:].any()
+    assert 0 < weight[:, :32, :32].mean() < 1
+
+
+def test_outputs_can_be_named(cfg, teacher):
+    log = train(
+        cfg,
+        dict(
+            type=KD,
+            outputs=dict(aux='decode'),
+            auxiliary_loss=[
+                dict(type='mmseg_jml.KLDivergenceLoss'),
+                dict(type='mmseg_jml.JaccardMetricLoss', loss_name='loss_j'),
+            ],
+            **teacher,
+        ),
+    ).logs[0]
+    terms = [name for name in log if 'kd' in name]
+    assert terms == ['aux.loss_kd_kl', 'aux.loss_kd_j']
+
+
+def test_teacher_without_an_auxiliary_head(cfg, tmp_path):
+    model = copy.deepcopy(cfg.model)
+    model.auxiliary_head = None
+    paths = write_teacher(tmp_path, model)
+    log = train(cfg, dict(type=KD, **paths)).logs[0]
+    assert [name for name in log if 'kd' in name] == ['decode.loss_kd_jml_ce']
+
+
+def test_schedules_follow_the_iteration(cfg, teacher):
+    cfg.train_cfg.max_iters = 4
+    plain = train(cfg)
+    hook = dict(
+        type=KD,
+        label_weight=dict(type='linear', start=1.0, stop=0.0),
+        teacher_weight=dict(type='cosine', start=0.0, stop=1.0, end=2),
+        temperature=dict(type='linear', start=1.0, stop=3.0),
+        **teacher,
+    )
+    record = train(cfg, hook)
+    # the first step has no teacher, so that the second starts alike
+    for step, factor in enumerate((1.0, 0.75)):
+        assert record.logs[step]['decode.loss_jml_ce'] == pytest.approx(
+            factor * plain.logs[step]['decode.loss_jml_ce']
+        )
+    assert 'decode.loss_kd_jml_ce' not in record.logs[0]
+    assert 'decode.loss_kd_jml_ce' in record.logs[1]
+    logged = record.runner.message_hub.log_scalars
+    assert list(logged['train/label_weight'].data[0]) == [1, 0.75, 0.5, 0.25]
+    assert list(logged['train/teacher_weight'].data[0]) == pytest.approx(
+        [0, 0.5, 1, 1]
+    )
+    assert list(logged['train/temperature'].data[0]) == [1, 1.5, 2, 2.5]
