@@ -21,10 +21,20 @@ from .task import Slopes, Task
 __all__ = ['region_sums']
 
 
-def region_sums(logits: Tensor, target: Target, weight: Tensor | None, *,
-                norm: float, use_sigmoid: bool, class_weight: Tensor | None,
-                with_product: bool, with_cross_entropy: bool) -> tuple:
+def region_sums(logits: Tensor, target: Target, weight: Tensor | None,
+                **options) -> tuple:
     """Chunked implementation of :func:`mmseg_jml.kernels.region_sums`."""
+    function = _region_sums
+    if torch.compiler.is_compiling():
+        # A compiler would unroll the loop over chunks. It is imported only
+        # where it is in use, since that takes more than a second.
+        function = torch.compiler.disable(function)
+    return function(logits, target, weight, **options)
+
+
+def _region_sums(logits: Tensor, target: Target, weight: Tensor | None, *,
+                 norm: float, use_sigmoid: bool, class_weight: Tensor | None,
+                 with_product: bool, with_cross_entropy: bool) -> tuple:
     parts = tensors_of(target)
     task = Task(norm, use_sigmoid, with_product, with_cross_entropy,
                 replace(target, **dict.fromkeys(parts)), tuple(parts))

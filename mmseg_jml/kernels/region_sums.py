@@ -105,7 +105,7 @@ def region_sums(logits: Tensor,
     Raises:
         ValueError: If ``impl`` is unknown.
     """
-    name = 'reference' if impl == 'auto' else impl
+    name = 'torch' if impl == 'auto' else impl
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"Expected impl to be 'auto' or one of "
                          f'{sorted(IMPLEMENTATIONS)}, but got {impl!r}')

@@ -50,7 +50,9 @@ class HardLabel:
         hit = self.label.unsqueeze(1) == classes
         value = hit.to(dtype)
         if self.is_smoothed:
-            soft = torch.where(hit, self.on, self.off).to(dtype)
+            # numbers alone would be rounded to float32
+            soft = torch.where(hit, value.new_full((), self.on),
+                               value.new_full((), self.off))
             if self.smoothed is not None:
                 soft = torch.where(self.smoothed.unsqueeze(1), soft, value)
             value = soft

@@ -1,0 +1,26 @@
+"""How much more than the plain formula in its dtype a fast one may err.
+
+A result passes where abs(truth - fast) <= abs(truth - plain) + EXCESS times
+the largest value: truth is the plain formula in float64, on the same rounded
+inputs. float16 and bfloat16 logits are computed in float32; what differs is
+the rounding of their gradient, by half a unit in the last place.
+"""
+import torch
+
+EXCESS = {
+    torch.float64: 1e-13,
+    torch.float32: 1e-6,
+    torch.float16: 2.0**-11,
+    torch.bfloat16: 2.0**-8,
+}
+
+
+def assert_within_budget(fast, plain, truth, dtype):
+    """Compares tensors element by element, and names the worst."""
+    fast, plain, truth = (x.detach().double() for x in (fast, plain, truth))
+    allowed = (plain - truth).abs() + EXCESS[dtype] * truth.abs().max()
+    excess = (fast - truth).abs() - allowed
+    worst = excess.argmax()
+    assert excess.flatten()[worst] <= 0, (
+        f'element {worst}: fast {fast.flatten()[worst]}, '
+        f'plain {plain.flatten()[worst]}, truth {truth.flatten()[worst]}')
