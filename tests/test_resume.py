@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.multiprocessing import ProcessExitedException
 
+from tests.processes import run_in_processes
 from tests.tiny_run import STEPS, tiny_config, write_images
 
 ROOT = Path(__file__).parents[1]
@@ -115,3 +118,32 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
     )
     assert resumed.step == 6
     assert_same(weights(unbroken), weights(killed))
+
+
+def train_in_group(path: Path, rank: int) -> None:
+    os.environ['LOCAL_RANK'] = str(rank)  # mmengine reads it
+    Runner.from_cfg(Config.fromfile(path)).train()
+
+
+def test_killed_processes_end_with_the_weights_of_the_unbroken_ones(
+    images, tmp_path
+):
+    def run(name: str, work_dir: str, *hooks: dict, **changes) -> None:
+        cfg = tiny_config(images, tmp_path / work_dir)
+        cfg.launcher = 'pytorch'
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel', device_ids=None
+        )
+        cfg.randomness.diff_rank_seed = True
+        cfg.custom_hooks.extend(hooks)
+        cfg.merge_from_dict(changes)
+        folder = tmp_path / name
+        folder.mkdir()
+        cfg.dump(folder / 'run.py')
+        run_in_processes(partial(train_in_group, folder / 'run.py'), folder)
+
+    run('first', 'unbroken')
+    with pytest.raises(ProcessExitedException, match='SIGKILL'):
+        run('second', 'killed', dict(type='KillHook', step=8))
+    run('third', 'killed', resume=True)
+    assert_same(weights(tmp_path / 'unbroken'), weights(tmp_path / 'killed'))
