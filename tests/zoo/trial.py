@@ -80,11 +80,15 @@ def run(name: str, loss: str | None, heads: tuple[str, ...] = ()) -> Trial:
 
 
 def shrink(cfg: Config, side: int) -> None:
-    """Makes the input small, and forgets pretrained weights."""
+    """Makes input and samplers small, and forgets pretrained weights."""
     _forget_pretrained(cfg.model)
     cfg.model.data_preprocessor.size = (side, side)
     if 'img_size' in cfg.model.backbone:
         cfg.model.backbone.img_size = (side, side)
+    for key in ('decode_head', 'auxiliary_head'):
+        for head in as_list(cfg.model.get(key)):
+            if 'sampler' in head:  # per image; half of the pixels stay out
+                head.sampler.min_kept = side * side // 2
 
 
 def batch(cfg: Config, side: int) -> dict:
