@@ -5,10 +5,11 @@ import line, because mmengine imports this module when it meets the prefix.
 The short ``Name`` is found by any mmseg config once ``mmseg_jml`` is imported
 (``custom_imports = dict(imports=['mmseg_jml'])``).
 """
+
 from mmengine.registry import Registry
 from mmseg import registry as mmseg_registry
 
-__all__ = ['HOOKS', 'MODELS']
+__all__ = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS']
 
 
 class PluginRegistry(Registry):
@@ -21,8 +22,11 @@ class PluginRegistry(Registry):
 
 def _child(parent: Registry, location: str) -> PluginRegistry:
     return PluginRegistry(
-        parent.name, parent=parent, scope='mmseg_jml', locations=[location])
+        parent.name, parent=parent, scope='mmseg_jml', locations=[location]
+    )
 
 
+DATASETS = _child(mmseg_registry.DATASETS, 'mmseg_jml.datasets')
 HOOKS = _child(mmseg_registry.HOOKS, 'mmseg_jml.hooks')
+METRICS = _child(mmseg_registry.METRICS, 'mmseg_jml.metrics')
 MODELS = _child(mmseg_registry.MODELS, 'mmseg_jml.losses')
