@@ -118,10 +118,8 @@ def check_values(
     if target.ndim == logits.ndim - 1:
         _check_hard(target, max(logits.shape[1], 2), ignore_index)
     else:
-        if weight is not None:
-            keep = (weight > 0).unsqueeze(1)
-            target = target.where(keep, 1 / target.shape[1])
-        _check_soft(target, use_sigmoid)
+        keep = None if weight is None else weight > 0
+        _check_soft(target, keep, use_sigmoid)
 
 
 def _check_hard(
@@ -139,12 +137,17 @@ def _check_hard(
         )
 
 
-def _check_soft(value: Tensor, use_sigmoid: bool) -> None:
+def _check_soft(
+    value: Tensor, keep: Tensor | None, use_sigmoid: bool
+) -> None:
     if not value.numel():
         return
-    low, high = (v.item() for v in value.aminmax())
-    # NaN fails every comparison
-    if not (low >= -_SUM_TOLERANCE and high <= 1 + _SUM_TOLERANCE):
+    low, high = _range(value)
+    if keep is not None and not _is_probability(low, high):
+        # a copy as large as the label, where other pixels hold anything
+        value = value.where(keep.unsqueeze(1), 1 / value.shape[1])
+        low, high = _range(value)
+    if not _is_probability(low, high):
         hint = ''
         if value.is_floating_point() and bool((value == value.round()).all()):
             hint = (
@@ -157,13 +160,26 @@ def _check_soft(value: Tensor, use_sigmoid: bool) -> None:
         )
     if use_sigmoid:
         return
-    off = (value.sum(1, dtype=torch.float32) - 1).abs().max().item()
+    error = (value.sum(1, dtype=torch.float32) - 1).abs()
+    if keep is not None:
+        error = error.where(keep, 0)
+    off = error.max().item()
     if off > _SUM_TOLERANCE:
         raise ValueError(
             'Expected soft labels that sum to 1 over the classes, but got a '
             f'sum that is off by {off:.4g}; divide by the sum, or give the '
             'pixels that have no label a weight of 0'
         )
+
+
+def _range(value: Tensor) -> tuple[float, float]:
+    low, high = value.aminmax()
+    return low.item(), high.item()
+
+
+def _is_probability(low: float, high: float) -> bool:
+    """Whether both lie in [0, 1] but for rounding; never for NaN."""
+    return low >= -_SUM_TOLERANCE and high <= 1 + _SUM_TOLERANCE
 
 
 def as_target(
