@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
@@ -35,6 +36,18 @@ def _forget_runs():
             handler.close()
     for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
         manager._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def _plain_configs(monkeypatch):
+    """Keeps configs from being laid out, which takes most of a tiny run."""
+
+    def plain(text: str, **style) -> tuple[str, bool]:
+        return text, True
+
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', plain)
+    if hasattr(config, 'FormatCode'):  # imported early on one stack
+        monkeypatch.setattr(config, 'FormatCode', plain)
 
 
 @pytest.fixture
