@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -92,7 +91,7 @@ def load_strictly(model: nn.Module, checkpoint: str) -> list[str] | None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, holds more than weights and plain
+        ValueError: If it cannot be read, holds more than weights and plain
             values, or has other weights than the model.
     """
     content = _read(checkpoint)
@@ -121,17 +120,17 @@ def _read(checkpoint: str) -> Mapping:
             content = CheckpointLoader.load_checkpoint(
                 str(checkpoint), map_location='cpu'
             )
-    except OSError as error:
-        raise FileNotFoundError(
-            'Expected checkpoint to be the path or URL of the weights of a '
-            f'teacher but got {str(checkpoint)!r}: {error}'
-        ) from error
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # a damaged file may raise anything
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                'Expected checkpoint to be the path or URL of the weights of '
+                f'a teacher but got {str(checkpoint)!r}: {error}'
+            ) from error
         raise ValueError(
-            f'Expected the checkpoint {checkpoint!r} to hold weights and '
-            'plain values, but it is damaged or holds objects of other '
-            'classes, which are not loaded because loading could run code: '
-            f'{error}'
+            f'Expected the checkpoint {str(checkpoint)!r} to hold weights and '
+            'plain values, but it is out of reach, damaged, or holds objects '
+            'of other classes, which are not loaded because loading them '
+            f'could run code: {type(error).__name__}: {error}'
         ) from error
     if not isinstance(content, Mapping):
         raise ValueError(

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -123,6 +124,11 @@ def train(cfg: Config, *hooks: dict | Hook) -> Record:
             runner.register_hook(hook)
     runner.train()
     return record
+
+
+def load(path: str) -> dict:
+    """Reads a checkpoint as a run does."""
+    return CheckpointLoader.load_checkpoint(path)
 
 
 def assert_same(first: dict, second: dict) -> None:

@@ -23,6 +23,7 @@ from .distillation import (
     OTHER_COLOURS,
     assert_same,
     build,
+    load,
     train,
     wider,
     write_teacher,
@@ -159,8 +160,7 @@ def test_checkpoint_and_optimizer_are_those_of_a_run_without_the_hook(
     contents = []
     for hooks in ((), (dict(type=KD, **teacher),)):
         model = train(cfg, *hooks).model
-        path = f'{cfg.work_dir}/iter_3.pth'
-        contents.append(torch.load(path, weights_only=True))
+        contents.append(load(f'{cfg.work_dir}/iter_3.pth'))
         assert not model._forward_hooks
         assert not model.decode_head.loss_decode._forward_pre_hooks
     plain, distilled = contents
@@ -180,8 +180,7 @@ def test_average_of_weights_beside_it_holds_no_hooks(cfg, teacher):
     record = train(
         cfg, dict(type='EMAHook', momentum=0.5), dict(type=KD, **teacher)
     )
-    path = f'{cfg.work_dir}/iter_3.pth'
-    content = torch.load(path, weights_only=True)
+    content = load(f'{cfg.work_dir}/iter_3.pth')
     names = {'module.' + name for name in record.start} | {'steps'}
     assert content['ema_state_dict'].keys() == names
 
@@ -306,6 +305,20 @@ def test_outputs_can_be_named(cfg, teacher):
     ).logs[0]
     terms = [name for name in log if 'kd' in name]
     assert terms == ['aux.loss_kd_kl', 'aux.loss_kd_j']
+
+
+def test_checkpoint_of_a_run_is_a_teacher(cfg, tmp_path):
+    """With its optimizer, log history and all."""
+    train(cfg)
+    cfg.dump(tmp_path / 'run.py')
+    paths = dict(
+        teacher=str(tmp_path / 'run.py'),
+        checkpoint=f'{cfg.work_dir}/iter_3.pth',
+    )
+    cfg.work_dir = str(tmp_path / 'again')
+    assert (
+        'decode.loss_kd_jml_ce' in train(cfg, dict(type=KD, **paths)).logs[0]
+    )
 
 
 def test_teacher_without_an_auxiliary_head(cfg, tmp_path):
