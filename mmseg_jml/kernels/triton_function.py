@@ -164,6 +164,7 @@ def launch_configuration(num_classes: int, num_pixels: int) -> dict:
         BLOCK_P=block_p,
         tiles=tiles,
         num_warps=num_warps,
+        enable_fp_fusion=True,
     )
 
 

@@ -33,10 +33,12 @@ FLAT: the rows of an image follow each other without a gap. WIDE: an image
 spans 2^31 elements or more. Strides are named ``<tensor>_n`` (images), ``_c``
 (classes), ``_row`` and ``_col``. What is None is left out at compile time.
 
-No stride may be known to be a multiple of four: wide loads would give a
-thread several pixels and a part of the classes. Without them a thread has one
-pixel and all classes, or every num_warps-th, so that padding up to the power
-of two is left out at compile time and sums over classes stay in the thread.
+Strides between pixels are specialised, so that one of 1 puts the threads of a
+warp along the pixels. The others are not: known to be multiples of four, they
+would bring wide loads, and thus several pixels and a part of the classes to a
+thread. As it is, a thread has one pixel and all classes, or every
+num_warps-th: padding up to the power of two is left out at compile time, and
+sums over classes stay in the thread.
 """
 
 import triton
@@ -48,9 +50,8 @@ __all__ = ['backward_kernel', 'forward_kernel']
 # fmt: off
 _FORWARD_SIZES = [
     'num_pixels', 'tiles', 'width', 'logits_n', 'logits_c', 'logits_row',
-    'logits_col', 'target_n', 'target_c', 'target_row', 'target_col']
-_BACKWARD_SIZES = [
-    *_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row', 'grad_col']
+    'target_n', 'target_c', 'target_row']
+_BACKWARD_SIZES = [*_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row']
 
 
 @triton.jit(do_not_specialize=_FORWARD_SIZES)

@@ -99,7 +99,12 @@ class Compiler:
     def __getitem__(self, grid):
         return self.launch
 
-    def launch(self, num_warps, maxnreg=None, **arguments):
+    def launch(self, **arguments):
+        options = {
+            name: arguments.pop(name)
+            for name in ('num_warps', 'maxnreg', 'enable_fp_fusion')
+            if name in arguments
+        }
         signature, constants, hints = {}, {}, {}
         for index, parameter in enumerate(self.kernel.params):
             name = parameter.name
@@ -126,7 +131,7 @@ class Compiler:
             triton.compile(
                 source,
                 target=GPUTarget('cuda', 90, 32),
-                options=dict(num_warps=num_warps, maxnreg=maxnreg),
+                options=options,
             )
         )
 
