@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import config as mmengine_config
 
 from .distillation import student_config, wider, write_teacher
-
-
-@pytest.fixture(autouse=True)
-def _plain_configs(monkeypatch):
-    """Writes configs without laying them out, which takes most of a run."""
-    monkeypatch.setattr(
-        mmengine_config,
-        'FormatCode',
-        lambda text, **style: (text, True),
-        raising=False,  # the maintained fork does without
-    )
 
 
 @pytest.fixture

@@ -52,7 +52,9 @@ def build(model: dict) -> nn.Module:
         return MODELS.build(copy.deepcopy(model))
 
 
-def write_teacher(folder: Path, model: dict, seed: int = 1) -> dict:
+def write_teacher(
+    folder: Path, model: dict, seed: int = 1, classes=CLASSES
+) -> dict:
     """Writes a config and random weights; returns the hook's arguments."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = dict(
@@ -69,7 +71,7 @@ def write_teacher(folder: Path, model: dict, seed: int = 1) -> dict:
                 module.running_var.uniform_(0.5, 2)
         for head in named_heads(teacher).values():
             head.conv_seg.weight.data *= 5  # certain of something
-    meta = dict(dataset_meta=dict(classes=CLASSES))
+    meta = dict(dataset_meta=dict(classes=classes))
     torch.save(
         dict(state_dict=teacher.state_dict(), meta=meta), paths['checkpoint']
     )

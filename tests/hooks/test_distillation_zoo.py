@@ -1,0 +1,164 @@
+"""Heads of every stock family learn from a teacher of another kind.
+
+By default the families whose heads differ most; with the environment variable
+``ZOO=all`` every family.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmseg_jml.config import replace_pixel_loss
+from tests.zoo import catalog, stacks, trial
+
+from .distillation import KD, Record, write_teacher
+
+# The stock models warn in many ways that are not the subject here.
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+MAIN, AUX = 'decode.loss_kd_jml_ce', 'aux.loss_kd_ce'
+# The terms of a convolutional student, whose teacher is a transformer without
+# auxiliary head, or of a transformer, whose teacher is a PSPNet with one.
+OUTPUTS = {
+    'bisenetv2': [MAIN],
+    'danet': [MAIN],
+    'ddrnet': [MAIN],
+    'deeplabv3': [MAIN],
+    'deeplabv3plus': [MAIN],
+    'encnet': [MAIN],
+    'fastscnn': [MAIN],
+    'fcn': [MAIN],
+    'hrnet': [MAIN],
+    'knet': [MAIN],
+    'ocrnet': ['decode_1.loss_kd_jml_ce'],
+    'pidnet': [MAIN],
+    'point_rend': ['decode_0.loss_kd_jml_ce'],
+    'pspnet': [MAIN],
+    'segformer': [MAIN],
+    'segmenter': [MAIN],
+    'setr': [MAIN, 'aux_0.loss_kd_ce'],
+    'stdc': [MAIN],
+    'swin': [MAIN, AUX],
+    'unet': [MAIN],
+}
+DEFAULT = ('danet', 'ddrnet', 'ocrnet', 'pidnet', 'point_rend', 'pspnet')
+DEFAULT += ('segformer', 'stdc', 'swin', 'unet')
+TRANSFORMERS = ('beit', 'dpt', 'mae', 'segformer', 'segmenter', 'setr')
+TRANSFORMERS += ('swin', 'twins', 'vit')
+TEACHERS = {
+    False: 'segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py',
+    True: 'pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py',
+}
+
+
+@cache
+def students() -> dict[str, str]:
+    """One config of each family, the cheapest that this stack runs."""
+    found = {}
+    for pick in catalog.picks():
+        if pick.config not in stacks.cannot_run():
+            found.setdefault(catalog.family(pick.config), pick.config)
+    if os.environ.get('ZOO') == 'all':
+        return found
+    return {name: found[name] for name in DEFAULT if name in found}
+
+
+@pytest.fixture(autouse=True)
+def _imports(request):
+    """Lets mmpretrain's backbones be imported."""
+    if request.node.callspec.params['family'] in ('convnext', 'poolformer'):
+        request.getfixturevalue('torchvision')
+
+
+def teacher_for(cfg, folder, is_transformer):
+    teacher = catalog.read(TEACHERS[is_transformer])
+    trial.shrink(teacher, 64)
+    num_classes = num_classes_of(cfg)
+    for head in ('decode_head', 'auxiliary_head'):
+        if head in teacher.model:
+            teacher.model[head].num_classes = num_classes
+    return write_teacher(folder, teacher.model, classes=None)
+
+
+def num_classes_of(cfg):
+    head = catalog.as_list(cfg.model.decode_head)[-1]
+    return head.get('kernel_generate_head', head)['num_classes']
+
+
+def step(cfg, side, hook, folder):
+    data = trial.batch(cfg, side)
+    images = [
+        dict(inputs=inputs, data_samples=sample)
+        for inputs, sample in zip(data['inputs'], data['data_samples'])
+    ]
+    runner = Runner(
+        cfg.model,
+        str(folder),
+        train_dataloader=DataLoader(images, 2, collate_fn=pseudo_collate),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
+        custom_hooks=[hook],
+        default_hooks=dict(checkpoint=None),
+        default_scope='mmseg',
+        experiment_name=folder.name,
+    )
+    record = Record()
+    runner.register_hook(record)
+    runner.train()
+    return record
+
+
+@pytest.mark.parametrize('family', students())
+def test_step(family, tmp_path):
+    name = students()[family]
+    cfg = catalog.read(name)
+    if name in stacks.stock_loss_cannot_run():
+        replace_pixel_loss(cfg, 'JaccardMetricLoss')
+    side = trial.SIDES.get(family, 64)
+    trial.shrink(cfg, side)
+    hook = dict(
+        type=KD,
+        label_weight=0.0,  # so that all gradients are the teacher's
+        **teacher_for(cfg, tmp_path, family in TRANSFORMERS),
+    )
+    record = step(cfg, side, hook, tmp_path)
+    log, gradients = record.logs[0], record.gradients[0]
+    terms = [name for name in log if 'loss_kd' in name]
+    assert terms == OUTPUTS.get(family, terms)
+    assert terms
+    assert all(log[name] > 0 for name in terms)
+    assert all(g.isfinite().all() for g in gradients.values())
+    moved = {name for name, g in gradients.items() if g.any()}
+    if family != 'point_rend':  # whose point head refines what learned
+        assert parts(moved) == parts(used_to_predict(record.model, side))
+
+
+def parts(names):
+    """The children of the main head that parameters belong to."""
+    return {
+        '.'.join(name.split('.')[:2])
+        for name in names
+        if name.startswith('decode_head')
+    }
+
+
+def used_to_predict(model, side):
+    model.zero_grad()
+    channels = len(model.data_preprocessor.mean)
+    size = torch.Size((side, side))
+    meta = dict(img_shape=size, pad_shape=size, ori_shape=size)
+    inputs = torch.randn(1, channels, side, side)
+    logits = model.eval().encode_decode(inputs, [meta])
+    (logits * torch.randn_like(logits)).sum().backward()
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and parameter.grad.any()
+    }
