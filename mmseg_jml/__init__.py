@@ -1,4 +1,5 @@
 """Jaccard metric losses for MMSegmentation."""
+
 from importlib.util import find_spec
 
 from .version import __version__
@@ -10,4 +11,4 @@ if find_spec('mmseg') is not None:
     from . import compat
 
     compat.apply()
-    from . import hooks, losses  # noqa: F401  (fills the registries)
+    from . import hooks, losses, metrics  # noqa: F401  (fills the registries)
