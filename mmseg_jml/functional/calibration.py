@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
-from .confidence import KINDS, ConfidenceSums, confidence_sums
+from .confidence import ConfidenceSums, confidence_sums
 
 __all__ = [
     'CalibrationOptions',
@@ -28,7 +27,7 @@ _CELLS = 1024
 
 @dataclass(frozen=True)
 class CalibrationOptions:
-    """What calibration figures are computed from and how.
+    """How calibration figures are computed.
 
     Args:
         num_bins (int): Bins of confidence. Defaults to 10.
@@ -38,11 +37,6 @@ class CalibrationOptions:
             Defaults to 'equal_width'.
         sce (str): 'textbook' or 'authors'; see
             :func:`static_calibration_error`. Defaults to 'textbook'.
-        kind (str): What the scores are: 'logits', 'sigmoid' or
-            'probabilities', as in :func:`confidence_sums`. Defaults to
-            'logits'.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
 
     Raises:
         ValueError: If an option is unknown.
@@ -55,15 +49,9 @@ class CalibrationOptions:
     num_bins: int = 10
     binning: str = 'equal_width'
     sce: str = 'textbook'
-    kind: str = 'logits'
-    ignore_index: int | None = 255
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ('binning', BINNINGS),
-            ('sce', VARIANTS),
-            ('kind', KINDS),
-        ):
+        for name, known in (('binning', BINNINGS), ('sce', VARIANTS)):
             if getattr(self, name) not in known:
                 raise ValueError(
                     f'Expected {name} to be one of {known}, but got '
@@ -75,7 +63,8 @@ class CalibrationOptions:
             )
 
 
-class CalibrationState(NamedTuple):
+@dataclass(frozen=True)
+class CalibrationState:
     """What is kept of the images seen so far; its size does not grow.
 
     Attributes:
@@ -101,7 +90,9 @@ class CalibrationState(NamedTuple):
         """
         return CalibrationState(
             self.sums.plus(other.sums),
-            *(a + b for a, b in zip(self[1:], other[1:])),
+            self.ece + other.ece,
+            self.sce + other.sce,
+            self.images + other.images,
         )
 
     def bins(self, options: CalibrationOptions) -> tuple[Tensor, Tensor]:
@@ -121,15 +112,23 @@ def calibration_state(
     scores: Tensor,
     label: Tensor,
     prediction: Tensor | None = None,
+    *,
+    kind: str = 'logits',
+    ignore_index: int | None = 255,
     options: CalibrationOptions | None = None,
 ) -> CalibrationState:
     """The state after one image.
 
     Args:
-        scores (Tensor): (C, *) floats, of the kind that the options name.
+        scores (Tensor): (C, *) floats.
         label (Tensor): (*) integers in [0, C), or ``ignore_index``.
         prediction (Tensor, optional): (*) integers in [0, C). None takes the
             arg-max of ``scores``. Defaults to None.
+        kind (str): What ``scores`` are: 'logits', 'sigmoid' or
+            'probabilities', as in :func:`confidence_sums`. Defaults to
+            'logits'.
+        ignore_index (int, optional): Label of pixels that do not count.
+            Defaults to 255.
         options (CalibrationOptions, optional): None means its defaults.
             Defaults to None.
 
@@ -145,11 +144,11 @@ def calibration_state(
         scores,
         label,
         prediction,
-        kind=options.kind,
+        kind=kind,
         num_bins=_CELLS if mass else options.num_bins,
         log_odds=mass,
         argmax_hits=options.sce == 'authors',
-        ignore_index=options.ignore_index,
+        ignore_index=ignore_index,
     )
     sums = ConfidenceSums(*(value.cpu() for value in sums))
     top, classes = _bins(sums, options)
@@ -277,10 +276,9 @@ def calibration_figures(
     Examples:
         >>> import torch
         >>> scores = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.8, 0.4]])
-        >>> options = CalibrationOptions(kind='probabilities')
         >>> label = torch.tensor([0, 0, 0])
-        >>> state = calibration_state(scores, label, options=options)
-        >>> round(calibration_figures([state], options)['ECED'], 1)
+        >>> state = calibration_state(scores, label, kind='probabilities')
+        >>> round(calibration_figures([state])['ECED'], 1)
         43.3
     """
     options = options or CalibrationOptions()

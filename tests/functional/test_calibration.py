@@ -22,6 +22,8 @@ from mmseg_jml.functional import (
     equal_mass_bins,
     expected_calibration_error,
 )
+from tests.metric_oracles import assert_same
+from tests.metric_oracles import calibration_figures as loop_figures
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
@@ -44,68 +46,13 @@ def noisy(images=6, classes=5, size=16, ignored=0.1):
     return logits, label
 
 
-def figures(scores, label, **options):
+def figures(scores, label, kind='logits', **options):
     options = CalibrationOptions(**options)
     states = [
-        calibration_state(s, y, options=options) for s, y in zip(scores, label)
+        calibration_state(s, y, kind=kind, options=options)
+        for s, y in zip(scores, label)
     ]
     return calibration_figures(states, options)
-
-
-def assert_same(ours, theirs, tolerance):
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=tolerance), name
-
-
-def error_by_loops(pairs, num_bins):
-    """Calibration error of pairs (probability, whether it happened)."""
-    bins = [[] for _ in range(num_bins)]
-    for p, happened in pairs:
-        bins[min(int(p * num_bins), num_bins - 1)].append((p, happened))
-    gaps = [
-        len(b)
-        * abs(sum(h for _, h in b) / len(b) - sum(p for p, _ in b) / len(b))
-        for b in bins
-        if b
-    ]
-    return 100 * sum(gaps) / len(pairs)
-
-
-def figures_by_loops(prob, label, num_bins=10):
-    """The figures of (N, C, P) float64 probabilities, one pixel at a time."""
-    images = [
-        [(p.tolist(), int(y)) for p, y in zip(prob[n].T, label[n]) if y != 255]
-        for n in range(len(prob))
-    ]
-    images = [image for image in images if image]
-
-    def ece(pixels):
-        pairs = [(max(p), p.index(max(p)) == y) for p, y in pixels]
-        return error_by_loops(pairs, num_bins)
-
-    def sce(pixels):
-        return np.mean(
-            [
-                error_by_loops([(p[c], y == c) for p, y in pixels], num_bins)
-                for c in range(prob.shape[1])
-            ]
-        )
-
-    every = sum(images, [])
-    return {
-        'ECED': ece(every),
-        'ECEI': np.mean([ece(image) for image in images]),
-        'SCED': sce(every),
-        'SCEI': np.mean([sce(image) for image in images]),
-        'NLL': np.mean([-math.log(p[y]) for p, y in every]),
-        'Brier': np.mean(
-            [
-                sum((q - (c == y)) ** 2 for c, q in enumerate(p))
-                for p, y in every
-            ]
-        ),
-    }
 
 
 @pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
@@ -171,7 +118,7 @@ def test_figures_by_loops(kind):
     prob = logits.double().softmax(1)
     scores = logits.double() if kind == 'logits' else 7 * prob
     ours = figures(scores, label, kind=kind)
-    theirs = figures_by_loops(prob.flatten(2).numpy(), label.flatten(1))
+    theirs = loop_figures(prob.flatten(2).numpy(), label.flatten(1))
     assert_same(ours, theirs, 1e-9)
 
 
@@ -180,7 +127,7 @@ def test_sigmoid_heads():
     logits, label = noisy(ignored=0)
     ours = figures(logits, label, kind='sigmoid')
     prob = logits.double().sigmoid()
-    theirs = figures_by_loops(prob.flatten(2).numpy(), label.flatten(1))
+    theirs = loop_figures(prob.flatten(2).numpy(), label.flatten(1))
     onehot = F.one_hot(label, 5).movedim(-1, 1)
     theirs['NLL'] = (
         F.binary_cross_entropy_with_logits(
@@ -311,7 +258,6 @@ def test_nothing_counted():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(kind='logit'), "kind to be one of .* but got 'logit'"),
         (dict(binning='mass'), "binning to be one of .* but got 'mass'"),
         (dict(sce='paper'), "sce to be one of .* but got 'paper'"),
         (dict(num_bins=0), 'num_bins of 1 or more, but got 0'),
@@ -334,3 +280,8 @@ def test_options_that_cannot_be(change, message):
 def test_images_that_cannot_be(scores, label, message):
     with pytest.raises(ValueError, match=message):
         calibration_state(scores, label)
+
+
+def test_kind_that_cannot_be():
+    with pytest.raises(ValueError, match="kind to be .* but got 'logit'"):
+        calibration_state(torch.ones(2, 1), torch.zeros(1), kind='logit')

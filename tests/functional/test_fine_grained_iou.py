@@ -18,10 +18,10 @@ from mmseg_jml.functional import (
     region_counts,
     worst_mean,
 )
+from tests.metric_oracles import NAMES, assert_same, iou_figures
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
-NAMES = ('Acc', 'IoU', 'Dice')
 
 
 def recorded(case):
@@ -30,81 +30,6 @@ def recorded(case):
         for name in ('prob', 'label')
     )
     return prob.argmax(1), label
-
-
-def pixels_of(prediction, label, c):
-    """Hits, predicted and labelled pixels of a class, one by one."""
-    pairs = [(p, y) for p, y in zip(prediction, label) if y != 255]
-    hit = sum(p == c and y == c for p, y in pairs)
-    return hit, sum(p == c for p, _ in pairs), sum(y == c for _, y in pairs)
-
-
-def score(hit, predicted, labelled):
-    def ratio(a, b):
-        return a / b if b else math.nan
-
-    return (
-        ratio(hit, labelled),
-        ratio(hit, predicted + labelled - hit),
-        ratio(2 * hit, predicted + labelled),
-    )
-
-
-def mean(values):
-    values = [v for v in values if not math.isnan(v)]
-    return sum(values) / len(values) if values else math.nan
-
-
-def worst(values, percent):
-    values = sorted(v for v in values if not math.isnan(v))
-    return mean(values[: max(1, percent * len(values) // 100)])
-
-
-def figures_by_loops(predictions, labels, classes, q, binary=False):
-    """The figures with nothing but Python numbers, NaNs left out."""
-    images = [
-        (p.flatten().tolist(), y.flatten().tolist())
-        for p, y in zip(predictions, labels)
-        if (y != 255).any()
-    ]
-    cells = [
-        [pixels_of(*image, c) for c in range(classes)] for image in images
-    ]
-
-    def active(cell):
-        return cell[2] > 0 or (binary and cell[1] > 0)
-
-    def image_score(row, k):
-        if binary:
-            return score(*row[1])[k] if active(row[1]) else 1.0
-        return mean(score(*cell)[k] for cell in row if active(cell))
-
-    def class_score(c, k, percent):
-        rows = [row[c] for row in cells if active(row[c])]
-        return worst([score(*cell)[k] for cell in rows], percent)
-
-    figures = {}
-    totals = [
-        [sum(row[c][j] for row in cells) for j in range(3)]
-        for c in range(classes)
-    ][int(binary) :]
-    figures['Acc'] = sum(t[0] for t in totals) / sum(t[2] for t in totals)
-    for k, name in enumerate(NAMES):
-        figures[f'm{name}D'] = mean(score(*t)[k] for t in totals)
-        for suffix, percents in (
-            ('', [100]),
-            (str(q), [q]),
-            ('Q', range(10, 101, 10)),
-        ):
-            figures[f'm{name}I{suffix}'] = mean(
-                worst([image_score(row, k) for row in cells], percent)
-                for percent in percents
-            )
-            figures[f'm{name}C{suffix}'] = mean(
-                mean(class_score(c, k, percent) for c in range(classes))
-                for percent in percents
-            )
-    return {name: 100 * value for name, value in figures.items()}
 
 
 def noisy(images=9, classes=5, size=12):
@@ -121,12 +46,6 @@ def noisy(images=9, classes=5, size=12):
     return prediction, label
 
 
-def assert_same(ours, theirs, tolerance):
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=tolerance), name
-
-
 @pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
 def test_recorded_figures(case):
     """All of them, but where theirs is NaN.
@@ -141,7 +60,7 @@ def test_recorded_figures(case):
     undefined = {k for k, v in theirs.items() if math.isnan(v)}
     expected = {'mAccI', 'mAccIQ', 'mAccC', 'mAccCQ', 'mAccC5'}
     assert undefined == (expected if case['binary'] else set())
-    loops = figures_by_loops(
+    loops = iou_figures(
         prediction, label, case['num_classes'], case['q'], case['binary']
     )
     for name in undefined:
@@ -154,7 +73,7 @@ def test_recorded_figures(case):
 def test_figures_by_loops(q):
     prediction, label = noisy()
     ours = fine_grained_iou(region_counts(prediction, label, 5), q)
-    assert_same(ours, figures_by_loops(prediction, label, 5, q), 1e-9)
+    assert_same(ours, iou_figures(prediction, label, 5, q), 1e-9)
 
 
 @pytest.mark.parametrize('q', [5, 30])
@@ -165,7 +84,7 @@ def test_binary_figures_by_loops(q):
     label[3:6] = label[3:6].clamp(max=1)
     label[4:7] = torch.randint(0, 2, label[4:7].shape)
     ours = fine_grained_iou(region_counts(prediction, label, 2), q, True)
-    assert_same(ours, figures_by_loops(prediction, label, 2, q, True), 1e-9)
+    assert_same(ours, iou_figures(prediction, label, 2, q, True), 1e-9)
 
 
 def test_images_of_torchmetrics():

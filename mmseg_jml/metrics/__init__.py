@@ -1,0 +1,7 @@
+"""Evaluators, for `val_evaluator` and `test_evaluator` of a config."""
+
+from .averaging_tta_model import AveragingTTAModel
+from .calibration_metric import CalibrationMetric
+from .fine_grained_iou_metric import FineGrainedIoUMetric
+
+__all__ = ['AveragingTTAModel', 'CalibrationMetric', 'FineGrainedIoUMetric']

@@ -1,0 +1,70 @@
+"""Test-time augmentation whose scores are those of its prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseTTAModel
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from ..functional import score_logits
+from ..registry import MODELS
+
+__all__ = ['AveragingTTAModel']
+
+
+@MODELS.register_module()
+class AveragingTTAModel(BaseTTAModel):
+    """Averages the probabilities of augmented images.
+
+    It predicts the classes that mmseg's ``SegTTAModel`` predicts from several
+    channels. That one leaves the logits of the last augmentation in
+    ``seg_logits``; this one leaves logits whose softmax are the averaged
+    probabilities, so that an evaluator of confidence sees those. With a
+    single channel it averages the probabilities that mmseg keeps, where
+    ``SegTTAModel`` would apply the sigmoid to them again.
+
+    Args:
+        module (dict | nn.Module): The segmentor.
+        data_preprocessor (dict, optional): That of the segmentor, if it is a
+            dict. Defaults to None.
+
+    Examples:
+        >>> tta_model = dict(type='mmseg_jml.AveragingTTAModel')
+    """
+
+    def merge_preds(
+        self, data_samples_list: Sequence[Sequence[SegDataSample]]
+    ) -> list[SegDataSample]:
+        """Merges the predictions of each image's augmentations.
+
+        Args:
+            data_samples_list (Sequence[Sequence[SegDataSample]]): One
+                sequence for each image.
+
+        Returns:
+            list[SegDataSample]: The first sample of each image, with
+            ``seg_logits`` (C, H, W) and ``pred_sem_seg`` (1, H, W) of the
+            average.
+        """
+        return [self._merge(samples) for samples in data_samples_list]
+
+    def _merge(self, samples: Sequence[SegDataSample]) -> SegDataSample:
+        scores = [sample.seg_logits.data for sample in samples]
+        if len(scores[0]) == 1:
+            mean = sum(scores) / len(scores)
+            prediction = mean > self.module.decode_head.threshold
+            scores, prediction = mean, prediction.to(mean)
+        else:
+            mean = sum(score.softmax(0) for score in scores) / len(scores)
+            prediction = mean.argmax(0, keepdim=True)
+            scores = score_logits(mean[None])[0]
+        merged = samples[0]
+        merged.set_data(
+            dict(
+                seg_logits=PixelData(data=scores),
+                pred_sem_seg=PixelData(data=prediction),
+            )
+        )
+        return merged

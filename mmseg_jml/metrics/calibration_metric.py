@@ -1,0 +1,211 @@
+"""How far the confidence of predictions can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+from torch import Tensor
+
+from ..functional import (
+    CalibrationOptions,
+    CalibrationState,
+    calibration_figures,
+    calibration_state,
+    expected_calibration_error,
+)
+from ..functional.confidence import KINDS
+from ..registry import METRICS
+from ..visualization import log_image, reliability_diagram
+from .predictions import read_label, read_prediction, read_scores
+
+__all__ = ['CalibrationMetric']
+
+
+@METRICS.register_module()
+class CalibrationMetric(BaseMetric):
+    """Calibration errors, Brier score and negative log-likelihood.
+
+    The figures are those of :func:`mmseg_jml.functional.calibration_figures`:
+    ``ECED`` and ``SCED`` of the data set, ``ECEI`` and ``SCEI`` of its images
+    (percent), ``NLL`` and ``Brier``.
+
+    Sums over bins are all that is kept, however many images there are.
+
+    Args:
+        num_bins (int): Bins of confidence. Defaults to 10.
+        binning (str): 'equal_width' or 'equal_mass'. Defaults to
+            'equal_width'.
+        sce (str): 'textbook', or 'authors' for the figures (in permille) that
+            the authors of the Jaccard metric losses report. Defaults to
+            'textbook'.
+        scores (str, optional): What the model leaves in ``seg_logits``:
+            'logits' of a softmax; 'sigmoid', logits of a head with
+            ``use_sigmoid=True``; 'probabilities', which is also right for
+            heads that classify masks. None means logits, and refuses what
+            looks like probabilities. Heads with one channel need nothing.
+            Defaults to None.
+        plot (bool): Whether to draw a reliability diagram, into the work
+            directory and to the backends of the visualizer. Defaults to
+            False.
+        plot_classes (bool): Whether to draw one for each class too. Defaults
+            to False.
+        ignore_index (int): Label of pixels that do not count. Defaults to
+            255.
+        collect_device (str): 'cpu' or 'gpu', by which results are gathered
+            from other processes. Defaults to 'cpu'.
+        prefix (str, optional): Put before the names of figures, with a
+            slash. Defaults to None.
+
+    Raises:
+        ValueError: If an option is unknown.
+
+    Examples:
+        >>> val_evaluator = [
+        ...     dict(type='IoUMetric', iou_metrics=['mIoU']),
+        ...     dict(type='mmseg_jml.CalibrationMetric', plot=True),
+        ... ]
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self,
+        num_bins: int = 10,
+        binning: str = 'equal_width',
+        sce: str = 'textbook',
+        scores: str | None = None,
+        plot: bool = False,
+        plot_classes: bool = False,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if scores not in (None, *KINDS):
+            raise ValueError(
+                f'Expected scores to be one of {KINDS}, but got {scores!r}'
+            )
+        self.options = CalibrationOptions(num_bins, binning, sce)
+        self.scores = scores
+        self.plot = plot
+        self.plot_classes = plot_classes
+        self.ignore_index = ignore_index
+        self._forget()
+
+    def _forget(self) -> None:
+        self._state: CalibrationState | None = None
+        # The last image may be padding, which only the end can tell.
+        self._last: CalibrationState | None = None
+        self._images = 0
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Adds the sums of each image.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): Predictions with ground truth.
+        """
+        for sample in data_samples:
+            prediction = read_prediction(sample)
+            scores, kind = read_scores(sample, prediction, self.scores)
+            self._settle_last()
+            self._last = calibration_state(
+                scores,
+                read_label(sample, prediction),
+                prediction,
+                kind=kind,
+                ignore_index=self.ignore_index,
+                options=self.options,
+            )
+            self._images += 1
+
+    def _settle_last(self) -> None:
+        if self._state is None:
+            self._state = self._last
+        elif self._last is not None:
+            self._state = self._state.plus(self._last)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Computes the figures over the images of all processes.
+
+        A sampler deals images out to processes in turn and fills the last
+        turn with images that it has dealt before. These are left out.
+
+        Args:
+            size (int): Images in the data set.
+
+        Returns:
+            dict[str, float]: The figures, the same on every process.
+        """
+        rank, processes = get_dist_info()
+        if (self._images - 1) * processes + rank < size:
+            self._settle_last()
+        self.results = [] if self._state is None else [self._state]
+        self._forget()
+        return super().evaluate(processes)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Computes the figures, logs the tables and draws the diagrams.
+
+        Args:
+            results (list[CalibrationState]): The state of each process.
+
+        Returns:
+            dict[str, float]: As :func:`calibration_figures` names them.
+        """
+        state, *others = results
+        for other in others:
+            state = state.plus(other)
+        figures = calibration_figures([state], self.options)
+        top, classes = state.bins(self.options)
+        names = self.dataset_meta['classes']
+        for table in (
+            _class_table(names, classes),
+            _figure_table(figures, top, self.options),
+        ):
+            print_log(f'\n{table.get_string()}', logger='current')
+        if self.plot:
+            log_image('reliability', reliability_diagram([top]))
+        if self.plot_classes:
+            log_image(
+                'reliability_classes', reliability_diagram(classes, names)
+            )
+        return figures
+
+
+def _class_table(names: Sequence[str], classes: Tensor) -> PrettyTable:
+    """Each class's probability against how often it is right."""
+    table = PrettyTable(title='calibration per class')
+    count, confidence, hit = classes.sum(-1).unbind(-1)
+    table.add_column('Class', list(names))
+    table.add_column('ECE', _percent(expected_calibration_error(classes)))
+    table.add_column('mean probability', _percent(confidence / count))
+    table.add_column('share of pixels', _percent(hit / count))
+    return table
+
+
+def _figure_table(
+    figures: dict[str, float], top: Tensor, options: CalibrationOptions
+) -> PrettyTable:
+    count, confidence, hit = top.sum(-1)
+    columns = {
+        'confidence (%)': 100 * confidence / count,
+        'accuracy (%)': 100 * hit / count,
+    }
+    for name, value in figures.items():
+        unit = ''
+        if 'CE' in name:
+            authors = name.startswith('SCE') and options.sce == 'authors'
+            unit = ' (permille)' if authors else ' (%)'
+        columns[name + unit] = value
+    table = PrettyTable(list(columns), title='calibration')
+    table.add_row([f'{value:.4g}' for value in columns.values()])
+    return table
+
+
+def _percent(values: Tensor) -> list[str]:
+    return [f'{100 * value:.2f}' for value in values.tolist()]

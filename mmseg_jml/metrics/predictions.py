@@ -1,0 +1,129 @@
+"""What an evaluator finds in a prediction of mmseg."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ['read_label', 'read_prediction', 'read_scores']
+
+
+def read_prediction(sample: dict) -> Tensor:
+    """Predicted classes.
+
+    Args:
+        sample (dict): A data sample as an evaluator gets it.
+
+    Returns:
+        Tensor: (H, W) int64.
+    """
+    data = _field(sample, 'pred_sem_seg')
+    return data.reshape(data.shape[-2:]).long()
+
+
+def read_label(sample: dict, prediction: Tensor) -> Tensor:
+    """Ground truth.
+
+    Args:
+        sample (dict): A data sample as an evaluator gets it.
+        prediction (Tensor): (H, W), whose shape and device it must have.
+
+    Returns:
+        Tensor: (H, W) int64.
+
+    Raises:
+        KeyError: If there is none.
+        ValueError: If its shape is another.
+    """
+    data = _field(sample, 'gt_sem_seg')
+    label = data.reshape(data.shape[-2:]).to(prediction)
+    if label.shape != prediction.shape:
+        raise ValueError(
+            'Expected gt_sem_seg of the size of the prediction, '
+            f'{tuple(prediction.shape)}, but got {tuple(label.shape)}. In the '
+            'test pipeline LoadAnnotations comes after all that resizes.'
+        )
+    return label
+
+
+def read_scores(
+    sample: dict, prediction: Tensor, kind: str | None
+) -> tuple[Tensor, str]:
+    """What the model says about each class.
+
+    mmseg keeps the logits of several channels, and the sigmoid of a single
+    one. The latter becomes the probabilities of two classes.
+
+    Args:
+        sample (dict): A data sample as an evaluator gets it.
+        prediction (Tensor): (H, W), the classes predicted from the scores.
+        kind (str, optional): What the user says that several channels are;
+            None takes them as logits and refuses what cannot be.
+
+    Returns:
+        tuple[Tensor, str]: Scores (C, H, W) and what they are, as in
+        :func:`mmseg_jml.functional.confidence_sums`.
+
+    Raises:
+        KeyError: If there are no scores.
+        ValueError: If they are not those of the prediction, or if they are
+            probabilities and nobody said so.
+    """
+    scores = _field(sample, 'seg_logits')
+    if scores.shape[1:] != prediction.shape:
+        raise ValueError(
+            'Expected seg_logits of shape (C, H, W) with the size of '
+            f'pred_sem_seg, {tuple(prediction.shape)}, but got '
+            f'{tuple(scores.shape)}.'
+        )
+    one_channel = len(scores) == 1
+    if one_channel:
+        scores, kind = torch.cat([1 - scores, scores]), 'probabilities'
+    elif kind is None:
+        kind = 'logits'
+        _refuse_probabilities(scores)
+    _check_origin(scores, prediction, one_channel)
+    return scores, kind
+
+
+def _field(sample: dict, name: str) -> Tensor:
+    if name in sample:
+        return sample[name]['data']
+    hints = dict(
+        seg_logits='Let the model keep them: the predict method of mmseg '
+        'segmentors does, by postprocess_result. Results that were saved as '
+        'classes only have no confidence to evaluate.',
+        gt_sem_seg='Add LoadAnnotations to the pipeline of the data set.',
+    )
+    raise KeyError(
+        f'Expected {name} in the prediction, but got {sorted(sample)}. '
+        f'{hints.get(name, "")}'
+    )
+
+
+def _refuse_probabilities(scores: Tensor) -> None:
+    if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
+        raise ValueError(
+            'Expected logits in seg_logits, but got numbers that are at least '
+            "0 and sum to 1. Set scores='probabilities', or scores='logits' "
+            'if they are logits all the same.'
+        )
+
+
+def _check_origin(
+    scores: Tensor, prediction: Tensor, one_channel: bool
+) -> None:
+    """Refuses scores of which the prediction was not made."""
+    if one_channel:  # mmseg thresholds them, not always at one half
+        found, missed = scores[1][prediction == 1], scores[1][prediction == 0]
+        wrong = found.numel() and missed.numel() and found.min() < missed.max()
+    else:
+        chosen = scores.gather(0, prediction[None])[0]
+        wrong = (chosen < scores.amax(0)).any()
+    if wrong:
+        raise ValueError(
+            'Expected pred_sem_seg to be the arg-max of seg_logits, but got '
+            'other classes. SegTTAModel of mmseg leaves the logits of the '
+            'last augmentation there; use '
+            "tta_model=dict(type='mmseg_jml.AveragingTTAModel')."
+        )

@@ -1,0 +1,12 @@
+"""Images to evaluate."""
+
+import pytest
+
+from .evaluation import write_scenes
+
+
+@pytest.fixture(scope='session')
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes') / 'noise'
+    write_scenes(folder)
+    return folder

@@ -1,0 +1,140 @@
+"""Evaluations in a real Runner, with what the model predicted on the side."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import BaseVisBackend
+from mmseg.registry import TRANSFORMS, VISBACKENDS
+from PIL import Image
+from torch import Tensor
+
+from tests.tiny_run import tiny_config
+
+SIZES = ((48, 48), (40, 56), (32, 64), (64, 32), (48, 40), (40, 40), (56, 32))
+IMAGES = len(SIZES)
+IOU = dict(type='mmseg_jml.FineGrainedIoUMetric')
+CALIBRATION = dict(type='mmseg_jml.CalibrationMetric')
+
+
+@TRANSFORMS.register_module()
+class DropThird(BaseTransform):
+    """Ignores pixels of the third class, for models of two."""
+
+    def transform(self, results: dict) -> dict:
+        mask = results['gt_seg_map']
+        results['gt_seg_map'] = np.where(mask == 2, 255, mask)
+        return results
+
+
+class Prediction(NamedTuple):
+    """What an evaluator gets of one image."""
+
+    scores: Tensor
+    prediction: Tensor
+    label: Tensor
+
+
+@VISBACKENDS.register_module()
+class Drawn(BaseVisBackend):
+    """A backend that keeps pictures, as TensorBoard would."""
+
+    images = {}
+
+    def __init__(self, save_dir: str | None = None) -> None:
+        super().__init__(save_dir)
+
+    experiment = None
+
+    def _init_env(self) -> None: ...
+
+    def add_image(self, name, image, step=0, **kwargs) -> None:
+        self.images[name, step] = image
+
+
+class Listen(Hook):
+    """Keeps the predictions of an evaluation."""
+
+    def __init__(self) -> None:
+        self.heard = []
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.heard += [
+            Prediction(
+                *(
+                    copy.deepcopy(getattr(sample, name).data)
+                    for name in ('seg_logits', 'pred_sem_seg', 'gt_sem_seg')
+                )
+            )
+            for sample in outputs
+        ]
+
+    after_test_iter = after_val_iter
+
+
+def write_scenes(folder: Path) -> None:
+    """Writes seven images of seven sizes, with masks of blocks.
+
+    Masks hold 0 to 2 (no image all of them) and 255, ignored.
+    """
+    numbers = np.random.default_rng(0)
+    for part in ('images', 'masks'):
+        (folder / part).mkdir(parents=True)
+    for i, (height, width) in enumerate(SIZES):
+        image = numbers.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / 'images' / f'{i}.png')
+        mask = numbers.integers(0, 2, (height // 8, width // 8)) + i % 2
+        mask = mask.repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        mask[numbers.random(mask.shape) < 0.1] = 255
+        Image.fromarray(mask).save(folder / 'masks' / f'{i}.png')
+
+
+def evaluation_config(
+    folder: Path, work_dir: Path, *evaluators: dict
+) -> Config:
+    """Builds the config of an evaluation, beside mmseg's own evaluator."""
+    cfg = tiny_config(folder, work_dir)
+    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        cfg.pop(name)
+    cfg.custom_hooks, cfg.param_scheduler = [], None
+    cfg.default_hooks.checkpoint = None
+    cfg.val_evaluator = [
+        dict(type='IoUMetric', iou_metrics=['mIoU', 'mDice']),
+        *evaluators,
+    ]
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
+    cfg.test_evaluator = copy.deepcopy(cfg.val_evaluator)
+    cfg.experiment_name = work_dir.name
+    return cfg
+
+
+def evaluate(cfg: Config, test: bool = False):
+    """Evaluates a model with random weights that is certain of something.
+
+    Returns:
+        tuple[dict, list[Prediction], Runner]: Figures, predictions, runner.
+    """
+    runner, listen = Runner.from_cfg(cfg), Listen()
+    runner.register_hook(listen)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for name, parameter in runner.model.named_parameters():
+            if 'conv_seg.weight' in name:
+                parameter.data.normal_(std=0.5)
+    figures = runner.test() if test else runner.val()
+    return figures, listen.heard, runner
+
+
+def log_of(runner: Runner) -> list[str]:
+    """Lines that a run has logged."""
+    (path,) = Path(runner.log_dir).glob('*.log')
+    return path.read_text().splitlines()

@@ -1,0 +1,299 @@
+"""CalibrationMetric as a config lists it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.models import EncoderDecoder
+from mmseg.registry import METRICS
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+)
+
+import mmseg_jml  # noqa: F401 (fills the registries)
+from tests.metric_oracles import assert_same, calibration_figures
+
+from .evaluation import (
+    CALIBRATION,
+    IMAGES,
+    SIZES,
+    Drawn,
+    evaluate,
+    evaluation_config,
+    log_of,
+)
+
+NAMES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
+
+
+def ours(figures: dict) -> dict:
+    return {name: figures[name] for name in NAMES}
+
+
+def by_loops(heard, activation='softmax') -> dict:
+    probs, labels = [], []
+    for one in heard:
+        prob = one.scores.double()
+        if activation == 'softmax':
+            prob = prob.softmax(0)
+        elif len(prob) == 1:
+            prob = torch.cat([1 - prob, prob])
+        else:
+            prob = prob.sigmoid()
+        probs.append(prob.flatten(1).numpy())
+        labels.append(one.label.flatten())
+    return calibration_figures(probs, labels)
+
+
+@pytest.fixture
+def cfg(scenes, tmp_path):
+    return evaluation_config(scenes, tmp_path, CALIBRATION)
+
+
+@pytest.mark.parametrize('mode', ['whole', 'slide'])
+def test_figures_of_a_run(cfg, mode):
+    cfg.model.test_cfg.mode = mode
+    cfg.model.test_cfg.update(crop_size=(32, 32), stride=(16, 16))
+    figures, heard, _ = evaluate(cfg)
+    assert [one.scores.shape for one in heard] == [(3, *s) for s in SIZES]
+    assert_same(ours(figures), by_loops(heard), 1e-4)
+    pixels = [one.scores.double().flatten(1).T.softmax(1) for one in heard]
+    theirs = multiclass_calibration_error(
+        torch.cat(pixels),
+        torch.cat([one.label.flatten() for one in heard]),
+        num_classes=3,
+        n_bins=10,
+        norm='l1',
+        ignore_index=255,
+    )
+    assert figures['ECED'] == pytest.approx(100 * theirs.item(), abs=1e-4)
+
+
+def test_second_evaluation_starts_afresh(cfg):
+    figures, _, runner = evaluate(cfg)
+    assert runner.val() == figures
+
+
+def test_sigmoid_head(cfg):
+    cfg.val_evaluator[1].scores = 'sigmoid'
+    cfg.model.decode_head.loss_decode.use_sigmoid = True
+    figures, heard, _ = evaluate(cfg)
+    expected = by_loops(heard, 'sigmoid')
+    expected['NLL'] = binary_entropy(heard)
+    assert_same(ours(figures), expected, 1e-4)
+
+
+def binary_entropy(heard) -> float:
+    """Mean over pixels of the sum over classes, from the definition."""
+    total, pixels = 0.0, 0
+    for one in heard:
+        prob = one.scores.double().sigmoid()
+        for c in range(len(prob)):
+            right = torch.where(one.label[0] == c, prob[c], 1 - prob[c])
+            total -= right[one.label[0] != 255].log().sum().item()
+        pixels += (one.label != 255).sum().item()
+    return total / pixels
+
+
+def test_one_channel(cfg):
+    """mmseg keeps its sigmoid: the probability of the second class."""
+    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.5)
+    dataset = cfg.val_dataloader.dataset
+    dataset.metainfo = dict(classes=('ground', 'car'))
+    dataset.pipeline.insert(2, dict(type='DropThird'))
+    figures, heard, _ = evaluate(cfg)
+    assert_same(ours(figures), by_loops(heard, 'sigmoid'), 1e-4)
+
+
+def test_reduce_zero_label(cfg):
+    dataset = cfg.val_dataloader.dataset
+    dataset.update(reduce_zero_label=True, metainfo=dict(classes=('a', 'b')))
+    dataset.pipeline[1].reduce_zero_label = True
+    cfg.model.decode_head.num_classes = 2
+    figures, heard, _ = evaluate(cfg)
+    assert_same(ours(figures), by_loops(heard), 1e-4)
+
+
+def test_options_reach_the_figures(cfg):
+    cfg.val_evaluator[1].update(prefix='ten')
+    for name, change in (
+        ('one', dict(num_bins=1)),
+        ('mass', dict(binning='equal_mass')),
+        ('authors', dict(sce='authors')),
+    ):
+        cfg.val_evaluator.append(dict(CALIBRATION, prefix=name, **change))
+    figures = evaluate(cfg)[0]
+    assert figures['one/ECED'] < figures['ten/ECED'] != figures['mass/ECED']
+    assert figures['authors/ECED'] == figures['ten/ECED']
+    assert figures['authors/SCED'] != 10 * figures['ten/SCED']
+
+
+def augmented(cfg, model_type: str) -> None:
+    """Turns on test-time augmentation as `tools/test.py --tta` does."""
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(
+            type='TestTimeAug',
+            transforms=[
+                [
+                    dict(type='Resize', scale_factor=s, keep_ratio=True)
+                    for s in (1.0, 1.5)
+                ],
+                [
+                    dict(type='RandomFlip', prob=p, direction='horizontal')
+                    for p in (0.0, 1.0)
+                ],
+                [dict(type='LoadAnnotations')],
+                [dict(type='PackSegInputs')],
+            ],
+        ),
+    ]
+    cfg.test_dataloader.dataset.pipeline = pipeline
+    cfg.model = dict(type=model_type, module=cfg.model)
+
+
+def test_augmentation(cfg, monkeypatch):
+    """The figures are those of the mean of the probabilities."""
+    kept = []
+
+    def postprocess(self, logits, samples):
+        result = original(self, logits, samples)
+        kept.append(result[0].seg_logits.data.double().softmax(0))
+        return result
+
+    original = EncoderDecoder.postprocess_result
+    monkeypatch.setattr(EncoderDecoder, 'postprocess_result', postprocess)
+    augmented(cfg, 'mmseg_jml.AveragingTTAModel')
+    figures, heard, _ = evaluate(cfg, test=True)
+    assert len(kept) == 4 * IMAGES
+    means = [sum(kept[4 * i : 4 * i + 4]) / 4 for i in range(IMAGES)]
+    expected = calibration_figures(
+        [mean.flatten(1).numpy() for mean in means],
+        [one.label.flatten() for one in heard],
+    )
+    assert_same(ours(figures), expected, 1e-4)
+    for one, mean in zip(heard, means):
+        assert torch.equal(one.prediction[0], mean.argmax(0))
+
+
+def test_stock_augmentation_is_refused(cfg):
+    augmented(cfg, 'SegTTAModel')
+    with pytest.raises(ValueError, match='mmseg_jml.AveragingTTAModel'):
+        evaluate(cfg, test=True)
+
+
+def test_augmentation_predicts_what_mmseg_predicts(cfg):
+    cfg.test_evaluator = cfg.test_evaluator[:1]
+    predictions = []
+    for model in ('SegTTAModel', 'mmseg_jml.AveragingTTAModel'):
+        one = copy.deepcopy(cfg)
+        one.experiment_name = model
+        augmented(one, model)
+        heard = evaluate(one, test=True)[1]
+        predictions.append([x.prediction.reshape(-1) for x in heard])
+    assert all(map(torch.equal, *predictions))
+
+
+def test_augmentation_with_one_channel(cfg):
+    """The mean of probabilities, each the sigmoid of a logit, not twice."""
+    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.4)
+    dataset = cfg.test_dataloader.dataset
+    dataset.metainfo = dict(classes=('ground', 'car'))
+    augmented(cfg, 'mmseg_jml.AveragingTTAModel')
+    dataset.pipeline[1].transforms.insert(3, [dict(type='DropThird')])
+    figures, heard, _ = evaluate(cfg, test=True)
+    assert min(one.scores.min() for one in heard) < 0.4
+    for one in heard:
+        assert torch.equal(one.prediction, (one.scores > 0.4).float())
+    assert 0 < figures['ECED'] < 100
+
+
+def test_diagrams(cfg):
+    """A PNG in the work directory, and the same picture to a backend."""
+    cfg.val_evaluator[1].update(plot=True, plot_classes=True)
+    cfg.vis_backends = [dict(type='LocalVisBackend'), dict(type='Drawn')]
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer', vis_backends=cfg.vis_backends
+    )
+    Drawn.images.clear()
+    evaluate(cfg)
+    names = {'reliability', 'reliability_classes'}
+    assert set(Drawn.images) == {(name, 0) for name in names}
+    for (name, step), image in Drawn.images.items():
+        (path,) = Path(cfg.work_dir).rglob(f'{name}_{step}.png')
+        np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
+
+
+def test_diagram_without_a_local_backend(cfg):
+    cfg.val_evaluator[1].plot = True
+    cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[])
+    evaluate(cfg)
+    (path,) = Path(cfg.work_dir).rglob('vis_data/vis_image/reliability_0.png')
+    assert cv2.imread(str(path)).std() > 0
+
+
+def test_no_diagram_unless_asked_for(cfg):
+    evaluate(cfg)
+    assert not list(Path(cfg.work_dir).rglob('*.png'))
+
+
+def test_table(cfg):
+    figures, _, runner = evaluate(cfg)
+    log = '\n'.join(log_of(runner))
+    assert f' {figures["ECED"]:.4g} ' in log
+    assert ' mean probability | share of pixels ' in log
+
+
+def process(logits=None, prediction=None, **options) -> None:
+    metric = METRICS.build(dict(CALIBRATION, **options))
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    fields = dict(gt_sem_seg=torch.zeros(1, 2, 2))
+    if logits is not None:
+        fields['seg_logits'] = logits
+        prediction = logits.argmax(0) if prediction is None else prediction
+    else:
+        prediction = torch.zeros(1, 2, 2)
+    fields['pred_sem_seg'] = prediction
+    metric.process({}, [{k: dict(data=v) for k, v in fields.items()}])
+
+
+PROBABILITIES = torch.full((2, 2, 2), 0.5)
+ONE_CHANNEL = torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])
+
+
+def test_no_logits():
+    message = 'Expected seg_logits in the prediction.*Let the model keep them'
+    with pytest.raises(KeyError, match=message):
+        process()
+
+
+def test_probabilities_are_not_taken_for_logits():
+    with pytest.raises(ValueError, match="Set scores='probabilities'"):
+        process(PROBABILITIES)
+    process(PROBABILITIES, scores='probabilities')
+    process(PROBABILITIES, scores='logits')
+
+
+def test_unknown_kind_of_scores():
+    with pytest.raises(ValueError, match="scores to be one of .*'softmax'"):
+        process(scores='softmax')
+
+
+def test_scores_of_another_size():
+    with pytest.raises(ValueError, match=r'\(2, 2\), but got \(2, 4, 4\)'):
+        process(torch.zeros(2, 4, 4), torch.zeros(1, 2, 2))
+
+
+def test_scores_of_another_prediction():
+    process(ONE_CHANNEL, torch.tensor([[0.0, 0], [0, 1]]))
+    for scores in (torch.randn(2, 2, 2), ONE_CHANNEL):
+        other = torch.tensor([[1.0, 0], [0, 0]])
+        if len(scores) == 2:
+            other = 1 - scores.argmax(0)
+        with pytest.raises(ValueError, match='arg-max of seg_logits'):
+            process(scores, other)

@@ -1,0 +1,88 @@
+"""What an evaluation keeps does not grow with pixels."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmseg.registry import METRICS
+
+import mmseg_jml  # noqa: F401 (fills the registries)
+
+from .evaluation import CALIBRATION, IOU
+
+CLASSES = 19
+
+
+def samples(images: int, size: int = 64):
+    """Predictions, one at a time."""
+    for i in range(images):
+        logits = torch.randn(CLASSES, size, size)
+        fields = dict(
+            seg_logits=logits,
+            pred_sem_seg=logits.argmax(0, keepdim=True),
+            gt_sem_seg=torch.randint(0, CLASSES, (1, size, size)),
+        )
+        yield {
+            **{name: dict(data=data) for name, data in fields.items()},
+            'img_path': f'images/{i:06d}.png',
+        }
+
+
+def fed(evaluator: dict, images: int, size: int = 64):
+    metric = METRICS.build(dict(evaluator))
+    metric.dataset_meta = dict(classes=tuple(map(str, range(CLASSES))))
+    for sample in samples(images, size):
+        metric.process({}, [sample])
+    return metric
+
+
+def kept(metric) -> int:
+    return len(pickle.dumps(vars(metric)))
+
+
+@pytest.mark.parametrize('binning', ['equal_width', 'equal_mass'])
+def test_calibration_keeps_the_same(binning):
+    """However many images there are, and however large they are."""
+    evaluator = dict(CALIBRATION, binning=binning)
+    few = kept(fed(evaluator, 10, size=8))
+    # an integer of two bytes, where one did before
+    assert kept(fed(evaluator, 1000, size=8)) == pytest.approx(few, abs=8)
+    assert kept(fed(evaluator, 10, size=64)) == few
+
+
+def test_fine_grained_iou_keeps_three_numbers_per_class_and_image():
+    few, many = (kept(fed(IOU, images, size=8)) for images in (10, 110))
+    assert (many - few) / 100 < 24 * CLASSES + 200
+    assert kept(fed(IOU, 10, size=64)) == few
+
+
+PEAK = """
+import resource, sys
+sys.path.insert(0, {root!r})
+import mmseg_jml
+from tests.metrics.test_memory import CALIBRATION, IOU, fed
+for evaluator in (CALIBRATION, IOU):
+    fed(evaluator, {images}).evaluate({images})
+print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_peak_memory_of_10_and_of_1000_images():
+    """Up to 3 MB: one byte per pixel would be 4 MB, confidences 16 MB."""
+    root = str(Path(__file__).parents[2])
+    peaks = []
+    for images in (10, 1000):
+        script = PEAK.format(root=root, images=images)
+        run = subprocess.run(
+            [sys.executable, '-c', script],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(run.stdout.split('peak ')[1]))
+    assert peaks[1] - peaks[0] < 3 * 1024
