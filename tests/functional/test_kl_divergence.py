@@ -1,0 +1,171 @@
+"""The divergence against sums written out, torch's own, and mmseg's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmseg.models.losses.kldiv_loss import KLDivLoss
+
+from mmseg_jml.functional import kl_divergence
+from mmseg_jml.kernels import IMPLEMENTATIONS, TeacherLogits
+from mmseg_jml.losses import KLDivergenceLoss
+
+CLASSES = 4
+
+
+@pytest.fixture
+def logits():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(
+        2, 2, CLASSES, 3, 5, generator=generator, dtype=torch.float64
+    )
+    return student.requires_grad_(), 3 * teacher
+
+
+def by_loops(student, teacher, weight):
+    """The mean over pixels of sum y (log y - log p), number by number."""
+    total = mass = 0.0
+    for n in range(student.shape[0]):
+        for h in range(student.shape[2]):
+            for w in range(student.shape[3]):
+                p = normalised([math.exp(v) for v in student[n, :, h, w]])
+                y = normalised([math.exp(v) for v in teacher[n, :, h, w]])
+                here = sum(
+                    b * (math.log(b) - math.log(a)) for a, b in zip(p, y)
+                )
+                total += float(weight[n, h, w]) * here
+                mass += float(weight[n, h, w])
+    return total / mass
+
+
+def normalised(values):
+    return [value / sum(values) for value in values]
+
+
+@pytest.mark.parametrize('impl', ['reference', 'torch'])
+def test_value_is_that_of_loops(logits, impl):
+    assert impl in IMPLEMENTATIONS
+    student, teacher = logits
+    weight = torch.rand(2, 3, 5)
+    weight[:, 0] = 0
+    value = kl_divergence(student, TeacherLogits(teacher), weight, impl=impl)
+    assert value.item() == pytest.approx(
+        by_loops(student.detach(), teacher, weight)
+    )
+
+
+@pytest.mark.parametrize('temperature', [1.0, 4.0])
+def test_gradient_is_that_of_torchs_divergence(logits, temperature):
+    student, teacher = logits
+    loss = KLDivergenceLoss(loss_weight=0.5)
+    value = loss(student / temperature, TeacherLogits(teacher, temperature))
+    expected = (
+        0.5
+        * temperature**2
+        * F.kl_div(
+            F.log_softmax(student / temperature, 1),
+            F.softmax(teacher / temperature, 1),
+            reduction='none',
+        )
+        .sum(1)
+        .mean()
+    )
+    torch.testing.assert_close(value, expected)
+    (ours,) = torch.autograd.grad(value, student)
+    (theirs,) = torch.autograd.grad(expected, student)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_is_zero_and_flat_where_the_student_is_the_teacher(logits):
+    student, _ = logits
+    value = kl_divergence(student, TeacherLogits(student.detach()))
+    (gradient,) = torch.autograd.grad(value, student)
+    assert value.item() == pytest.approx(0, abs=1e-12)
+    assert gradient.abs().max() < 1e-12
+
+
+def test_gradient_keeps_its_size_as_temperature_grows(logits):
+    """Hinton's reason for the square: the limit is a mean squared error."""
+    student, teacher = logits
+    centred = teacher - teacher.mean(1, keepdim=True)
+    own = student - student.mean(1, keepdim=True)
+    limit = (own - centred).square().sum(1).mean() / (2 * CLASSES)
+    value = KLDivergenceLoss()(student / 1e3, TeacherLogits(teacher, 1e3))
+    torch.testing.assert_close(value, limit, rtol=1e-2, atol=0)
+
+
+def test_soft_label_with_zeros(logits):
+    student, _ = logits
+    label = torch.zeros(2, CLASSES, 3, 5, dtype=torch.float64)
+    label[:, 1] = 1.0
+    hard = torch.ones(2, 3, 5, dtype=torch.long)
+    entropy = F.cross_entropy(student, hard)
+    torch.testing.assert_close(kl_divergence(student, label), entropy)
+    torch.testing.assert_close(kl_divergence(student, hard), entropy)
+
+
+def test_ignored_pixels_change_nothing(logits):
+    student, teacher = logits
+    label = torch.randint(CLASSES, (2, 3, 5))
+    label[:, 1:] = 255
+    top = kl_divergence(student[:, :, :1], label[:, :1])
+    torch.testing.assert_close(kl_divergence(student, label), top)
+    weight = (label != 255).double()
+    value = kl_divergence(student, TeacherLogits(teacher), weight)
+    (gradient,) = torch.autograd.grad(value, student)
+    assert not gradient[:, :, 1:].any()
+    torch.testing.assert_close(
+        value,
+        kl_divergence(student[:, :, :1], TeacherLogits(teacher[:, :, :1])),
+    )
+
+
+def test_no_counted_pixel_gives_zero_with_a_graph(logits):
+    student, teacher = logits
+    value = kl_divergence(
+        student, TeacherLogits(teacher), torch.zeros(2, 3, 5)
+    )
+    (gradient,) = torch.autograd.grad(value, student)
+    assert value.item() == 0
+    assert not gradient.any()
+
+
+def test_sigmoid_is_a_divergence_of_two_outcomes(logits):
+    student, teacher = logits
+    value = kl_divergence(
+        student, TeacherLogits(teacher, 1.0, True), use_sigmoid=True
+    )
+    p, y = student.sigmoid(), teacher.sigmoid()
+    terms = y * (y / p).log() + (1 - y) * ((1 - y) / (1 - p)).log()
+    torch.testing.assert_close(value, terms.mean())
+
+
+def test_shapes_are_checked(logits):
+    student, teacher = logits
+    with pytest.raises(ValueError, match='Expected target'):
+        kl_divergence(student, TeacherLogits(teacher[:, :2]))
+
+
+def test_mmsegs_loss_is_no_divergence(logits):
+    """It is negative at the teacher, and lower beside it."""
+    student, teacher = logits
+    stock = KLDivLoss()
+    at_teacher = teacher.clone().requires_grad_()
+    value = stock(at_teacher, teacher).sum()
+    (gradient,) = torch.autograd.grad(value, at_teacher)
+    assert value < 0  # a divergence is at least 0
+    assert gradient.abs().max() > 1e-3  # and flat at its minimum
+    # one step along its gradient leads away from the teacher ...
+    moved = teacher - 1e-2 * gradient / gradient.norm()
+    assert stock(moved, teacher).sum() < value
+    # ... which the divergence itself sees
+    assert kl_divergence(moved, TeacherLogits(teacher)) > 0
+    # what it computes: a probability where its logarithm belongs, and a mean
+    # over classes where a sum belongs
+    p, y = student.softmax(1), teacher.softmax(1)
+    torch.testing.assert_close(
+        stock(student, teacher), (y * (y.log() - p)).mean((1, 2, 3))
+    )
