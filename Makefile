@@ -1,5 +1,7 @@
 # `make` lists the targets. All of them start from a fresh clone: they need
-# Python, make and a package index. Any variable can be given: make test TORCH=torch==2.12.0
+# Python >= 3.10, make and a package index. Python 3.9 has one stack alone:
+#   make test PYTHON=python3.9 STACKS=openmmlab TORCH=torch==2.8.0 \
+#       TORCHVISION=torchvision==0.23.0
 PYTHON ?= python3
 STACKS ?= openmmlab onedl
 DEMO_STACK ?= onedl
