@@ -113,9 +113,9 @@ class _RegionGradient(torch.autograd.Function):
         )
         by = [None if g is None else g.contiguous() for g in grads]
         grid = _grid(logits, arguments)
-        # fewer registers, so that twice the programs run at a time; with a
-        # dense target they would not do
-        maxnreg = 128 if options.kind in ('hard', 'smoothed') else None
+        # fewer registers, so that more programs run at a time; with soft
+        # labels they would not do
+        maxnreg = 128 if options.kind == 'hard' else None
         if grid:
             with torch.cuda.device_of(logits):
                 backward_kernel[(grid,)](
