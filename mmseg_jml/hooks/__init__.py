@@ -2,5 +2,6 @@
 
 from .distillation_hook import DistillationHook
 from .exact_resume_hook import ExactResumeHook
+from .soft_label_hook import SoftLabelHook
 
-__all__ = ['DistillationHook', 'ExactResumeHook']
+__all__ = ['DistillationHook', 'ExactResumeHook', 'SoftLabelHook']

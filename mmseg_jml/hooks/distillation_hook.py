@@ -17,8 +17,7 @@ from .schedule import Number, Schedule
 from .soft_supervision import LossEntry, SoftSupervision, SoftTarget
 from .student_outputs import (
     StudentOutput,
-    dense_heads,
-    is_main,
+    auxiliary_heads,
     main_head,
 )
 from .teacher import Teacher
@@ -145,17 +144,15 @@ class DistillationHook(SoftSupervision):
 
     def _default_pairs(self, segmentor: nn.Module, main: str) -> dict:
         """The main outputs, and the auxiliary ones of the same place."""
-        own = [
-            name
-            for name, head in dense_heads(segmentor).items()
-            if not is_main(name) and head.num_classes == segmentor.num_classes
-        ]
         common = [
             name
             for name in self._teachers[0].outputs[1:]
             if all(name in teacher.outputs for teacher in self._teachers)
         ]
-        return {main: 'decode', **dict(zip(own, common))}
+        return {
+            main: 'decode',
+            **dict(zip(auxiliary_heads(segmentor), common)),
+        }
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

@@ -12,6 +12,7 @@ from ..config import OTHER_TASKS
 __all__ = [
     'StudentOutput',
     'StudentOutputs',
+    'auxiliary_heads',
     'dense_heads',
     'is_main',
     'main_head',
@@ -160,6 +161,22 @@ def main_head(segmentor: nn.Module) -> str:
         'Expected a decode head that hands the logits of all pixels to its '
         f'loss_decode but got {"; ".join(reasons) or "no decode head"}.'
     )
+
+
+def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
+    """The auxiliary heads that tell the same classes apart for all pixels.
+
+    Args:
+        segmentor (nn.Module): A segmentor.
+
+    Returns:
+        dict[str, nn.Module]: A part of :func:`named_heads`.
+    """
+    return {
+        name: head
+        for name, head in dense_heads(segmentor).items()
+        if not is_main(name) and head.num_classes == segmentor.num_classes
+    }
 
 
 def is_main(name: str) -> bool:

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import score_logits
-from .student_outputs import dense_heads, is_main, named_heads, uses_sigmoid
+from .student_outputs import (
+    auxiliary_heads,
+    is_main,
+    named_heads,
+    uses_sigmoid,
+)
 
 __all__ = ['Teacher']
 
@@ -40,11 +45,7 @@ class Teacher:
         self.model = model
         self._amp = amp
         self._normalise = _normalisation(preprocessor, model.data_preprocessor)
-        self._auxiliary = {
-            name: head
-            for name, head in dense_heads(model).items()
-            if not is_main(name) and head.num_classes == model.num_classes
-        }
+        self._auxiliary = auxiliary_heads(model)
         main = _last_main_head(model)
         self._sigmoid = {'decode': uses_sigmoid(main)}
         for name, head in self._auxiliary.items():

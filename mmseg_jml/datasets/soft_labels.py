@@ -1,0 +1,172 @@
+"""Soft labels from files, through the transforms of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import PixelData
+
+from ..registry import TRANSFORMS
+
+__all__ = ['LoadSoftLabels', 'PackSoftLabels']
+
+# What went through half precision sums to 1 only to this.
+_SUM_TOLERANCE = 5e-3
+_KEY = 'soft_label_'
+
+
+@TRANSFORMS.register_module()
+class LoadSoftLabels(BaseTransform):
+    """Loads the masks of several annotators, or a map of probabilities.
+
+    It stands behind ``LoadAnnotations``. What it loads goes through crops,
+    flips and resizing (to the nearest pixel) as the label does.
+
+    A path is that of the label with pieces of text replaced, each where it
+    occurs last. Three annotators whose masks lie beside those of the label::
+
+        dict(type='mmseg_jml.LoadSoftLabels', sources=[
+            {'/masks/': '/first/'}, {'/masks/': '/second/'},
+            {'/masks/': '/third/'}])
+
+    A map of probabilities, saved by ``numpy.save`` as (C, H, W) floats, with
+    0 in every class where there is no label::
+
+        dict(type='mmseg_jml.LoadSoftLabels', sources={
+            '/masks/': '/probabilities/', '.png': '.npy'})
+
+    Masks are read as ``LoadAnnotations`` reads the label.
+
+    Required keys: seg_map_path, seg_fields. Added keys: soft_label_0,
+    soft_label_1, ...: (H, W) integers, or (H, W, C) floats.
+
+    Args:
+        sources (dict | Sequence[dict]): Texts to replace, and their
+            replacements; one dictionary for each annotator.
+        **kwargs: Arguments of ``LoadAnnotations``.
+
+    Raises:
+        ValueError: If there is no source; while loading, if nothing is
+            replaced in a path, or a file has no probabilities.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, str] | Sequence[Mapping], **kwargs
+    ) -> None:
+        self._sources = (
+            [sources] if isinstance(sources, Mapping) else list(sources)
+        )
+        if not self._sources:
+            raise ValueError('Expected at least one source but got none.')
+        self._load_mask = TRANSFORMS.build(
+            dict(type='LoadAnnotations', **kwargs)
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Loads the soft labels of one image.
+
+        Args:
+            results (dict): What the pipeline knows of the image.
+
+        Returns:
+            dict: The same, with soft labels.
+        """
+        for number, source in enumerate(self._sources):
+            path = _replaced(results['seg_map_path'], source)
+            key = f'{_KEY}{number}'
+            if path.endswith('.npy'):
+                results[key] = _load_probabilities(path)
+            else:
+                mask = dict(results, seg_map_path=path, seg_fields=[])
+                results[key] = self._load_mask.transform(mask)['gt_seg_map']
+            results['seg_fields'].append(key)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackSoftLabels(BaseTransform):
+    """``PackSegInputs`` for samples with soft labels.
+
+    ``data_samples.soft_label`` holds the masks of K annotators, (K, H, W)
+    integers, or probabilities, (C, H, W) floats.
+
+    Args:
+        **kwargs: Arguments of ``PackSegInputs``.
+
+    Raises:
+        ValueError: While packing, if there is no soft label, or more than one
+            map of probabilities.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        self._pack = TRANSFORMS.build(dict(type='PackSegInputs', **kwargs))
+
+    def transform(self, results: dict) -> dict:
+        """Packs one image.
+
+        Args:
+            results (dict): What the pipeline knows of the image.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
+        labels = [v for k, v in results.items() if k.startswith(_KEY)]
+        if not labels:
+            raise ValueError(
+                'Expected LoadSoftLabels in the pipeline before '
+                'PackSoftLabels but got no soft label.'
+            )
+        if {label.ndim for label in labels} == {2}:
+            soft = np.stack(labels)
+        elif len(labels) == 1:
+            soft = _without_filling(labels[0]).transpose(2, 0, 1)
+        else:
+            raise ValueError(
+                'Expected several masks or one map of probabilities, but got '
+                f'soft labels of shapes {[label.shape for label in labels]}.'
+            )
+        packed = self._pack.transform(results)
+        packed['data_samples'].soft_label = PixelData(
+            data=torch.from_numpy(np.ascontiguousarray(soft))
+        )
+        return packed
+
+
+def _replaced(path: str, texts: Mapping[str, str]) -> str:
+    new = path
+    for old, text in texts.items():
+        if old not in new:
+            raise ValueError(
+                f'Expected {old!r} in the path of the label, to replace it by '
+                f'{text!r}, but got {new!r}.'
+            )
+        new = text.join(new.rsplit(old, 1))
+    return new
+
+
+def _load_probabilities(path: str) -> np.ndarray:
+    value = np.load(path)
+    if value.ndim != 3 or not np.issubdtype(value.dtype, np.floating):
+        raise ValueError(
+            f'Expected {path} to hold float probabilities of shape (C, H, W) '
+            f'but got {value.dtype} of shape {value.shape}.'
+        )
+    value = value.astype(np.float32)
+    total = value.sum(0)
+    is_label = np.abs(total - 1) <= _SUM_TOLERANCE
+    if value.min() < 0 or not (is_label | (total == 0)).all():
+        raise ValueError(
+            f'Expected {path} to hold probabilities that sum to 1 over the '
+            'first dimension, or are all 0 where there is no label, but got '
+            f'values from {value.min()} and sums up to {total.max()}.'
+        )
+    return np.ascontiguousarray(value.transpose(1, 2, 0))
+
+
+def _without_filling(value: np.ndarray) -> np.ndarray:
+    """0 where a transform has filled in the ignored label."""
+    is_filled = value.max(2, keepdims=True) > 1 + _SUM_TOLERANCE
+    return np.where(is_filled, np.float32(0), value)

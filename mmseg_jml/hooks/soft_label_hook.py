@@ -1,0 +1,139 @@
+"""Training with soft labels that are stored with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..kernels import Probabilities
+from ..registry import HOOKS
+from .schedule import Number
+from .soft_supervision import LossEntry, SoftSupervision, SoftTarget
+from .student_outputs import StudentOutput, auxiliary_heads, main_head
+
+__all__ = ['SoftLabelHook']
+
+
+@HOOKS.register_module()
+class SoftLabelHook(SoftSupervision):
+    """Lets any stock segmentor learn from soft labels of its data set.
+
+    They are the masks of several annotators, whose votes are averaged pixel
+    by pixel, or a map of probabilities; :class:`LoadSoftLabels` and
+    :class:`PackSoftLabels` bring them into the batch. By default they take the
+    place of the label: its losses are logged, but weigh nothing.
+
+    Pixels without a soft label do not count: those that every annotator left
+    out, those where all probabilities are 0, and padding.
+
+    Args:
+        loss (dict | Sequence[dict], optional): Losses of the main head. None
+            means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
+            None.
+        auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
+            heads. None means its cross-entropy alone, ``ce_weight=1.0,
+            jml_weight=0.0, loss_weight=0.4``. Defaults to None.
+        outputs (Sequence[str], optional): The outputs that learn;
+            :class:`StudentOutputs` has the names. None: the main output and
+            all auxiliary heads. Defaults to None.
+        label_weight (float | dict): Factor of the losses of the student's own
+            config, or a schedule. Defaults to 0.0.
+        soft_weight (float | dict): The same for the losses against soft
+            labels. Defaults to 1.0.
+
+    Raises:
+        TypeError: If a weight is neither a number nor a schedule.
+        ValueError: If a weight is negative; in training, if samples have no
+            soft label, or one of another number of classes.
+    """
+
+    source = 'soft'
+
+    def __init__(
+        self,
+        loss: LossEntry | None = None,
+        auxiliary_loss: LossEntry | None = None,
+        outputs: Sequence[str] | None = None,
+        label_weight: Number = 0.0,
+        soft_weight: Number = 1.0,
+    ) -> None:
+        super().__init__(loss, auxiliary_loss, label_weight, soft_weight)
+        self._outputs = outputs
+
+    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+        """Selects the outputs.
+
+        Args:
+            runner (Runner): Not used.
+            segmentor (nn.Module): The student.
+
+        Returns:
+            list[str]: The student outputs that learn.
+        """
+        main = main_head(segmentor)
+        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+
+    def make_targets(
+        self,
+        segmentor: nn.Module,
+        inputs: Tensor,
+        data_samples: list,
+        outputs: Mapping[str, StudentOutput],
+    ) -> dict[str, SoftTarget]:
+        """Collects the soft labels of a batch.
+
+        Args:
+            segmentor (nn.Module): The student.
+            inputs (Tensor): Not used.
+            data_samples (list[SegDataSample]): With ``soft_label``.
+            outputs (Mapping[str, StudentOutput]): The outputs that learn.
+
+        Returns:
+            dict[str, SoftTarget]: Targets by the name of the output.
+        """
+        classes, targets = segmentor.num_classes, {}
+        for name, output in outputs.items():
+            label = torch.stack(
+                [
+                    _probabilities(sample, output, classes)
+                    for sample in data_samples
+                ]
+            )
+            weight = (label.sum(1) > 0).float()
+            if output.logits.shape[1] == 1:
+                label = label[:, 1:]
+            targets[name] = SoftTarget(Probabilities(label), weight)
+        return targets
+
+
+def _probabilities(sample, output: StudentOutput, num_classes: int) -> Tensor:
+    """The soft label of one image (C, H, W), 0 where there is none."""
+    if 'soft_label' not in sample:
+        raise ValueError(
+            'Expected data samples with a soft_label, as LoadSoftLabels and '
+            'PackSoftLabels in the pipeline give them, but got '
+            f'{", ".join(sample.keys()) or "none"}.'
+        )
+    value = sample.soft_label.data
+    if not value.is_floating_point():
+        value = _mean_vote(value, output.ignore_index, num_classes)
+    if len(value) != num_classes:
+        raise ValueError(
+            f'Expected soft labels of {num_classes} classes but got '
+            f'{len(value)}.'
+        )
+    # batches are padded on the right and at the bottom
+    (height, width), size = value.shape[1:], output.label.shape[1:]
+    return F.pad(value, (0, size[1] - width, 0, size[0] - height))
+
+
+def _mean_vote(masks: Tensor, ignore_index: int, num_classes: int) -> Tensor:
+    """Masks (K, H, W) as the share of annotators for each class."""
+    classes = torch.arange(num_classes, device=masks.device).view(-1, 1, 1)
+    votes = sum((mask == classes).float() for mask in masks)
+    voters = (masks != ignore_index).sum(0)
+    return votes / voters.clamp_min(1)
