@@ -45,8 +45,9 @@ The four marks are:
 3. `JaccardMetricCELoss` in both (here the value is only checked to be finite);
 4. the stock losses, as a baseline.
 
-A dash: there are no auxiliary heads with such an entry. A number: the stack
-itself cannot run the config, for the reason below the table.
+A dash: the config has no auxiliary head with such an entry, or the stack does
+not ship it. A number: the stack itself cannot run the config, or in the fourth
+place alone, its own loss; the reasons are below the table.
 
 This page is written by `tests/zoo/report.py` from the reports of the tests.
 """
@@ -163,7 +164,7 @@ def page(runs: list[Run]) -> str:
         '',
         *(f'- {label}: `{text}`' for text, label in calls.texts.items()),
         '',
-        'Why a stack cannot run a config:',
+        'What a stack says that cannot run a config or its loss:',
         '',
         *(f'{label}. {text}' for text, label in reasons.texts.items()),
     ]
