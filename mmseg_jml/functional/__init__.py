@@ -27,6 +27,7 @@ from .options import RegionLossOptions
 from .region_loss import overlap_index, region_loss
 from .soft_labels import boundary_mask, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
+from .temperature import TemperatureSums, fit_temperature, temperature_sums
 
 __all__ = [
     'CalibrationOptions',
@@ -34,6 +35,7 @@ __all__ = [
     'ConfidenceSums',
     'RegionCounts',
     'RegionLossOptions',
+    'TemperatureSums',
     'active_classes',
     'as_target',
     'boundary_mask',
@@ -45,6 +47,7 @@ __all__ = [
     'equal_mass_bins',
     'expected_calibration_error',
     'fine_grained_iou',
+    'fit_temperature',
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
@@ -57,5 +60,6 @@ __all__ = [
     'smooth_label',
     'static_calibration_error',
     'teacher_target',
+    'temperature_sums',
     'worst_mean',
 ]

@@ -37,9 +37,11 @@ class CalibrationOptions:
             Defaults to 'equal_width'.
         sce (str): 'textbook' or 'authors'; see
             :func:`static_calibration_error`. Defaults to 'textbook'.
+        temperature (float): Divides the logits first; a number that
+            :func:`fit_temperature` finds. Defaults to 1.0.
 
     Raises:
-        ValueError: If an option is unknown.
+        ValueError: If an option is unknown or out of range.
 
     Examples:
         >>> CalibrationOptions(num_bins=15).binning
@@ -49,6 +51,7 @@ class CalibrationOptions:
     num_bins: int = 10
     binning: str = 'equal_width'
     sce: str = 'textbook'
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         for name, known in (('binning', BINNINGS), ('sce', VARIANTS)):
@@ -60,6 +63,10 @@ class CalibrationOptions:
         if self.num_bins < 1:
             raise ValueError(
                 f'Expected num_bins of 1 or more, but got {self.num_bins}'
+            )
+        if not self.temperature > 0:
+            raise ValueError(
+                f'Expected temperature above 0, but got {self.temperature}'
             )
 
 
@@ -145,6 +152,7 @@ def calibration_state(
         label,
         prediction,
         kind=kind,
+        temperature=options.temperature,
         num_bins=_CELLS if mass else options.num_bins,
         log_odds=mass,
         argmax_hits=options.sce == 'authors',

@@ -70,6 +70,7 @@ def confidence_sums(
     prediction: Tensor | None = None,
     *,
     kind: str = 'logits',
+    temperature: float = 1.0,
     num_bins: int = 10,
     log_odds: bool = False,
     argmax_hits: bool = False,
@@ -90,6 +91,8 @@ def confidence_sums(
             'sigmoid': logits of one sigmoid per class, whose NLL is the sum
             of the binary ones. 'probabilities': numbers >= 0, which are
             divided by their sum. Defaults to 'logits'.
+        temperature (float): Divides the logits; of probabilities, their
+            logarithms. Defaults to 1.0.
         num_bins (int): B. Defaults to 10.
         log_odds (bool): Whether bins are of equal width in log(p / (1 - p)),
             from -16 to 16, in place of equal width in p. Defaults to False.
@@ -121,22 +124,9 @@ def confidence_sums(
         )
     total = None
     for chunk in pixel_chunks(scores, label, prediction, ignore_index):
-        prob, nll = _probabilities(chunk.scores, chunk.label, kind)
-        confidence = prob.gather(0, chunk.prediction[None])
-        right = chunk.prediction == chunk.label
-        hits = right if argmax_hits else torch.ones_like(right)
-        own = prob.gather(0, chunk.label[None])[0]
-        brier = prob.square().sum(0) - 2 * own + 1
-        row = torch.zeros_like(chunk.label)
+        prob, nll = _probabilities(chunk, kind, temperature)
         bins = (chunk.counted, num_bins, log_odds)
-        sums = ConfidenceSums(
-            _bin(confidence, row, right, *bins)[0],
-            _bin(prob, chunk.label, hits, *bins),
-            _count(chunk.label[chunk.counted], len(scores)),
-            (~chunk.counted).sum().double(),
-            (nll * chunk.counted).sum(dtype=torch.float64),
-            (brier * chunk.counted).sum(dtype=torch.float64),
-        )
+        sums = _sum_chunk(chunk, prob, nll, argmax_hits, bins)
         total = sums if total is None else total.plus(sums)
     if total.nll.isnan():
         raise ValueError('Expected scores to be numbers, but got NaN or inf')
@@ -149,13 +139,13 @@ class PixelChunk(NamedTuple):
     Attributes:
         scores (Tensor): (C, n) float32 or float64; 1 where ignored.
         label (Tensor): (n,) int64, 0 where ignored.
-        prediction (Tensor): (n,) int64.
+        prediction (Tensor, optional): (n,) int64.
         counted (Tensor): (n,) bool.
     """
 
     scores: Tensor
     label: Tensor
-    prediction: Tensor
+    prediction: Tensor | None
     counted: Tensor
 
 
@@ -170,8 +160,8 @@ def pixel_chunks(
     Args:
         scores (Tensor): (C, *) floats.
         label (Tensor): (*) integers in [0, C), or ``ignore_index``.
-        prediction (Tensor, optional): (*) integers in [0, C). None takes the
-            arg-max of ``scores``. Defaults to None.
+        prediction (Tensor, optional): (*) integers in [0, C). Defaults to
+            None.
         ignore_index (int, optional): Label of pixels that do not count.
             Defaults to 255.
 
@@ -210,7 +200,7 @@ def pixel_chunks(
         yield PixelChunk(
             chunk,
             label[part] * counted[part],
-            chunk.max(0).indices
+            None
             if prediction is None
             else prediction.reshape(-1)[part].long(),
             counted[part],
@@ -218,10 +208,15 @@ def pixel_chunks(
 
 
 def _probabilities(
-    scores: Tensor, label: Tensor, kind: str
+    chunk: PixelChunk, kind: str, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Probabilities (C, n) and the NLL (n,)."""
-    own = scores.gather(0, label[None])[0]
+    scores = chunk.scores
+    if temperature != 1 and kind == 'probabilities':
+        scores = scores ** (1 / temperature)
+    elif temperature != 1:
+        scores = scores / temperature
+    own = scores.gather(0, chunk.label[None])[0]
     if kind == 'sigmoid':
         return scores.sigmoid(), F.softplus(scores).sum(0) - own
     if kind == 'logits':
@@ -232,6 +227,32 @@ def _probabilities(
     total = scores.sum(0)
     tiny = torch.finfo(scores.dtype).tiny  # a finite NLL where p is 0
     return scores / total, -(own / total).clamp(min=tiny).log()
+
+
+def _sum_chunk(
+    chunk: PixelChunk,
+    prob: Tensor,
+    nll: Tensor,
+    argmax_hits: bool,
+    bins: tuple[Tensor, int, bool],
+) -> ConfidenceSums:
+    label, counted = chunk.label, chunk.counted
+    winner = chunk.prediction
+    if winner is None:
+        winner = chunk.scores.max(0).indices
+    right = winner == label
+    own = prob.gather(0, label[None])[0]
+    brier = prob.square().sum(0) - 2 * own + 1
+    top = prob.gather(0, winner[None])
+    class_hits = right if argmax_hits else torch.ones_like(right)
+    return ConfidenceSums(
+        _bin(top, torch.zeros_like(label), right, *bins)[0],
+        _bin(prob, label, class_hits, *bins),
+        _count(label[counted], len(prob)),
+        (~counted).sum().double(),
+        (nll * counted).sum(dtype=torch.float64),
+        (brier * counted).sum(dtype=torch.float64),
+    )
 
 
 def _bin(

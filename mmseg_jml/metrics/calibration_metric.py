@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmengine.dist import get_dist_info
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 from torch import Tensor
 
 from ..functional import (
     CalibrationOptions,
-    CalibrationState,
     calibration_figures,
     calibration_state,
     expected_calibration_error,
 )
-from ..functional.confidence import KINDS
 from ..registry import METRICS
 from ..visualization import log_image, reliability_diagram
-from .predictions import read_label, read_prediction, read_scores
+from .predictions import check_kind, read_label, read_prediction, read_scores
+from .running_metric import RunningMetric
 
 __all__ = ['CalibrationMetric']
 
 
 @METRICS.register_module()
-class CalibrationMetric(BaseMetric):
+class CalibrationMetric(RunningMetric):
     """Calibration errors, Brier score and negative log-likelihood.
 
     The figures are those of :func:`mmseg_jml.functional.calibration_figures`:
@@ -48,6 +45,8 @@ class CalibrationMetric(BaseMetric):
             heads that classify masks. None means logits, and refuses what
             looks like probabilities. Heads with one channel need nothing.
             Defaults to None.
+        temperature (float): Divides the logits first. See
+            ``tools/analysis_tools/calibrate.py``. Defaults to 1.0.
         plot (bool): Whether to draw a reliability diagram, into the work
             directory and to the backends of the visualizer. Defaults to
             False.
@@ -70,14 +69,13 @@ class CalibrationMetric(BaseMetric):
         ... ]
     """
 
-    default_prefix = ''
-
     def __init__(
         self,
         num_bins: int = 10,
         binning: str = 'equal_width',
         sce: str = 'textbook',
         scores: str | None = None,
+        temperature: float = 1.0,
         plot: bool = False,
         plot_classes: bool = False,
         ignore_index: int = 255,
@@ -85,22 +83,12 @@ class CalibrationMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if scores not in (None, *KINDS):
-            raise ValueError(
-                f'Expected scores to be one of {KINDS}, but got {scores!r}'
-            )
-        self.options = CalibrationOptions(num_bins, binning, sce)
+        check_kind(scores)
+        self.options = CalibrationOptions(num_bins, binning, sce, temperature)
         self.scores = scores
         self.plot = plot
         self.plot_classes = plot_classes
         self.ignore_index = ignore_index
-        self._forget()
-
-    def _forget(self) -> None:
-        self._state: CalibrationState | None = None
-        # The last image may be padding, which only the end can tell.
-        self._last: CalibrationState | None = None
-        self._images = 0
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Adds the sums of each image.
@@ -112,8 +100,7 @@ class CalibrationMetric(BaseMetric):
         for sample in data_samples:
             prediction = read_prediction(sample)
             scores, kind = read_scores(sample, prediction, self.scores)
-            self._settle_last()
-            self._last = calibration_state(
+            state = calibration_state(
                 scores,
                 read_label(sample, prediction),
                 prediction,
@@ -121,32 +108,7 @@ class CalibrationMetric(BaseMetric):
                 ignore_index=self.ignore_index,
                 options=self.options,
             )
-            self._images += 1
-
-    def _settle_last(self) -> None:
-        if self._state is None:
-            self._state = self._last
-        elif self._last is not None:
-            self._state = self._state.plus(self._last)
-
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Computes the figures over the images of all processes.
-
-        A sampler deals images out to processes in turn and fills the last
-        turn with images that it has dealt before. These are left out.
-
-        Args:
-            size (int): Images in the data set.
-
-        Returns:
-            dict[str, float]: The figures, the same on every process.
-        """
-        rank, processes = get_dist_info()
-        if (self._images - 1) * processes + rank < size:
-            self._settle_last()
-        self.results = [] if self._state is None else [self._state]
-        self._forget()
-        return super().evaluate(processes)
+            self.add(state)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Computes the figures, logs the tables and draws the diagrams.
@@ -157,9 +119,7 @@ class CalibrationMetric(BaseMetric):
         Returns:
             dict[str, float]: As :func:`calibration_figures` names them.
         """
-        state, *others = results
-        for other in others:
-            state = state.plus(other)
+        state = self.total(results)
         figures = calibration_figures([state], self.options)
         top, classes = state.bins(self.options)
         names = self.dataset_meta['classes']
@@ -168,12 +128,11 @@ class CalibrationMetric(BaseMetric):
             _figure_table(figures, top, self.options),
         ):
             print_log(f'\n{table.get_string()}', logger='current')
+        name = '_'.join(filter(None, ('reliability', self.prefix)))
         if self.plot:
-            log_image('reliability', reliability_diagram([top]))
+            log_image(name, reliability_diagram([top]))
         if self.plot_classes:
-            log_image(
-                'reliability_classes', reliability_diagram(classes, names)
-            )
+            log_image(f'{name}_classes', reliability_diagram(classes, names))
         return figures
 
 

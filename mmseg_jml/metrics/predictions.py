@@ -5,7 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ['read_label', 'read_prediction', 'read_scores']
+from ..functional.confidence import KINDS
+
+__all__ = ['check_kind', 'read_label', 'read_prediction', 'read_scores']
+
+
+def check_kind(kind: str | None) -> None:
+    """Refuses what no scores can be.
+
+    Args:
+        kind (str, optional): The option ``scores`` of an evaluator.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    if kind not in (None, *KINDS):
+        raise ValueError(
+            f'Expected scores to be one of {KINDS}, but got {kind!r}'
+        )
 
 
 def read_prediction(sample: dict) -> Tensor:
@@ -78,6 +95,8 @@ def read_scores(
         )
     one_channel = len(scores) == 1
     if one_channel:
+        # float32 has no number between these and 1
+        scores = scores.float().clamp(2.0**-24, 1 - 2.0**-24)
         scores, kind = torch.cat([1 - scores, scores]), 'probabilities'
     elif kind is None:
         kind = 'logits'

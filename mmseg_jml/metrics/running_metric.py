@@ -1,0 +1,97 @@
+"""A metric that keeps one state, however many images there are."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import BaseMetric
+
+__all__ = ['RunningMetric']
+
+
+class RunningMetric(BaseMetric, metaclass=ABCMeta):
+    """Adds up states of images in place of keeping a result of each.
+
+    mmengine leaves out the images that a sampler repeats by cutting the list
+    of results, one for each image. Here there is no list: the state of the
+    last image is added when it is known whether that image was a repeated
+    one. A subclass calls :meth:`add` for each image, in ``process``, and
+    :meth:`total` in ``compute_metrics``.
+
+    Args:
+        collect_device (str): 'cpu' or 'gpu', by which results are gathered
+            from other processes. Defaults to 'cpu'.
+        prefix (str, optional): Put before the names of figures, with a
+            slash. Defaults to None.
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self, collect_device: str = 'cpu', prefix: str | None = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._state: Any = None
+        self._last: Any = None
+        self._images = 0
+
+    def add(self, state: Any) -> None:
+        """Adds an image.
+
+        Args:
+            state (Any): An object with a method ``plus``.
+        """
+        self._settle_last()
+        self._last = state
+        self._images += 1
+
+    def _settle_last(self) -> None:
+        if self._state is None:
+            self._state = self._last
+        elif self._last is not None:
+            self._state = self._state.plus(self._last)
+
+    def evaluate(self, size: int) -> dict:
+        """Computes the figures over the images of all processes.
+
+        A sampler deals images out to processes in turn and fills the last
+        turn with images that it has dealt before. These are left out.
+
+        Args:
+            size (int): Images in the data set.
+
+        Returns:
+            dict: The figures, the same in every process.
+        """
+        rank, processes = get_dist_info()
+        if (self._images - 1) * processes + rank < size:
+            self._settle_last()
+        self.results = [] if self._state is None else [self._state]
+        self._forget()
+        return super().evaluate(processes)
+
+    @staticmethod
+    def total(results: Sequence) -> Any:
+        """Adds up the states of processes.
+
+        Args:
+            results (Sequence): One state of each process that had images.
+
+        Returns:
+            Any: Their sum.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not results:
+            raise ValueError('Expected an image to evaluate, but got none.')
+        state, *others = results
+        for other in others:
+            state = state.plus(other)
+        return state
