@@ -10,9 +10,9 @@ dL/dP, dL/dT, dL/dQ and dL/dE of a loss L::
     u_c = w p_c (dL/dP_c + h(y_c - p_c) dL/dT_c + y_c dL/dQ_c)
           - w k_c y_c dL/dE
 
-with h = 0, 1/2, 1 below, at and above 0, the derivative of min(p, y) by p.
-Then dL/dz_c = u_c - p_c sum_k u_k, for the cross-entropy as for the rest.
-Without smoothing y is 0 but at one class, where min(p, 1) = p.
+with h = 1 at and above 0, else 0, the derivative of min(p, y) by p. Then
+dL/dz_c = u_c - p_c sum_k u_k, for the cross-entropy as for the rest. Without
+smoothing y is 0 but at one class, where min(p, 1) = p.
 """
 from __future__ import annotations
 
@@ -95,18 +95,19 @@ def gradient(chunk: Chunk, task: Task, slopes: Slopes,
 def _spread_gradient(chunk: Chunk, label: _Label, prob: Tensor,
                      slopes: Slopes, out: Tensor) -> None:
     """As if every class had ``off``: writes u to ``out``."""
-    half = slopes.overlap.unsqueeze(2) / 2
-    torch.sub(label.off.unsqueeze(1), prob, out=out)
-    out.sign_().mul_(half).add_(slopes.prediction.unsqueeze(2) + half)
+    torch.ge(label.off.unsqueeze(1), prob, out=out)
+    out.mul_(slopes.overlap.unsqueeze(2))
+    out.add_(slopes.prediction.unsqueeze(2))
     if slopes.product is not None:
         off = chunk.target.off * _is_smoothed(chunk, out.dtype)
         out.add_(off.unsqueeze(1) * slopes.product.unsqueeze(2))
-    out.mul_(prob)
-    if slopes.cross_entropy is not None:
-        pull = (slopes.cross_entropy.unsqueeze(1) * label.off).unsqueeze(1)
-        if chunk.class_weight is not None:
-            pull = pull * chunk.class_weight.unsqueeze(1)
-        out.sub_(pull)
+    if slopes.cross_entropy is None:
+        out.mul_(prob)
+        return
+    pull = (slopes.cross_entropy.unsqueeze(1) * label.off).unsqueeze(1)
+    if chunk.class_weight is not None:
+        pull = pull * chunk.class_weight.unsqueeze(1)
+    torch.addcmul(-pull, out, prob, out=out)
 
 
 def _own_gradient(chunk: Chunk, label: _Label, own: Tensor,
@@ -114,8 +115,7 @@ def _own_gradient(chunk: Chunk, label: _Label, own: Tensor,
     """What the own class has more of u, (B, M), given its w p."""
     steep = slopes.overlap.gather(1, label.index)
     if label.off is not None:
-        steep *= (label.on - own).sign_() - (label.off - own).sign_()
-        steep /= 2
+        steep *= (label.on >= own).to(own) - (label.off >= own).to(own)
     if slopes.product is not None:
         product = slopes.product.gather(1, label.index)
         steep += product if label.off is None \

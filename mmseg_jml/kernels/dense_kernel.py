@@ -1,6 +1,7 @@
 """Chunks whose label is a distribution over classes; softmax and n = 1.
 
-The formulas are those of ``class_kernel``, with a label y_c of each class.
+The formulas are those of ``class_kernel``, with a label y_c of each class, and
+with h = 1/2 at 0: where p = y, which soft labels are to reach.
 """
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def region_sums(logits: Tensor,
         T = (w * torch.minimum(p, y)).flatten(2).sum(2)
 
     Gradients flow to ``logits`` only. Where p equals y the derivative of
-    min(p, y) is 1/2, except at a hard label, where min(p, 1) = p.
+    min(p, y) is 1/2. At a hard label it is 1, since min(p, 1) = p; at a
+    smoothed one it is 1/2 or 1, as suits the implementation.
 
     Args:
         logits (Tensor): (N, C, *), float16, bfloat16, float32 or float64.

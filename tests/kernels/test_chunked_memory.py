@@ -2,14 +2,12 @@
 
 import pytest
 import torch
+from benchmarks.measure import Tracked, size_of
 from tests.kernels.cases import KINDS, OPTIONS, draw, run
-from tests.kernels.memory import Tracked, size_of, test_tracked_counts_bytes
 from tests.kernels.test_chunked import assert_same
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunks
-
-__all__ = ['test_tracked_counts_bytes']
 
 LIMITS = {
     (2, 19, 512, 1024): (1.15, 0.10),
@@ -17,6 +15,16 @@ LIMITS = {
     (2, 150, 512, 512): (1.06, 0.03),
 }
 TARGETS = ('hard', 'boundary', 'uniform', 'soft', 'teacher')
+
+
+def test_tracked_counts_bytes():
+    with Tracked() as memory:
+        kept = torch.zeros(1000)
+        gone = torch.zeros(500, dtype=torch.float64)
+        del gone
+        torch.zeros(10)
+    assert memory.held == size_of(kept) == 4000
+    assert memory.peak == 8000
 
 
 def loss_of(kind, shape):

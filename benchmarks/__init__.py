@@ -1,0 +1,1 @@
+"""Time and memory of losses; each module is run by ``python -m``."""

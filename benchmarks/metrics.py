@@ -1,0 +1,163 @@
+"""Time and memory of evaluators, against mmseg's own IoUMetric.
+
+    python -m benchmarks.metrics
+    python -m benchmarks.metrics --shape 150x512x512 --threads 4
+    python -m benchmarks.metrics --device cuda
+
+Feeds one prediction to ``process`` of each evaluator, as a validation loop
+does, prints a table and writes ``benchmarks/results/metrics-*.csv``. Time is
+the median over rounds of the ratio to IoUMetric's in the same round. Memory
+is the peak over the size of the logits. The arg-max of the logits, which the
+model takes before any evaluator runs, stands beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmseg.registry import METRICS
+from torch import Tensor
+from torchmetrics.classification import MulticlassCalibrationError
+
+import mmseg_jml  # noqa: F401 (fills the registries)
+
+from .losses import write
+from .measure import CLOCKS, Tracked, size_of
+
+BASELINE = 'IoUMetric'
+EVALUATORS = {
+    BASELINE: dict(type='IoUMetric', prefix='iou'),
+    'FineGrainedIoUMetric': dict(type='FineGrainedIoUMetric'),
+    'CalibrationMetric': dict(type='CalibrationMetric'),
+    'CalibrationMetric, equal mass': dict(
+        type='CalibrationMetric', binning='equal_mass'
+    ),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('--shape', default='19x1024x2048')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--dtype', default='float32')
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument(
+        '--clock',
+        choices=CLOCKS,
+        default='wall',
+        help="'processor' where others use the machine",
+    )
+    parser.add_argument('--out', type=Path, help='where to write the CSV')
+    return parser.parse_args()
+
+
+def draw(arguments: argparse.Namespace) -> dict[str, Tensor]:
+    """A prediction: smooth logits, nine of ten pixels right, some ignored."""
+    classes, *size = map(int, arguments.shape.split('x'))
+    torch.manual_seed(0)
+    coarse = 4 * torch.randn(1, classes, *(side // 16 for side in size))
+    logits = F.interpolate(coarse, size, mode='bilinear')[0]
+    prediction = logits.argmax(0, keepdim=True)
+    label = torch.randint(0, classes, (1, *size))
+    label = label.where(torch.rand(1, *size) < 0.1, prediction)
+    label[:, : size[0] // 16] = 255
+    logits = logits.to(arguments.device, getattr(torch, arguments.dtype))
+    return dict(
+        seg_logits=logits,
+        pred_sem_seg=logits.argmax(0, keepdim=True),
+        gt_sem_seg=label.to(arguments.device),
+    )
+
+
+def find_candidates(fields: dict[str, Tensor]) -> dict[str, Callable]:
+    """What is measured, by name."""
+    classes = len(fields['seg_logits'])
+    sample = {name: dict(data=data) for name, data in fields.items()}
+    candidates = {}
+    for name, entry in EVALUATORS.items():
+        metric = METRICS.build(dict(entry))
+        metric.dataset_meta = dict(classes=tuple(range(classes)))
+        candidates[name] = partial(metric.process, {}, [sample])
+    candidates['torchmetrics (ECE alone)'] = partial(_torchmetrics, fields)
+    candidates['arg-max of the logits'] = partial(
+        fields['seg_logits'].argmax, 0
+    )
+    return candidates
+
+
+def _torchmetrics(fields: dict[str, Tensor]) -> None:
+    """Softmax and an update; the state is dropped, which favours it."""
+    metric = MulticlassCalibrationError(
+        len(fields['seg_logits']),
+        n_bins=10,
+        ignore_index=255,
+        validate_args=False,
+    )
+    metric = metric.to(fields['seg_logits'].device)
+    prob = fields['seg_logits'].softmax(0)
+    metric.update(prob[None], fields['gt_sem_seg'])
+
+
+def seconds(candidate: Callable, arguments: argparse.Namespace) -> float:
+    """One call; on CUDA until the device is done."""
+    clock = CLOCKS[arguments.clock]
+    start = clock()
+    candidate()
+    if arguments.device != 'cpu':
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def peak(candidate: Callable, arguments: argparse.Namespace) -> int:
+    """Most bytes at a time, besides those that existed before."""
+    if arguments.device == 'cpu':
+        with Tracked() as tracked:
+            candidate()
+        return tracked.peak
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    candidate()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    fields = draw(arguments)
+    candidates = find_candidates(fields)
+    rounds = [
+        {name: seconds(one, arguments) for name, one in candidates.items()}
+        for _ in range(arguments.rounds + 1)
+    ][1:]  # the first one warms up
+    rows = []
+    for name, candidate in candidates.items():
+        ratios = [of[name] / of[BASELINE] for of in rounds]
+        rows.append(
+            dict(
+                shape=arguments.shape,
+                evaluator=name,
+                ms=1000 * statistics.median(of[name] for of in rounds),
+                time=statistics.median(ratios),
+                peak=peak(candidate, arguments)
+                / size_of(fields['seg_logits']),
+            )
+        )
+        print('{evaluator:30} {ms:8.1f} ms {time:6.2f}'
+              '   peak {peak:5.2f}'.format(**rows[-1]))  # fmt: skip
+    print(write(rows, arguments, f'metrics-{arguments.device}'))
+
+
+if __name__ == '__main__':
+    main()
