@@ -4,6 +4,7 @@ A hard label has 10 % ignored pixels, in squares, as segmentation maps have.
 Libraries without an ignored label get one in its place, which costs them
 nothing. What is not installed is left out.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,8 +22,9 @@ BASELINE = 'torch cross_entropy'
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def draw(shape: tuple[int, ...], kind: str, dtype: torch.dtype,
-         device: str) -> tuple[Tensor, Tensor]:
+def draw(
+    shape: tuple[int, ...], kind: str, dtype: torch.dtype, device: str
+) -> tuple[Tensor, Tensor]:
     """Logits that require grad, and a hard or soft target.
 
     Args:
@@ -54,23 +56,28 @@ def find_candidates(kind: str) -> dict[str, Loss]:
     boundary = dict(mode='boundary', epsilon=0.5, kernel_size=3)
     both = dict(ce_weight=0.25, jml_weight=0.75)
     found = {
-        BASELINE: F.cross_entropy if kind == 'soft' else partial(
-            F.cross_entropy, ignore_index=255),
+        BASELINE: F.cross_entropy
+        if kind == 'soft'
+        else partial(F.cross_entropy, ignore_index=255),
         'JML': jaccard_metric_loss,
         'CE + JML': partial(jaccard_metric_loss, **both),
     }
     if kind == 'hard':
         found |= {
             'JML, boundary smoothing': partial(
-                jaccard_metric_loss, label_smoothing=boundary),
+                jaccard_metric_loss, label_smoothing=boundary
+            ),
             'CE + JML, boundary smoothing': partial(
-                jaccard_metric_loss, label_smoothing=boundary, **both),
+                jaccard_metric_loss, label_smoothing=boundary, **both
+            ),
         }
     if torch.cuda.is_available():
         found['CE + JML, Triton'] = partial(
-            jaccard_metric_loss, impl='triton', **both)
+            jaccard_metric_loss, impl='triton', **both
+        )
     found['JML, plain formula'] = partial(
-        jaccard_metric_loss, impl='reference')
+        jaccard_metric_loss, impl='reference'
+    )
     others = _hard_losses if kind == 'hard' else _soft_losses
     return found | others()
 
@@ -86,7 +93,8 @@ def _hard_losses() -> dict[str, Loss]:
             'mmseg Dice': losses.DiceLoss(use_sigmoid=False),
             'mmseg Tversky': losses.TverskyLoss(),
             'mmseg Lovasz': partial(
-                losses.LovaszLoss(reduction='none'), ignore_index=255),
+                losses.LovaszLoss(reduction='none'), ignore_index=255
+            ),
         }
     try:
         from segmentation_models_pytorch.losses import JaccardLoss
@@ -116,8 +124,7 @@ def _soft_losses() -> dict[str, Loss]:
         from monai.losses import DiceLoss
     except ImportError:
         return {}
-    return {'MONAI JML': DiceLoss(jaccard=True, softmax=True,
-                                  soft_label=True)}
+    return {'MONAI JML': DiceLoss(jaccard=True, softmax=True, soft_label=True)}
 
 
 def _filled(label: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ and backward, as the median over rounds of the ratio to the baseline of the
 same round. Memory is over the size of the logits, whose gradient is 1.00 of
 it; allocations are counted one by one, so that nothing else disturbs them.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,34 +28,50 @@ from .measure import CLOCKS, interleaved, median_ratio, memory_of, size_of
 
 SHAPES = ('2x19x512x1024', '4x21x512x512', '2x150x512x512', '8x19x512x1024')
 RESULTS = Path(__file__).parent / 'results'
-PACKAGES = ('mmsegmentation', 'onedl-mmsegmentation', 'monai', 'kornia',
-            'segmentation-models-pytorch')
+PACKAGES = (
+    'mmsegmentation',
+    'onedl-mmsegmentation',
+    'monai',
+    'kornia',
+    'segmentation-models-pytorch',
+)
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument('--shapes', nargs='+', default=SHAPES)
-    parser.add_argument('--kinds', nargs='+', default=['hard', 'soft'],
-                        choices=['hard', 'soft'])
-    parser.add_argument('--only', nargs='+', metavar='NAME',
-                        help='candidates besides the baseline')
+    parser.add_argument(
+        '--kinds',
+        nargs='+',
+        default=['hard', 'soft'],
+        choices=['hard', 'soft'],
+    )
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='NAME',
+        help='candidates besides the baseline',
+    )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--dtype', default='float32')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=11)
-    parser.add_argument('--clock', choices=CLOCKS, default='wall',
-                        help="'processor' where others use the machine")
+    parser.add_argument(
+        '--clock',
+        choices=CLOCKS,
+        default='wall',
+        help="'processor' where others use the machine",
+    )
     parser.add_argument('--out', type=Path, help='where to write the CSV')
     return parser.parse_args()
 
 
 def environment(arguments: argparse.Namespace) -> dict[str, str]:
     """What the figures depend on, for each row of the CSV."""
-    device = torch.cuda.get_device_name() if arguments.device != 'cpu' \
-        else _processor()
     packages = []
     for name in PACKAGES:
         try:
@@ -63,7 +80,7 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
             continue
     return {
         'date': datetime.date.today().isoformat(),
-        'device': device,
+        'device': processor_name(arguments.device),
         'threads': str(arguments.threads),
         'clock': arguments.clock,
         'dtype': arguments.dtype,
@@ -74,7 +91,10 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor_name(device: str) -> str:
+    """What runs the losses, in words."""
+    if device != 'cpu':
+        return torch.cuda.get_device_name(device)
     lines = Path('/proc/cpuinfo')
     if lines.exists():
         for line in lines.read_text().splitlines():
@@ -83,59 +103,75 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def measure_shape(shape: tuple[int, ...], kind: str,
-                  arguments: argparse.Namespace) -> list[dict]:
+def measure_shape(
+    shape: tuple[int, ...], kind: str, arguments: argparse.Namespace
+) -> list[dict]:
     """One row for each candidate."""
     candidates = find_candidates(kind)
     if arguments.only:
-        candidates = {name: loss for name, loss in candidates.items()
-                      if name in (BASELINE, *arguments.only)}
+        candidates = {
+            name: loss
+            for name, loss in candidates.items()
+            if name in (BASELINE, *arguments.only)
+        }
     dtype = getattr(torch, arguments.dtype)
     logits, target = draw(shape, kind, dtype, arguments.device)
     steps = interleaved(
-        {name: partial(loss, logits, target)
-         for name, loss in candidates.items()},
-        logits, arguments.rounds, arguments.clock)
+        {
+            name: partial(loss, logits, target)
+            for name, loss in candidates.items()
+        },
+        logits,
+        arguments.rounds,
+        arguments.clock,
+    )
     base = steps[BASELINE]
     rows = []
     for name, loss in candidates.items():
         memory = memory_of(partial(loss, logits, target), logits)
-        total = statistics.median(
-            step.total for step in steps[name].values())
-        rows.append({
-            'kind': kind,
-            'shape': 'x'.join(map(str, shape)),
-            'loss': name,
-            'ms': 1000 * total,
-            'time': median_ratio(steps[name], base),
-            'forward': median_ratio(steps[name], base, 'forward'),
-            'peak': memory.peak / size_of(logits),
-            'held': memory.held / size_of(logits),
-        })
+        total = statistics.median(step.total for step in steps[name].values())
+        rows.append(
+            {
+                'kind': kind,
+                'shape': 'x'.join(map(str, shape)),
+                'loss': name,
+                'ms': 1000 * total,
+                'time': median_ratio(steps[name], base),
+                'forward': median_ratio(steps[name], base, 'forward'),
+                'peak': memory.peak / size_of(logits),
+                'held': memory.held / size_of(logits),
+            }
+        )
         print_row(rows[-1])
     return rows
 
 
 def print_row(row: dict) -> None:
     """A line of the table."""
-    print(f"{row['kind']:5} {row['shape']:14} {row['loss']:28}"
-          f" {row['ms']:9.1f} ms {row['time']:6.2f}"
-          f"   peak {row['peak']:5.2f}   held {row['held']:5.2f}", flush=True)
+    print(
+        f'{row["kind"]:5} {row["shape"]:14} {row["loss"]:28}'
+        f' {row["ms"]:9.1f} ms {row["time"]:6.2f}'
+        f'   peak {row["peak"]:5.2f}   held {row["held"]:5.2f}',
+        flush=True,
+    )
 
 
-def write(rows: list[dict], arguments: argparse.Namespace,
-          name: str) -> Path:
+def write(rows: list[dict], arguments: argparse.Namespace, name: str) -> Path:
     """Writes rows as CSV, and returns where."""
     common = environment(arguments)
-    path = arguments.out or RESULTS / f"{name}-{common['date']}.csv"
+    path = arguments.out or RESULTS / f'{name}-{common["date"]}.csv'
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w', newline='') as file:
         writer = csv.DictWriter(file, [*rows[0], *common])
         writer.writeheader()
         for row in rows:
-            writer.writerow(common | {
-                key: round(value, 4) if isinstance(value, float) else value
-                for key, value in row.items()})
+            writer.writerow(
+                common
+                | {
+                    key: round(value, 4) if isinstance(value, float) else value
+                    for key, value in row.items()
+                }
+            )
     return path
 
 

@@ -1,4 +1,5 @@
 """How long a step takes, and how much memory."""
+
 from __future__ import annotations
 
 import statistics
@@ -11,8 +12,14 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 __all__ = [
-    'CLOCKS', 'Memory', 'Step', 'Tracked', 'interleaved', 'median_ratio',
-    'memory_of', 'size_of'
+    'CLOCKS',
+    'Memory',
+    'Step',
+    'Tracked',
+    'interleaved',
+    'median_ratio',
+    'memory_of',
+    'size_of',
 ]
 
 CLOCKS = {'wall': time.perf_counter, 'processor': time.process_time}
@@ -47,15 +54,19 @@ class Tracked:
 
     def __enter__(self) -> Tracked:
         self._profile = profile(
-            activities=[ProfilerActivity.CPU], profile_memory=True)
+            activities=[ProfilerActivity.CPU], profile_memory=True
+        )
         self._profile.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._profile.__exit__(*error)
         events = self._profile.profiler.kineto_results.events()
-        memory = sorted((event.start_ns(), event.nbytes())
-                        for event in events if event.name() == '[memory]')
+        memory = sorted(
+            (event.start_ns(), event.nbytes())
+            for event in events
+            if event.name() == '[memory]'
+        )
         self.held = self.peak = 0
         for _, size in memory:
             self.held += size
@@ -96,9 +107,12 @@ def _memory_on_cuda(loss: Callable[[], Tensor], leaf: Tensor) -> Memory:
     return Memory(torch.cuda.max_memory_allocated() - before, held)
 
 
-def interleaved(losses: dict[str, Callable[[], Tensor]], leaf: Tensor,
-                rounds: int,
-                clock: str = 'wall') -> dict[str, dict[int, Step]]:
+def interleaved(
+    losses: dict[str, Callable[[], Tensor]],
+    leaf: Tensor,
+    rounds: int,
+    clock: str = 'wall',
+) -> dict[str, dict[int, Step]]:
     """Seconds of each loss in each round, after one to warm up.
 
     A round runs the losses one after another, so that what disturbs it
@@ -130,8 +144,9 @@ def interleaved(losses: dict[str, Callable[[], Tensor]], leaf: Tensor,
     return steps
 
 
-def _step_on_cpu(loss: Callable[[], Tensor],
-                 clock: Callable[[], float]) -> Step:
+def _step_on_cpu(
+    loss: Callable[[], Tensor], clock: Callable[[], float]
+) -> Step:
     start = clock()
     value = loss()
     middle = clock()
@@ -139,8 +154,9 @@ def _step_on_cpu(loss: Callable[[], Tensor],
     return Step(middle - start, clock() - start)
 
 
-def _step_on_cuda(loss: Callable[[], Tensor],
-                  clock: Callable[[], float]) -> Step:
+def _step_on_cuda(
+    loss: Callable[[], Tensor], clock: Callable[[], float]
+) -> Step:
     events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
     torch.cuda.synchronize()
     events[0].record()
@@ -149,13 +165,17 @@ def _step_on_cuda(loss: Callable[[], Tensor],
     value.backward()
     events[2].record()
     torch.cuda.synchronize()
-    return Step(events[0].elapsed_time(events[1]) / 1000,
-                events[0].elapsed_time(events[2]) / 1000)
+    return Step(
+        events[0].elapsed_time(events[1]) / 1000,
+        events[0].elapsed_time(events[2]) / 1000,
+    )
 
 
-def median_ratio(steps: dict[int, Step], base: dict[int, Step],
-                 part: str = 'total') -> float:
+def median_ratio(
+    steps: dict[int, Step], base: dict[int, Step], part: str = 'total'
+) -> float:
     """Median over rounds of a time over the baseline's total time."""
     return statistics.median(
         getattr(step, part) / base[number].total
-        for number, step in steps.items())
+        for number, step in steps.items()
+    )

@@ -5,6 +5,7 @@ the largest value: truth is the plain formula in float64, on the same rounded
 inputs. float16 and bfloat16 logits are computed in float32; what differs is
 the rounding of their gradient, by half a unit in the last place.
 """
+
 import torch
 
 EXCESS = {
@@ -23,4 +24,5 @@ def assert_within_budget(fast, plain, truth, dtype):
     worst = excess.argmax()
     assert excess.flatten()[worst] <= 0, (
         f'element {worst}: fast {fast.flatten()[worst]}, '
-        f'plain {plain.flatten()[worst]}, truth {truth.flatten()[worst]}')
+        f'plain {plain.flatten()[worst]}, truth {truth.flatten()[worst]}'
+    )

@@ -1,4 +1,5 @@
 """Cutting images into chunks of pixels that stay in a processor's cache."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -54,14 +55,23 @@ class Batch:
         buffers (int): How many tensors of its size work on a chunk needs.
     """
 
-    def __init__(self, logits: Tensor, target: Target, weight: Tensor | None,
-                 class_weight: Tensor | None, buffers: int) -> None:
+    def __init__(
+        self,
+        logits: Tensor,
+        target: Target,
+        weight: Tensor | None,
+        class_weight: Tensor | None,
+        buffers: int,
+    ) -> None:
         self._tensors = {'logits': logits, **tensors_of(target)}
         if weight is not None:
             self._tensors['weight'] = weight
         self._target = target
-        self._class_weight = None if class_weight is None \
+        self._class_weight = (
+            None
+            if class_weight is None
             else class_weight.to(logits.device, working_dtype(logits))
+        )
         self._ndim = logits.ndim
         work = _WORK_ON_CPU if logits.device.type == 'cpu' else _WORK_ON_GPU
         self._limit = work // buffers
@@ -82,7 +92,8 @@ class Batch:
         for image in range(0, images, together):
             for row in range(0, rows, step):
                 yield Index(
-                    slice(image, image + together), slice(row, row + step))
+                    slice(image, image + together), slice(row, row + step)
+                )
 
     def __getitem__(self, index: Index) -> Chunk:
         """The chunk that lies there."""
@@ -98,7 +109,7 @@ class Batch:
 
     def block(self, value: Tensor, index: Index) -> Tensor:
         """The part of (N, *) or (N, C, *) ``value`` there, as a view."""
-        channels = (slice(None), ) * (self._first(value) - 1)
+        channels = (slice(None),) * (self._first(value) - 1)
         if self._even:
             value = self._evenly(value)
         return value[(index.images, *channels, index.rows)]
@@ -137,6 +148,7 @@ class Scratch:
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < shape.numel():
             buffer = torch.empty(
-                shape.numel(), dtype=self.dtype, device=self._device)
+                shape.numel(), dtype=self.dtype, device=self._device
+            )
             self._buffers[name] = buffer
-        return buffer[:shape.numel()].view(shape)
+        return buffer[: shape.numel()].view(shape)

@@ -14,6 +14,7 @@ with h = 1 at and above 0, else 0, the derivative of min(p, y) by p. Then
 dL/dz_c = u_c - p_c sum_k u_k, for the cross-entropy as for the rest. Without
 smoothing y is 0 but at one class, where min(p, 1) = p.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -66,16 +67,20 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
             product = _product(chunk, label, prob, own, scratch)
         low = torch.minimum(own, label.off)
         overlap = _sum_by_class(
-            torch.minimum(own, label.on) - low, label.index, classes)
-        overlap += torch.minimum(
-            prob, label.off.unsqueeze(1), out=prob).sum(2)
-    mass = label_sum if chunk.class_weight is None \
+            torch.minimum(own, label.on) - low, label.index, classes
+        )
+        overlap += torch.minimum(prob, label.off.unsqueeze(1), out=prob).sum(2)
+    mass = (
+        label_sum
+        if chunk.class_weight is None
         else label_sum * chunk.class_weight
+    )
     return prediction, label_sum, overlap, product, entropy, mass.sum(1)
 
 
-def gradient(chunk: Chunk, task: Task, slopes: Slopes,
-             scratch: Scratch) -> Tensor:
+def gradient(
+    chunk: Chunk, task: Task, slopes: Slopes, scratch: Scratch
+) -> Tensor:
     """(B, C, M) gradient of a chunk's logits."""
     label, slopes = _read(chunk, scratch.dtype), slopes.to(scratch.dtype)
     power = centred(chunk.logits, scratch('prob', chunk.logits.shape))
@@ -89,11 +94,13 @@ def gradient(chunk: Chunk, task: Task, slopes: Slopes,
     hit = _own_gradient(chunk, label, _at(prob, label.index), slopes)
     move.scatter_add_(1, label.index.unsqueeze(1), hit.unsqueeze(1))
     return through_softmax(
-        move, prob, None if chunk.weight is None else label.weight)
+        move, prob, None if chunk.weight is None else label.weight
+    )
 
 
-def _spread_gradient(chunk: Chunk, label: _Label, prob: Tensor,
-                     slopes: Slopes, out: Tensor) -> None:
+def _spread_gradient(
+    chunk: Chunk, label: _Label, prob: Tensor, slopes: Slopes, out: Tensor
+) -> None:
     """As if every class had ``off``: writes u to ``out``."""
     torch.ge(label.off.unsqueeze(1), prob, out=out)
     out.mul_(slopes.overlap.unsqueeze(2))
@@ -110,38 +117,52 @@ def _spread_gradient(chunk: Chunk, label: _Label, prob: Tensor,
     torch.addcmul(-pull, out, prob, out=out)
 
 
-def _own_gradient(chunk: Chunk, label: _Label, own: Tensor,
-                  slopes: Slopes) -> Tensor:
+def _own_gradient(
+    chunk: Chunk, label: _Label, own: Tensor, slopes: Slopes
+) -> Tensor:
     """What the own class has more of u, (B, M), given its w p."""
     steep = slopes.overlap.gather(1, label.index)
     if label.off is not None:
         steep *= (label.on >= own).to(own) - (label.off >= own).to(own)
     if slopes.product is not None:
         product = slopes.product.gather(1, label.index)
-        steep += product if label.off is None \
+        steep += (
+            product
+            if label.off is None
             else product * _plain_gap(chunk, product.dtype)
+        )
     hit = steep.mul_(own)
     if slopes.cross_entropy is not None:
         hit -= slopes.cross_entropy.unsqueeze(1) * _own_mass(chunk, label)
     return hit
 
 
-def _product(chunk: Chunk, label: _Label, prob: Tensor, own: Tensor,
-             scratch: Scratch) -> Tensor:
+def _product(
+    chunk: Chunk, label: _Label, prob: Tensor, own: Tensor, scratch: Scratch
+) -> Tensor:
     """Sum of w p y for a smoothed label, given w p; (B, C)."""
     off = chunk.target.off * _is_smoothed(chunk, prob.dtype)
     shared = weighted_sum(prob, off, scratch('move', prob.shape))
     return shared + _sum_by_class(
-        own * _plain_gap(chunk, prob.dtype), label.index, prob.shape[1])
+        own * _plain_gap(chunk, prob.dtype), label.index, prob.shape[1]
+    )
 
 
-def _entropy(chunk: Chunk, label: _Label, own: Tensor, log_total: Tensor,
-             spread: Tensor | None) -> Tensor:
+def _entropy(
+    chunk: Chunk,
+    label: _Label,
+    own: Tensor,
+    log_total: Tensor,
+    spread: Tensor | None,
+) -> Tensor:
     """Sum of w k y (-log p) over pixels and classes, (B, )."""
     value = ((log_total - own) * _own_mass(chunk, label)).sum(1)
     if spread is not None:
-        mass = chunk.logits.shape[1] if chunk.class_weight is None \
+        mass = (
+            chunk.logits.shape[1]
+            if chunk.class_weight is None
             else chunk.class_weight.sum()
+        )
         value += ((log_total * mass - spread) * label.off).sum(1)
     return value / LOG2_E
 
@@ -150,8 +171,9 @@ def _own_mass(chunk: Chunk, label: _Label) -> Tensor:
     """(B, M) w k (on - off) at the own class."""
     if chunk.class_weight is None:
         return label.gap
-    return label.gap * chunk.class_weight.expand(
-        len(label.gap), -1).gather(1, label.index)
+    return label.gap * chunk.class_weight.expand(len(label.gap), -1).gather(
+        1, label.index
+    )
 
 
 def _read(chunk: Chunk, dtype: torch.dtype) -> _Label:
@@ -190,12 +212,14 @@ def _at(value: Tensor, index: Tensor) -> Tensor:
     return value.gather(1, index.unsqueeze(1)).squeeze(1)
 
 
-def _sum_over_classes(value: Tensor, class_weight: Tensor | None,
-                      scratch: Scratch) -> Tensor:
+def _sum_over_classes(
+    value: Tensor, class_weight: Tensor | None, scratch: Scratch
+) -> Tensor:
     if class_weight is None:
         return value.sum(1)
-    return torch.mul(value, class_weight.unsqueeze(1),
-                     out=scratch('move', value.shape)).sum(1)
+    return torch.mul(
+        value, class_weight.unsqueeze(1), out=scratch('move', value.shape)
+    ).sum(1)
 
 
 def _sum_by_class(value: Tensor, index: Tensor, classes: int) -> Tensor:

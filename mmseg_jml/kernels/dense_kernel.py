@@ -3,6 +3,7 @@
 The formulas are those of ``class_kernel``, with a label y_c of each class, and
 with h = 1/2 at 0: where p = y, which soft labels are to reach.
 """
+
 from __future__ import annotations
 
 import torch
@@ -30,16 +31,14 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
     overlap = weighted_sum(torch.minimum(prob, label, out=work), weight, work)
     product = entropy = None
     if task.with_product:
-        product = weighted_sum(
-            torch.mul(prob, label, out=work), weight, work)
+        product = weighted_sum(torch.mul(prob, label, out=work), weight, work)
     label_sum = mass = weighted_sum(label, weight, work)
     if chunk.class_weight is not None:
         mass = label_sum * chunk.class_weight
     if task.with_cross_entropy:
         if chunk.class_weight is not None:
             cross = cross * chunk.class_weight
-            label = torch.mul(
-                label, chunk.class_weight.unsqueeze(1), out=work)
+            label = torch.mul(label, chunk.class_weight.unsqueeze(1), out=work)
         shared = label.sum(1).mul_(total.log2_())
         if weight is not None:
             shared.mul_(weight)
@@ -48,8 +47,9 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
     return prediction, label_sum, overlap, product, entropy, mass.sum(1)
 
 
-def gradient(chunk: Chunk, task: Task, slopes: Slopes,
-             scratch: Scratch) -> Tensor:
+def gradient(
+    chunk: Chunk, task: Task, slopes: Slopes, scratch: Scratch
+) -> Tensor:
     """(B, C, M) gradient of a chunk's logits."""
     label, weight = _read(chunk, scratch), chunk.weight
     slopes = slopes.to(scratch.dtype)
@@ -69,12 +69,16 @@ def gradient(chunk: Chunk, task: Task, slopes: Slopes,
     return through_softmax(move, prob, weight)
 
 
-def _subtract_label(chunk: Chunk, label: Tensor, slope: Tensor, move: Tensor,
-                    scratch: Scratch) -> None:
+def _subtract_label(
+    chunk: Chunk, label: Tensor, slope: Tensor, move: Tensor, scratch: Scratch
+) -> None:
     """Takes w k y dL/dE off ``move``."""
     if chunk.class_weight is not None:
-        label = torch.mul(label, chunk.class_weight.unsqueeze(1),
-                          out=scratch('label', label.shape))
+        label = torch.mul(
+            label,
+            chunk.class_weight.unsqueeze(1),
+            out=scratch('label', label.shape),
+        )
     pull = slope.unsqueeze(1).expand_as(label[:, 0])
     # a row in memory, since torch vectorises that and no broadcast number
     pull = pull.contiguous() if chunk.weight is None else pull * chunk.weight

@@ -1,4 +1,5 @@
 """Region sums: the one place where a loss touches pixels."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -60,16 +61,18 @@ IMPLEMENTATIONS = {
 }
 
 
-def region_sums(logits: Tensor,
-                target: Target,
-                weight: Tensor | None = None,
-                *,
-                norm: float = 1,
-                use_sigmoid: bool = False,
-                class_weight: Tensor | None = None,
-                with_product: bool = False,
-                with_cross_entropy: bool = False,
-                impl: str = 'auto') -> RegionSums:
+def region_sums(
+    logits: Tensor,
+    target: Target,
+    weight: Tensor | None = None,
+    *,
+    norm: float = 1,
+    use_sigmoid: bool = False,
+    class_weight: Tensor | None = None,
+    with_product: bool = False,
+    with_cross_entropy: bool = False,
+    impl: str = 'auto',
+) -> RegionSums:
     """Sums over pixels that Jaccard, Dice, Tversky and cross-entropy need.
 
     Equal, for a dense label ``y`` and n = 1, to::
@@ -108,11 +111,21 @@ def region_sums(logits: Tensor,
     """
     name = 'torch' if impl == 'auto' else impl
     if name not in IMPLEMENTATIONS:
-        raise ValueError(f"Expected impl to be 'auto' or one of "
-                         f'{sorted(IMPLEMENTATIONS)}, but got {impl!r}')
+        raise ValueError(
+            f"Expected impl to be 'auto' or one of "
+            f'{sorted(IMPLEMENTATIONS)}, but got {impl!r}'
+        )
     # bfloat16 sums under autocast would lose small classes
     with torch.autocast(logits.device.type, enabled=False):
-        return RegionSums(*IMPLEMENTATIONS[name](
-            logits, target, weight, norm=norm, use_sigmoid=use_sigmoid,
-            class_weight=class_weight, with_product=with_product,
-            with_cross_entropy=with_cross_entropy))
+        return RegionSums(
+            *IMPLEMENTATIONS[name](
+                logits,
+                target,
+                weight,
+                norm=norm,
+                use_sigmoid=use_sigmoid,
+                class_weight=class_weight,
+                with_product=with_product,
+                with_cross_entropy=with_cross_entropy,
+            )
+        )

@@ -3,6 +3,7 @@
 Exponentials are of base 2: torch vectorises these itself, whereas those of
 base e come from a library that is slow on some processors.
 """
+
 from __future__ import annotations
 
 import math
@@ -31,8 +32,9 @@ def centred(logits: Tensor, out: Tensor, temperature: float = 1.0) -> Tensor:
     return out.mul_(LOG2_E / temperature)
 
 
-def through_softmax(move: Tensor, prob: Tensor,
-                    weight: Tensor | None) -> Tensor:
+def through_softmax(
+    move: Tensor, prob: Tensor, weight: Tensor | None
+) -> Tensor:
     """Gradient of the logits, u - p sum(u).
 
     Args:
@@ -50,8 +52,7 @@ def through_softmax(move: Tensor, prob: Tensor,
     return move.addcmul_(prob, total.unsqueeze(1), value=-1)
 
 
-def weighted_sum(value: Tensor, weight: Tensor | None,
-                 out: Tensor) -> Tensor:
+def weighted_sum(value: Tensor, weight: Tensor | None, out: Tensor) -> Tensor:
     """Sum over pixels, (B, C, M) -> (B, C).
 
     Args:

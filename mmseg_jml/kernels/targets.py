@@ -1,4 +1,5 @@
 """What a pixel should be: the three kinds of target that region sums take."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
@@ -8,7 +9,11 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    'HardLabel', 'Probabilities', 'TeacherLogits', 'Target', 'tensors_of'
+    'HardLabel',
+    'Probabilities',
+    'TeacherLogits',
+    'Target',
+    'tensors_of',
 ]
 
 
@@ -51,8 +56,9 @@ class HardLabel:
         value = hit.to(dtype)
         if self.is_smoothed:
             # numbers alone would be rounded to float32
-            soft = torch.where(hit, value.new_full((), self.on),
-                               value.new_full((), self.off))
+            soft = torch.where(
+                hit, value.new_full((), self.on), value.new_full((), self.off)
+            )
             if self.smoothed is not None:
                 soft = torch.where(self.smoothed.unsqueeze(1), soft, value)
             value = soft
@@ -105,7 +111,11 @@ Target = Union[HardLabel, Probabilities, TeacherLogits]
 
 def tensors_of(target: Target) -> dict[str, Tensor]:
     """The tensors among a target's fields, by name."""
-    values = {field.name: getattr(target, field.name)
-              for field in fields(target)}
-    return {name: value for name, value in values.items()
-            if isinstance(value, Tensor)}
+    values = {
+        field.name: getattr(target, field.name) for field in fields(target)
+    }
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }

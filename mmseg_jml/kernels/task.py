@@ -1,4 +1,5 @@
 """What the chunked kernels are asked for."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -43,10 +44,12 @@ class Slopes(NamedTuple):
 
     def of(self, images: slice) -> Slopes:
         """Those of some images."""
-        return Slopes(*(None if value is None else value[images]
-                        for value in self))
+        return Slopes(
+            *(None if value is None else value[images] for value in self)
+        )
 
     def to(self, dtype: torch.dtype) -> Slopes:
         """The same numbers in another dtype."""
-        return Slopes(*(None if value is None else value.to(dtype)
-                        for value in self))
+        return Slopes(
+            *(None if value is None else value.to(dtype) for value in self)
+        )

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.kernels.cases import KINDS, OPTIONS, draw, run
-from tests.tolerances import EXCESS, assert_within_budget
 
 from mmseg_jml.kernels import HardLabel, Probabilities, chunks, region_sums
+from tests.kernels.cases import KINDS, OPTIONS, draw, run
+from tests.tolerances import EXCESS, assert_within_budget
 
 
 @pytest.fixture(params=[2**20, 512], ids=['one chunk', 'many chunks'])

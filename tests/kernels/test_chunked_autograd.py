@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.kernels.cases import KINDS, draw
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, region_sums
+from tests.kernels.cases import KINDS, draw
 
 OPTIONS = dict(with_product=True, with_cross_entropy=True)
 
@@ -142,16 +142,17 @@ def test_torch_compile_runs_it_as_one_step():
     operations = []
 
     def count(module, inputs):
-        operations.append(sum(node.op == 'call_function'
-                              for node in module.graph.nodes))
+        operations.append(
+            sum(node.op == 'call_function' for node in module.graph.nodes)
+        )
         return module
 
     def step(x):
         return scalar_of(target)(2 * x)
 
-    plain, = torch.autograd.grad(step(logits), logits)
+    (plain,) = torch.autograd.grad(step(logits), logits)
     compiled = torch.compile(step, backend=count)
-    result, = torch.autograd.grad(compiled(logits), logits)
+    (result,) = torch.autograd.grad(compiled(logits), logits)
     torch.compiler.reset()
     torch.testing.assert_close(result, plain)
     assert 0 < sum(operations) < 20

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from benchmarks.measure import Tracked, size_of
-from tests.kernels.cases import KINDS, OPTIONS, draw, run
-from tests.kernels.test_chunked import assert_same
 
+from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunks
+from tests.kernels.cases import KINDS, OPTIONS, draw, run
+from tests.kernels.test_chunked import assert_same
 
 LIMITS = {
     (2, 19, 512, 1024): (1.15, 0.10),
