@@ -58,18 +58,12 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
     own = own.exp2_().mul_(share)
     prediction = prob.sum(2)
     label_sum = _sum_by_class(label.gap, label.index, classes)
-    if label.off is None:
-        product = overlap = _sum_by_class(own, label.index, classes)
-    else:
+    if label.off is not None:
         label_sum += label.off.sum(1, keepdim=True)
-        product = None
-        if task.with_product:
-            product = _product(chunk, label, prob, own, scratch)
-        low = torch.minimum(own, label.off)
-        overlap = _sum_by_class(
-            torch.minimum(own, label.on) - low, label.index, classes
-        )
-        overlap += torch.minimum(prob, label.off.unsqueeze(1), out=prob).sum(2)
+    product = None
+    if task.with_product:
+        product = _product(chunk, label, prob, own, scratch)
+    overlap = _overlap(label, prob, own)
     mass = (
         label_sum
         if chunk.class_weight is None
@@ -137,15 +131,27 @@ def _own_gradient(
     return hit
 
 
+def _overlap(label: _Label, prob: Tensor, own: Tensor) -> Tensor:
+    """Sum of w min(p, y), (B, C), given w p; overwrites ``prob``."""
+    classes = prob.shape[1]
+    if label.off is None:
+        return _sum_by_class(own, label.index, classes)
+    excess = torch.minimum(own, label.on) - torch.minimum(own, label.off)
+    spread = torch.minimum(prob, label.off.unsqueeze(1), out=prob).sum(2)
+    return spread + _sum_by_class(excess, label.index, classes)
+
+
 def _product(
     chunk: Chunk, label: _Label, prob: Tensor, own: Tensor, scratch: Scratch
 ) -> Tensor:
-    """Sum of w p y for a smoothed label, given w p; (B, C)."""
+    """Sum of w p y, (B, C), given w p."""
+    classes = prob.shape[1]
+    if label.off is None:
+        return _sum_by_class(own, label.index, classes)
     off = chunk.target.off * _is_smoothed(chunk, prob.dtype)
-    shared = weighted_sum(prob, off, scratch('move', prob.shape))
-    return shared + _sum_by_class(
-        own * _plain_gap(chunk, prob.dtype), label.index, prob.shape[1]
-    )
+    spread = weighted_sum(prob, off, scratch('move', prob.shape))
+    gap = _plain_gap(chunk, prob.dtype)
+    return spread + _sum_by_class(own * gap, label.index, classes)
 
 
 def _entropy(
