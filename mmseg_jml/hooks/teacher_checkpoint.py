@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
@@ -50,7 +50,7 @@ def build_frozen(
     return model.eval().requires_grad_(False), classes
 
 
-def _model_config(config: str | dict) -> dict:
+def _model_config(config: str | dict) -> ConfigDict:
     if isinstance(config, (str, Path)):
         if not Path(config).is_file():
             raise FileNotFoundError(
@@ -64,7 +64,7 @@ def _model_config(config: str | dict) -> dict:
             'Expected teacher to be a config with a segmentor in model but '
             f'got one with the keys {", ".join(config) or "(none)"}.'
         )
-    return model
+    return ConfigDict(model)  # some heads read their config by attributes
 
 
 @contextmanager
