@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo test lint format check clean
+.PHONY: help setup demo test zoo lint format check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -47,6 +47,13 @@ test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)
 test-%: $(call ready,%) .venv/torchvision
 	@echo '== tests on the $* stack'
 	OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest $(PYTEST_ARGS)
+
+zoo: $(STACKS:%=zoo-%)  ## train a step of every kind of mmseg's configs, and write docs/zoo.md (half an hour)
+	$(tools_of)/python -m tests.zoo.report $(STACKS:%=work_dirs/zoo/%.xml) > docs/zoo.md
+
+zoo-%: $(call ready,%) .venv/torchvision
+	ZOO=all OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest $(PYTEST_ARGS) \
+	    tests/zoo -o junit_family=xunit1 --junitxml=work_dirs/zoo/$*.xml
 
 lint: $(call ready,$(firstword $(STACKS)))  ## check style and formatting
 	$(tools_of)/ruff check .
