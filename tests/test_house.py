@@ -87,7 +87,8 @@ def test_every_argument_is_documented_with_its_default(name):
     function = thing.__init__ if inspect.isclass(thing) else thing
     arguments = doc.partition('Args:')[2].partition('\n\n')[0]
     entries = re.findall(
-        r'^    \*{0,2}(\w+)(?: \(.*?\))?: (.*?)(?=^    \*{0,2}\w+(?: \(|:)|\Z)',
+        r'^    \*{0,2}(\w+)(?: \(.*?\))?: '
+        r'(.*?)(?=^    \*{0,2}\w+(?: \(|:)|\Z)',
         arguments,
         re.MULTILINE | re.DOTALL,
     )

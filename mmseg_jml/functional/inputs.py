@@ -137,9 +137,7 @@ def _check_hard(
         )
 
 
-def _check_soft(
-    value: Tensor, keep: Tensor | None, use_sigmoid: bool
-) -> None:
+def _check_soft(value: Tensor, keep: Tensor | None, use_sigmoid: bool) -> None:
     if not value.numel():
         return
     low, high = _range(value)

@@ -1,8 +1,14 @@
 """Pixel-sized work behind one signature, :func:`region_sums`."""
+
 from .region_sums import IMPLEMENTATIONS, RegionSums, region_sums
 from .targets import HardLabel, Probabilities, Target, TeacherLogits
 
 __all__ = [
-    'IMPLEMENTATIONS', 'HardLabel', 'Probabilities', 'RegionSums', 'Target',
-    'TeacherLogits', 'region_sums'
+    'IMPLEMENTATIONS',
+    'HardLabel',
+    'Probabilities',
+    'RegionSums',
+    'Target',
+    'TeacherLogits',
+    'region_sums',
 ]
