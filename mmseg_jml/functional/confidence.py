@@ -273,8 +273,8 @@ def _bin(
     first = num_bins * torch.arange(len(prob), device=prob.device).int()
     index += first.unsqueeze(1)
     hits = index.gather(0, row[None])[0][hit & counted]
-    index = index.flatten()[chosen]
-    value = prob.flatten()[chosen].double()
+    index = index.flatten().index_select(0, chosen)
+    value = prob.flatten().index_select(0, chosen).double()
     size = len(prob) * num_bins
     sums = [
         _count(index, size),

@@ -3,5 +3,11 @@
 from .distillation_hook import DistillationHook
 from .exact_resume_hook import ExactResumeHook
 from .soft_label_hook import SoftLabelHook
+from .soft_label_visualization_hook import SoftLabelVisualizationHook
 
-__all__ = ['DistillationHook', 'ExactResumeHook', 'SoftLabelHook']
+__all__ = [
+    'DistillationHook',
+    'ExactResumeHook',
+    'SoftLabelHook',
+    'SoftLabelVisualizationHook',
+]

@@ -2,5 +2,12 @@
 
 from .log_image import log_image
 from .reliability_diagram import reliability_diagram
+from .soft_labels import SoftLabelPicture, draw_soft_labels, restore_image
 
-__all__ = ['log_image', 'reliability_diagram']
+__all__ = [
+    'SoftLabelPicture',
+    'draw_soft_labels',
+    'log_image',
+    'reliability_diagram',
+    'restore_image',
+]

@@ -12,8 +12,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.visualization import BaseVisBackend
-from mmseg.registry import TRANSFORMS, VISBACKENDS
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 from torch import Tensor
 
@@ -41,23 +40,6 @@ class Prediction(NamedTuple):
     scores: Tensor
     prediction: Tensor
     label: Tensor
-
-
-@VISBACKENDS.register_module()
-class Drawn(BaseVisBackend):
-    """A backend that keeps pictures, as TensorBoard would."""
-
-    images = {}
-
-    def __init__(self, save_dir: str | None = None) -> None:
-        super().__init__(save_dir)
-
-    experiment = None
-
-    def _init_env(self) -> None: ...
-
-    def add_image(self, name, image, step=0, **kwargs) -> None:
-        self.images[name, step] = image
 
 
 class Listen(Hook):

@@ -16,13 +16,13 @@ from torchmetrics.functional.classification import (
 )
 
 import mmseg_jml  # noqa: F401 (fills the registries)
+from tests.drawing import drawn_by
 from tests.metric_oracles import assert_same, calibration_figures
 
 from .evaluation import (
     CALIBRATION,
     IMAGES,
     SIZES,
-    Drawn,
     evaluate,
     evaluation_config,
     log_of,
@@ -216,15 +216,11 @@ def test_augmentation_with_one_channel(cfg):
 def test_diagrams(cfg):
     """A PNG in the work directory, and the same picture to a backend."""
     cfg.val_evaluator[1].update(plot=True, plot_classes=True)
-    cfg.vis_backends = [dict(type='LocalVisBackend'), dict(type='Drawn')]
-    cfg.visualizer = dict(
-        type='SegLocalVisualizer', vis_backends=cfg.vis_backends
-    )
-    Drawn.images.clear()
+    drawn = drawn_by(cfg)
     evaluate(cfg)
     names = {'reliability', 'reliability_classes'}
-    assert set(Drawn.images) == {(name, 0) for name in names}
-    for (name, step), image in Drawn.images.items():
+    assert set(drawn) == {(name, 0) for name in names}
+    for (name, step), image in drawn.items():
         (path,) = Path(cfg.work_dir).rglob(f'{name}_{step}.png')
         np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
 

@@ -1,0 +1,213 @@
+"""Shows the soft labels that a segmentor learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..functional import as_target
+from ..registry import HOOKS
+from ..visualization import (
+    SoftLabelPicture,
+    draw_soft_labels,
+    log_image,
+    restore_image,
+)
+from .soft_supervision import SoftSupervision, SoftTarget
+from .student_outputs import dense_heads, uses_sigmoid
+
+__all__ = ['SoftLabelVisualizationHook']
+
+
+@HOOKS.register_module()
+class SoftLabelVisualizationHook(Hook):
+    """Draws soft labels beside their images, at first and every n iterations.
+
+    It finds all there are by itself: labels that a loss of this package
+    smooths (``label_smoothing``), and the targets of every other hook here,
+    such as the teacher's probabilities in :class:`DistillationHook`. A
+    picture shows the image, its label, the class that the soft label finds
+    most probable and the probability of that class; pixels that do not count
+    are white. It goes to the backends of the visualizer, and as PNG to the
+    work directory.
+
+    Args:
+        interval (int): Iterations between two pictures. Defaults to 500.
+        images (int): Images of the batch to draw. Defaults to 2.
+
+    Raises:
+        ValueError: If one of them is below 1; when training starts, if there
+            is no soft label to draw.
+    """
+
+    def __init__(self, interval: int = 500, images: int = 2) -> None:
+        for name, value in (('interval', interval), ('images', images)):
+            if value < 1:
+                raise ValueError(
+                    f'Expected {name} of at least 1 but got {value!r}.'
+                )
+        self.interval = interval
+        self.images = images
+        self._undo: list[Callable[[], None]] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._due = False
+        self._inputs: Tensor | None = None
+        self._found: dict[str, list[SoftLabelPicture]] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Looks for soft labels, and listens to where they are used.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        self.after_train(runner)
+        segmentor = runner.model
+        if is_model_wrapper(segmentor):
+            segmentor = segmentor.module
+        self._preprocessor = segmentor.data_preprocessor
+        self._listen_to_losses(segmentor)
+        for hook in runner.hooks:
+            if isinstance(hook, SoftSupervision):
+                self._listen_to_hook(hook)
+        if not self._undo:
+            raise ValueError(
+                'Expected soft labels to draw, from label_smoothing in a loss '
+                'of mmseg_jml or from another hook of it, but got none.'
+            )
+        handle = segmentor.register_forward_pre_hook(
+            self._keep_inputs, with_kwargs=True
+        )
+        self._undo.append(handle.remove)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Sees whether a picture is due.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used. Defaults to None.
+        """
+        due = runner.iter % self.interval == 0
+        self._due = due and is_main_process()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Draws what was found.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used. Defaults to None.
+            outputs (dict, optional): Not used. Defaults to None.
+        """
+        dataset = getattr(runner.train_dataloader, 'dataset', None)
+        palette = getattr(dataset, 'metainfo', {}).get('palette') or None
+        for name, pictures in self._found.items():
+            log_image(
+                f'soft_label_{name}', draw_soft_labels(pictures, palette)
+            )
+        self._forget()
+
+    def after_train(self, runner: Runner) -> None:
+        """Listens no more.
+
+        Args:
+            runner (Runner): Not used.
+        """
+        for undo in self._undo:
+            undo()
+        self._undo = []
+        self._forget()
+
+    def _keep_inputs(self, segmentor: nn.Module, args: tuple, kwargs: dict):
+        if self._due:
+            self._inputs = (*args, *kwargs.values())[0]
+
+    def _listen_to_losses(self, segmentor: nn.Module) -> None:
+        for name, head in dense_heads(segmentor).items():
+            for loss in head.modules():
+                if getattr(loss, 'label_smoothing', None):
+                    handle = loss.register_forward_pre_hook(
+                        partial(self._keep_smoothed, name, uses_sigmoid(head)),
+                        with_kwargs=True,
+                    )
+                    self._undo.append(handle.remove)
+
+    def _keep_smoothed(
+        self,
+        name: str,
+        use_sigmoid: bool,
+        loss: nn.Module,
+        args: tuple,
+        kwargs: dict,
+    ) -> None:
+        """What the loss will make of its label."""
+        logits, label = (*args, *kwargs.values())[:2]
+        if not self._due or label.is_floating_point():
+            return
+        target, weight = as_target(
+            logits,
+            label,
+            ignore_index=kwargs.get('ignore_index', 255),
+            use_sigmoid=use_sigmoid,
+            label_smoothing=loss.label_smoothing,
+        )
+        soft = SoftTarget(
+            target, target.counted() if weight is None else weight
+        )
+        self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
+
+    def _listen_to_hook(self, hook: SoftSupervision) -> None:
+        make_targets = hook.make_targets
+
+        def listen(segmentor, inputs, data_samples, outputs) -> Mapping:
+            targets = make_targets(segmentor, inputs, data_samples, outputs)
+            if self._due:
+                for name, soft in targets.items():
+                    logits, label = outputs[name].logits, outputs[name].label
+                    self._keep(
+                        f'{name}_{hook.source}', inputs, logits, label, soft
+                    )
+            return targets
+
+        hook.make_targets = listen
+        self._undo.append(partial(delattr, hook, 'make_targets'))
+
+    def _keep(
+        self,
+        name: str,
+        inputs: Tensor,
+        logits: Tensor,
+        label: Tensor,
+        soft: SoftTarget,
+    ) -> None:
+        first = slice(None, self.images)
+        dense = soft.target.dense(logits.shape[1], logits.float().dtype)
+        dense = dense[first].detach()
+        if dense.shape[1] == 1:
+            dense = torch.cat([1 - dense, dense], 1)
+        self._found[name] = [
+            SoftLabelPicture(restore_image(image, self._preprocessor), *one)
+            for image, *one in zip(
+                inputs[first], label[first], dense, soft.weight[first]
+            )
+        ]

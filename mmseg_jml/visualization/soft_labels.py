@@ -1,0 +1,116 @@
+"""Soft labels beside the images that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ['SoftLabelPicture', 'draw_soft_labels', 'restore_image']
+
+IGNORED = (255, 255, 255)
+
+
+class SoftLabelPicture(NamedTuple):
+    """What is drawn of one image.
+
+    Attributes:
+        image (np.ndarray): (H, W, 3) uint8, RGB.
+        label (Tensor): (H, W) integers, out of the classes where ignored.
+        soft (Tensor): (C, H, W), the soft label.
+        weight (Tensor): (H, W), 0 where the soft label does not count.
+    """
+
+    image: np.ndarray
+    label: Tensor
+    soft: Tensor
+    weight: Tensor
+
+
+def draw_soft_labels(
+    pictures: Sequence[SoftLabelPicture],
+    palette: Sequence[Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Draws a row for each image.
+
+    The columns are the image, its label, the class that the soft label finds
+    most probable, and the probability of that class, dark where it is low.
+    What does not count is white.
+
+    Args:
+        pictures (Sequence[SoftLabelPicture]): One or more.
+        palette (Sequence[Sequence[int]], optional): RGB of each class, 0 to
+            255. None takes colours of matplotlib. Defaults to None.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, RGB.
+    """
+    # a second that most runs need not spend
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((12, 3 * len(pictures)), dpi=100, layout='constrained')
+    axes = figure.subplots(len(pictures), 4, squeeze=False)
+    titles = ('image', 'label', 'soft label', 'its confidence')
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title)
+    for row, picture in zip(axes, pictures):
+        counted = picture.weight.cpu() > 0
+        confidence, classes = picture.soft.float().cpu().max(0)
+        if palette is None:
+            palette = _default_palette(len(picture.soft))
+        row[0].imshow(picture.image)
+        row[1].imshow(_paint(picture.label.cpu(), palette))
+        row[2].imshow(_paint(classes.where(counted, -1), palette))
+        shades = row[3].imshow(
+            np.ma.masked_array(confidence.numpy(), ~counted.numpy()),
+            vmin=0,
+            vmax=1,
+            cmap='magma',
+        )
+        figure.colorbar(shades, ax=row[3])
+        for axis in row:
+            axis.set_axis_off()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _default_palette(classes: int) -> np.ndarray:
+    from matplotlib import colormaps
+
+    colours = colormaps['tab20'](np.arange(classes) % 20)
+    return (255 * colours[:, :3]).astype(np.uint8)
+
+
+def _paint(label: Tensor, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """A colour for each class; what is out of them is white."""
+    colours = np.array([*palette, IGNORED], dtype=np.uint8)
+    known = (label >= 0) & (label < len(palette))
+    return colours[label.where(known, len(palette)).long().numpy()]
+
+
+def restore_image(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
+    """The image that a data preprocessor of mmseg has normalised.
+
+    Args:
+        inputs (Tensor): (3, H, W), as the segmentor sees it.
+        preprocessor (nn.Module): The segmentor's ``data_preprocessor``.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, RGB.
+    """
+    image = inputs.detach().float()
+    if getattr(preprocessor, '_enable_normalize', False):
+        image = image * preprocessor.std + preprocessor.mean
+    is_rgb = any(
+        getattr(preprocessor, name, False)
+        for name in ('channel_conversion', '_channel_conversion')
+    )
+    if not is_rgb:  # images are loaded as BGR
+        image = image.flip(0)
+    image = image.round().clamp(0, 255).to(torch.uint8)
+    return image.permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,149 @@
+"""Pictures of soft labels, and what is on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmseg_jml.hooks import soft_label_visualization_hook as module
+from tests.drawing import drawn_by
+from tests.metrics.evaluation import DropThird
+
+from .distillation import (
+    KD,
+    Record,
+    assert_same,
+    build,
+    load,
+    train,
+    write_teacher,
+)
+
+SHOW = dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=2)
+BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Pictures in the order in which they are drawn."""
+    pictures, draw = [], module.draw_soft_labels
+
+    def keep(found, palette):
+        pictures.append(found)
+        return draw(found, palette)
+
+    monkeypatch.setattr(module, 'draw_soft_labels', keep)
+    return pictures
+
+
+def smooth(cfg, smoothing=BOUNDARY):
+    cfg.model.decode_head.loss_decode.label_smoothing = smoothing
+
+
+def batch(record: Record, step: int = 0):
+    """Images (RGB) and labels of a step, as the loader made them."""
+    loaded = record.batches[step]
+    images = [
+        image.flip(0).permute(1, 2, 0).numpy() for image in loaded['inputs']
+    ]
+    labels = [sample.gt_sem_seg.data[0] for sample in loaded['data_samples']]
+    return images, labels
+
+
+def test_smoothed_label(cfg, shown):
+    """Half the probability leaves a boundary pixel, to all classes alike."""
+    smooth(cfg)
+    drawn = drawn_by(cfg)
+    record = train(cfg, SHOW)
+    assert list(drawn) == [
+        ('soft_label_decode_smoothed', step) for step in (0, 2)
+    ]
+    for step, pictures in zip((0, 2), shown):
+        images, labels = batch(record, step)
+        assert len(pictures) == len(images) == 2
+        for picture, image, label in zip(pictures, images, labels):
+            np.testing.assert_array_equal(picture.image, image)
+            assert torch.equal(picture.label, label)
+            for h, w in np.ndindex(*label.shape):
+                near = label[max(h - 1, 0) : h + 2, max(w - 1, 0) : w + 2]
+                expected = 1.0
+                if (near != near[0, 0]).any() and not (near == 255).any():
+                    expected = 0.5 + 0.5 / 3
+                counts = label[h, w] != 255
+                assert picture.weight[h, w] == counts
+                if counts:
+                    found = picture.soft[label[h, w], h, w]
+                    assert float(found) == pytest.approx(expected)
+
+
+def test_teacher(cfg, shown, tmp_path):
+    teacher = write_teacher(tmp_path / 'teacher', cfg.model)
+    drawn = drawn_by(cfg)
+    record = train(cfg, dict(type=KD, **teacher), dict(SHOW, images=1))
+    names = {name for name, _ in drawn}
+    assert names == {'soft_label_decode_kd', 'soft_label_aux_kd'}
+    model = build(cfg.model).eval()
+    model.load_state_dict(load(teacher['checkpoint'])['state_dict'])
+    data = model.data_preprocessor(record.batches[0], True)
+    with torch.no_grad():
+        logits = model.decode_head.forward(model.extract_feat(data['inputs']))
+        logits = torch.nn.functional.interpolate(
+            logits, (32, 32), mode='bilinear'
+        )
+    (picture,) = shown[0]
+    torch.testing.assert_close(picture.soft, logits.softmax(1)[0])
+    (image, _), (label, _) = batch(record)
+    np.testing.assert_array_equal(picture.image, image)
+    assert torch.equal(picture.weight > 0, label != 255)
+
+
+def test_pictures_are_files_too(cfg):
+    smooth(cfg)
+    drawn = drawn_by(cfg)
+    train(cfg, SHOW)
+    for (name, step), image in drawn.items():
+        (path,) = Path(cfg.work_dir).rglob(f'vis_image/{name}_{step}.png')
+        np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
+        assert image.std() > 0
+
+
+def test_drawing_changes_nothing(cfg, tmp_path):
+    smooth(cfg)
+    teacher = write_teacher(tmp_path / 'teacher', cfg.model)
+    plain = train(cfg, dict(type=KD, **teacher))
+    shown = train(cfg, dict(type=KD, **teacher), SHOW)
+    assert plain.logs == shown.logs
+    assert_same(plain.model.state_dict(), shown.model.state_dict())
+
+
+def test_one_channel(cfg, shown):
+    """The classes are background and foreground."""
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.update(num_classes=2, out_channels=1)
+        head.loss_decode.update(use_sigmoid=True)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b'))
+    cfg.train_dataloader.dataset.pipeline.insert(2, dict(type=DropThird))
+    smooth(cfg, dict(mode='uniform', epsilon=0.5))
+    record = train(cfg, SHOW)
+    (picture, _) = shown[0]
+    _, (label, _) = batch(record)
+    assert picture.soft.shape == (2, 32, 32)
+    for c in (0, 1):
+        found = picture.soft[:, label == c].unique(dim=1).flatten().tolist()
+        wanted = [0.75, 0.25] if c == 0 else [0.25, 0.75]
+        assert found == pytest.approx(wanted)
+
+
+def test_nothing_to_draw(cfg):
+    with pytest.raises(ValueError, match='soft labels to draw.*label_smooth'):
+        train(cfg, SHOW)
+
+
+@pytest.mark.parametrize('name', ['interval', 'images'])
+def test_option_that_cannot_be(name):
+    with pytest.raises(ValueError, match=f'{name} of at least 1 but got 0'):
+        module.SoftLabelVisualizationHook(**{name: 0})
