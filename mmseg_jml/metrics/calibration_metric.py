@@ -151,18 +151,19 @@ def _figure_table(
     figures: dict[str, float], top: Tensor, options: CalibrationOptions
 ) -> PrettyTable:
     count, confidence, hit = top.sum(-1)
-    columns = {
-        'confidence (%)': 100 * confidence / count,
-        'accuracy (%)': 100 * hit / count,
+    cells = {
+        'confidence (%)': f'{100 * confidence / count:.2f}',
+        'accuracy (%)': f'{100 * hit / count:.2f}',
     }
     for name, value in figures.items():
-        unit = ''
-        if 'CE' in name:
-            authors = name.startswith('SCE') and options.sce == 'authors'
-            unit = ' (permille)' if authors else ' (%)'
-        columns[name + unit] = value
-    table = PrettyTable(list(columns), title='calibration')
-    table.add_row([f'{value:.4g}' for value in columns.values()])
+        if 'CE' not in name:
+            cells[name] = f'{value:.4f}'
+        elif name.startswith('SCE') and options.sce == 'authors':
+            cells[f'{name} (permille)'] = f'{value:.2f}'
+        else:
+            cells[f'{name} (%)'] = f'{value:.2f}'
+    table = PrettyTable(list(cells), title='calibration')
+    table.add_row(list(cells.values()))
     return table
 
 

@@ -241,7 +241,8 @@ def test_no_diagram_unless_asked_for(cfg):
 def test_table(cfg):
     figures, _, runner = evaluate(cfg)
     log = '\n'.join(log_of(runner))
-    assert f' {figures["ECED"]:.4g} ' in log
+    assert f' {figures["ECED"]:.2f} ' in log
+    assert f' {figures["NLL"]:.4f} ' in log
     assert ' mean probability | share of pixels ' in log
 
 

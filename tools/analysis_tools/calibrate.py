@@ -65,7 +65,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     """Figures before and after."""
     lines = PrettyTable(('', *FIGURES))
     for name, figures in rows.items():
-        cells = (f'{figures[f"{name}/{key}"]:.4g}' for key in FIGURES)
+        cells = (f'{figures[f"{name}/{key}"]:.4f}' for key in FIGURES)
         lines.add_row((name, *cells))
     return lines.get_string()
 
