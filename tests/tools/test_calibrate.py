@@ -45,7 +45,7 @@ def rare(tiny, tmp_path_factory):
 def checkpoint(rare):
     """A model that knows the shares and is three times too certain."""
     cfg = Config.fromfile(rare)
-    cfg.work_dir = str(rare.parent)
+    cfg.work_dir, cfg.experiment_name = str(rare.parent), 'certain'
     runner = Runner.from_cfg(cfg)
     head = runner.model.decode_head.conv_seg
     head.weight.data.normal_(std=0.01)
@@ -93,6 +93,7 @@ def predicted(config, checkpoint, work_dir):
     """Logits (C, P) and labels (P,) of the validation set."""
     cfg = copy.deepcopy(Config.fromfile(config))
     cfg.work_dir, cfg.load_from = str(work_dir), str(checkpoint)
+    cfg.experiment_name = 'predicted'
     cfg.default_hooks.checkpoint = None
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
