@@ -13,11 +13,11 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo test zoo lint format check clean
+.PHONY: help setup demo demo-kd test zoo lint format check clean
 .SECONDARY:
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(foreach stack,$(STACKS),$(call ready,$(stack))) .venv/torchvision  ## make an environment for each of the two stacks
 
@@ -40,6 +40,10 @@ $(call ready,%): pyproject.toml
 
 demo: $(call ready,$(DEMO_STACK))  ## train on embedded data with and without JML (SEEDS= ITERS=)
 	.venv/$(DEMO_STACK)/bin/python tools/demo.py \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+
+demo-kd: $(call ready,$(DEMO_STACK))  ## distil a teacher into a small student on the same data (SEEDS= ITERS=)
+	.venv/$(DEMO_STACK)/bin/python tools/demo_kd.py \
 	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
 
 test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)
