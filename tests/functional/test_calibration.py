@@ -184,6 +184,16 @@ def test_chunks_change_nothing(monkeypatch):
     assert_same(figures(logits.double(), label), whole, 1e-9)
 
 
+def test_ignored_label_of_the_caller():
+    logits, label = noisy()
+    label[label == 255] = 0
+    expected = confidence_sums(logits[0], label[0].where(label[0] != 1, 255))
+    sums = confidence_sums(logits[0], label[0], ignore_index=1)
+    assert all(torch.equal(a, b) for a, b in zip(sums, expected))
+    sums = confidence_sums(logits[0], label[0], ignore_index=None)
+    assert sums.top[0].sum() == label[0].numel()
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_scores_are_read_in_full(dtype):
     logits, label = noisy()

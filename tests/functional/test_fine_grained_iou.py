@@ -146,6 +146,16 @@ def test_ignored_pixels_and_images_change_nothing():
     assert fine_grained_iou(counts) == figures
 
 
+def test_ignored_label_of_the_caller():
+    prediction, label = noisy()
+    label[label == 255] = 0
+    expected = region_counts(prediction, label.where(label != 1, 255), 5)
+    counts = region_counts(prediction, label, 5, ignore_index=1)
+    assert all(torch.equal(a, b) for a, b in zip(counts, expected))
+    counts = region_counts(prediction, label, 5, ignore_index=None)
+    assert counts.labelled.sum() == label.numel()
+
+
 def test_perfect_prediction_scores_100():
     _, label = noisy()
     counts = region_counts(label.where(label != 255, 0), label, 5)
