@@ -75,7 +75,7 @@ def region_counts(
     if ignore_index is not None:
         counted = label != ignore_index
     for name, value in (('prediction', prediction), ('label', label)):
-        _check_range(name, value, counted, num_classes)
+        check_range(name, value, counted, num_classes)
     offset = (num_classes + 1) * torch.arange(images, device=label.device)
 
     def count(value: Tensor, mask: Tensor) -> Tensor:
@@ -93,9 +93,20 @@ def region_counts(
     )
 
 
-def _check_range(
+def check_range(
     name: str, value: Tensor, counted: Tensor, num_classes: int
 ) -> None:
+    """Refuses classes that there are not.
+
+    Args:
+        name (str): What to call them.
+        value (Tensor): (*) integers.
+        counted (Tensor): (*) bool, where they count.
+        num_classes (int): C.
+
+    Raises:
+        ValueError: If one that counts is outside [0, C).
+    """
     wrong = value[counted & ((value < 0) | (value >= num_classes))]
     if wrong.numel():
         raise ValueError(
