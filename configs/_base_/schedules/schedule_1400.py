@@ -1,19 +1,12 @@
-max_iters = 1400
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=0.015, weight_decay=0.01),
 )
-param_scheduler = dict(
-    type='OneCycleLR',
-    eta_max=0.015,
-    total_steps=max_iters,
-    pct_start=0.1,
-    anneal_strategy='linear',
-    by_epoch=False,
-)
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200
-)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.04, end=140, by_epoch=False),
+    dict(type='PolyLR', power=1.0, begin=140, end=1400, by_epoch=False),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1400, val_interval=200)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

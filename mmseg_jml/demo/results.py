@@ -1,0 +1,212 @@
+"""Measures trained runs and tabulates them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import mmengine
+import mmseg
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import MODELS
+from rich.table import Table
+
+from .. import __version__
+from .runs import Run
+
+__all__ = ['Result', 'measure', 'table', 'write_curves', 'write_scores']
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        run (Run): The run.
+        classes (tuple[str, ...]): Names of the C classes.
+        ious (np.ndarray): IoU of each class in percent, (C, ).
+        curve (dict[int, float]): mIoU in percent after iterations.
+        predictions (np.ndarray): Predicted classes of the validation images,
+            integers (N, H, W).
+    """
+
+    run: Run
+    classes: tuple[str, ...]
+    ious: np.ndarray
+    curve: dict[int, float]
+    predictions: np.ndarray
+
+    @property
+    def miou(self) -> float:
+        """float: Mean over the classes that occur, in percent."""
+        return float(np.nanmean(self.ious))
+
+
+def measure(run: Run) -> Result:
+    """Predicts the validation images with the trained weights.
+
+    Args:
+        run (Run): A finished run.
+
+    Returns:
+        Result: The result.
+    """
+    cfg = Config.fromfile(run.config)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model).to(get_device()).eval()
+    load_checkpoint(model, str(run.checkpoint), 'cpu', logger='silent')
+    loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
+    with torch.no_grad():
+        samples = [s for batch in loader for s in model.test_step(batch)]
+    classes = loader.dataset.metainfo['classes']
+    areas = [
+        IoUMetric.intersect_and_union(
+            sample.pred_sem_seg.data.cpu(),
+            sample.gt_sem_seg.data.cpu(),
+            len(classes),
+            ignore_index=255,
+        )
+        for sample in samples
+    ]
+    metrics = IoUMetric.total_area_to_metrics(*map(sum, zip(*areas)))
+    ious = 100 * metrics['IoU']
+    curve = {v['step']: v['mIoU'] for v in run.scalars() if 'mIoU' in v}
+    curve[run.iters] = float(np.nanmean(ious))
+    predictions = [s.pred_sem_seg.data[0].cpu().numpy() for s in samples]
+    return Result(run, tuple(classes), ious, curve, np.stack(predictions))
+
+
+def by_loss(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Groups results, in the order in which the losses first appear."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.run.loss, []).append(result)
+    return groups
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Tabulates the mean of each class over seeds, with the spread.
+
+    Args:
+        results (Sequence[Result]): The results of all losses and seeds.
+
+    Returns:
+        Table: One row for each class and one for their mean. The spread is
+        the standard deviation of a sample (its divisor is seeds - 1).
+    """
+    groups = by_loss(results)
+    seeds = max(map(len, groups.values()))
+    spread = 'mean ± standard deviation over' if seeds > 1 else 'of'
+    tabulated = Table(
+        title=f'IoU in percent, {spread} {seeds} seed{"s"[: seeds > 1]}',
+        title_justify='left',
+    )
+    tabulated.add_column('class')
+    for loss in groups:
+        tabulated.add_column(loss, justify='right')
+    for index, name in enumerate(results[0].classes):
+        tabulated.add_row(
+            name,
+            *(
+                _mean_and_spread([result.ious[index] for result in group])
+                for group in groups.values()
+            ),
+            end_section=index == len(results[0].classes) - 1,
+        )
+    tabulated.add_row(
+        'mIoU',
+        *(
+            _mean_and_spread([result.miou for result in group])
+            for group in groups.values()
+        ),
+        style='bold',
+    )
+    return tabulated
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    mean = f'{np.mean(values):.1f}'
+    if len(values) == 1:
+        return mean
+    return f'{mean} ± {np.std(values, ddof=1):4.1f}'
+
+
+def write_scores(results: Sequence[Result], path: Path) -> None:
+    """Writes a line for each run: its IoUs, and what they were measured with.
+
+    Args:
+        results (Sequence[Result]): The results.
+        path (Path): The CSV file.
+    """
+    circumstances = dict(
+        date=date.today().isoformat(),
+        device=_device(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmengine=mmengine.__version__,
+        mmseg=mmseg.__version__,
+        mmseg_jml=__version__,
+    )
+    lines = [
+        dict(
+            loss=result.run.loss,
+            seed=result.run.seed,
+            iters=result.run.iters,
+            mIoU=round(result.miou, 2),
+            **dict(zip(result.classes, result.ious.round(2))),
+            **circumstances,
+        )
+        for result in results
+    ]
+    _write_csv(lines, path)
+
+
+def write_curves(results: Sequence[Result], path: Path) -> None:
+    """Writes the learning curves, a line for each validation.
+
+    Args:
+        results (Sequence[Result]): The results.
+        path (Path): The CSV file.
+    """
+    lines = [
+        dict(
+            loss=result.run.loss,
+            seed=result.run.seed,
+            iteration=step,
+            mIoU=round(miou, 2),
+        )
+        for result in results
+        for step, miou in sorted(result.curve.items())
+    ]
+    _write_csv(lines, path)
+
+
+def _write_csv(lines: Sequence[dict], path: Path) -> None:
+    with path.open('w', newline='') as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith('model name'):
+                name = line.partition(': ')[2]
+                break
+    return f'{name}, {os.cpu_count()} cores, one thread for each run'
