@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mmseg_jml.kernels.reference import working_dtype
 
+from .fine_grained_iou import check_range
+
 __all__ = [
     'KINDS',
     'ConfidenceSums',
@@ -183,15 +185,9 @@ def pixel_chunks(
     counted = torch.ones_like(label, dtype=torch.bool)
     if ignore_index is not None:
         counted = label != ignore_index
-    wrong = label[counted & ((label < 0) | (label >= classes))]
-    if wrong.numel():
-        raise ValueError(
-            f'Expected label in [0, {classes}) or {ignore_index} (ignored), '
-            f'but got {wrong.unique()[:5].tolist()}'
-        )
-    size = max(
-        1, (_CHUNK_ON_GPU if scores.is_cuda else _CHUNK_ON_CPU) // classes
-    )
+    check_range('label', label, counted, classes)
+    elements = _CHUNK_ON_GPU if scores.is_cuda else _CHUNK_ON_CPU
+    size = max(1, elements // classes)
     for start in range(0, len(label), size):
         part = slice(start, start + size)
         chunk = scores[:, part].to(working_dtype(scores))
