@@ -61,12 +61,34 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         args (argparse.Namespace): The options.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    # OneDL's mmengine unpickles what weights-only loading refuses; a
+    # checkpoint from elsewhere could then run code.
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+
+
+def resume_exactly(cfg: Config) -> None:
+    """Adds :class:`mmseg_jml.hooks.ExactResumeHook` where it can work.
+
+    That is where iterations are counted and the data has a sampler, as in
+    every stock config. A config that lists the hook is left as it is.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    loop = cfg.get('train_cfg') or {}
+    by_iter = loop.get('type') == 'IterBasedTrainLoop'
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler')
+    hooks = list(cfg.get('custom_hooks') or ())
+    listed = any('ExactResumeHook' in str(hook) for hook in hooks)
+    if by_iter and isinstance(sampler, dict) and not listed:
+        hooks.append(dict(type='mmseg_jml.ExactResumeHook'))
+        cfg.custom_hooks = hooks
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -34,7 +34,9 @@ def _forget_runs():
     for logger in MMLogger._instance_dict.values():
         for handler in logger.handlers:
             handler.close()
-    for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
+    # each class has instances of its own; runs of one second share a name
+    drawers = (Visualizer, *Visualizer.__subclasses__())
+    for manager in (MessageHub, MMLogger, DefaultScope, *drawers):
         manager._instance_dict.clear()
 
 

@@ -68,6 +68,7 @@ def main() -> None:
         use_amp(cfg)
     if args.resume:
         cfg.resume = True
+    cli.resume_exactly(cfg)
 
     runner = cli.build_runner(cfg)
     for path, stock in replaced.items():

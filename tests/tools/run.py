@@ -18,7 +18,9 @@ def here(monkeypatch, tool: str, *arguments) -> None:
     """Runs ``tools/TOOL`` in this process."""
     path = str(ROOT / 'tools' / tool)
     monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+    # what the tool sets ends with the test
     monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     runpy.run_path(path, run_name='__main__')
 
 

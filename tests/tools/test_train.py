@@ -5,7 +5,11 @@ from __future__ import annotations
 import runpy
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmseg_jml import cli
 from tests.zoo.catalog import CONFIGS
 
 from . import run
@@ -63,6 +67,49 @@ def test_resume_goes_on_from_the_checkpoint(tiny, tmp_path, monkeypatch):
     )  # fmt: skip
     run.here(monkeypatch, 'train.py', tiny, *options, '--resume')
     assert [step['step'] for step in run.losses(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_a_resumed_run_ends_as_the_unbroken_one(tiny, tmp_path, monkeypatch):
+    def train(folder, *options):
+        run.here(
+            monkeypatch, 'train.py', tiny, '--work-dir', tmp_path / folder,
+            '--cfg-options', 'randomness.seed=1', *options,
+        )  # fmt: skip
+
+    train('whole')
+    train('parts', 'train_cfg.max_iters=2')
+    train('parts', 'resume=True')
+    load_checkpoint = CheckpointLoader.load_checkpoint
+    whole, parts = (
+        load_checkpoint(str(tmp_path / name / 'iter_4.pth'))['state_dict']
+        for name in ('whole', 'parts')
+    )
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ('change', 'added'),
+    [
+        (dict(), True),
+        (dict(train_cfg=dict(type='EpochBasedTrainLoop')), False),
+        (dict(train_dataloader=dict(batch_sampler=dict())), False),
+        (dict(custom_hooks=[dict(type='ExactResumeHook')]), False),
+    ],
+)
+def test_runs_resume_exactly_where_iterations_are_counted(change, added):
+    cfg = Config(
+        dict(
+            train_cfg=dict(type='IterBasedTrainLoop'),
+            train_dataloader=dict(sampler=dict(type='InfiniteSampler')),
+            custom_hooks=[dict(type='EMAHook')],
+        )
+        | change
+    )
+    before = list(cfg.custom_hooks)
+    cli.resume_exactly(cfg)
+    hook = dict(type='mmseg_jml.ExactResumeHook')
+    assert cfg.custom_hooks == before + [hook] * added
 
 
 def test_default_work_dir_is_named_after_the_config(
