@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel, RegionSums, Target
-from mmseg_jml.kernels.reference import pixel_weight, working_dtype
+from mmseg_jml.kernels.largest import largest_values
 
 from .options import ActiveClasses
 
@@ -51,7 +51,15 @@ def active_classes(
     if mode in ('PRESENT', 'LABEL'):
         if isinstance(target, HardLabel) and not target.is_smoothed:
             return sums.target > 0
-    return _largest(logits, target, weight, mode, use_sigmoid) > threshold
+    largest = largest_values(
+        logits,
+        target,
+        weight,
+        use_sigmoid=use_sigmoid,
+        with_prediction=mode in ('PROB', 'BOTH'),
+        with_label=mode != 'PROB',
+    )
+    return largest > threshold
 
 
 def _listed(like: Tensor, classes: list[int]) -> Tensor:
@@ -63,23 +71,3 @@ def _listed(like: Tensor, classes: list[int]) -> Tensor:
     mask = torch.zeros_like(like, dtype=torch.bool)
     mask[:, list(classes)] = True
     return mask
-
-
-def _largest(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    mode: str,
-    use_sigmoid: bool,
-) -> Tensor:
-    """(N, C) largest label, probability or their sum over counted pixels."""
-    dtype = working_dtype(logits)
-    value = torch.zeros((), dtype=dtype, device=logits.device)
-    if mode in ('PROB', 'BOTH'):
-        value = logits.to(dtype)
-        value = value.sigmoid() if use_sigmoid else value.softmax(1)
-    if mode != 'PROB':
-        value = value + target.dense(logits.shape[1], dtype)
-    counted = pixel_weight(logits, target, weight).unsqueeze(1) > 0
-    value = value.masked_fill(~counted, 0).unsqueeze(-1).flatten(2)
-    return value.amax(2) if value.shape[2] else value.sum(2)

@@ -16,25 +16,15 @@ from torch import Tensor
 
 from . import any_kernel, class_kernel, dense_kernel
 from .chunks import Batch, Scratch
+from .eager import eager
 from .targets import HardLabel, Target, tensors_of
 from .task import Slopes, Task
 
 __all__ = ['region_sums']
 
 
+@eager
 def region_sums(
-    logits: Tensor, target: Target, weight: Tensor | None, **options
-) -> tuple:
-    """Chunked implementation of :func:`mmseg_jml.kernels.region_sums`."""
-    function = _region_sums
-    if torch.compiler.is_compiling():
-        # A compiler would unroll the loop over chunks. It is imported only
-        # where it is in use, since that takes more than a second.
-        function = torch.compiler.disable(function)
-    return function(logits, target, weight, **options)
-
-
-def _region_sums(
     logits: Tensor,
     target: Target,
     weight: Tensor | None,
@@ -45,6 +35,7 @@ def _region_sums(
     with_product: bool,
     with_cross_entropy: bool,
 ) -> tuple:
+    """Chunked implementation of :func:`mmseg_jml.kernels.region_sums`."""
     parts = tensors_of(target)
     task = Task(
         norm,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.measure import Tracked, size_of
-from mmseg_jml.functional import jaccard_metric_loss
+from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunks
 from tests.kernels.cases import KINDS, OPTIONS, draw, run
 from tests.kernels.test_chunked import assert_same
@@ -74,6 +74,19 @@ def test_no_option_makes_a_dense_copy(kind, options, monkeypatch):
     with Tracked() as memory:
         run(*data, **options)
     assert memory.peak < 1.25 * size_of(data[0])
+
+
+@pytest.mark.parametrize('mode', ['PRESENT', 'PROB', 'BOTH'])
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft', 'teacher'])
+def test_choosing_active_classes_makes_no_dense_copy(kind, mode, monkeypatch):
+    logits, target, weight = draw(kind, (1, 19, 128, 96), torch.float32)
+    monkeypatch.setattr(chunks, '_WORK_ON_CPU', logits.numel() // 16)
+    options = RegionLossOptions(
+        active_classes_mode_hard=mode, active_classes_mode_soft=mode
+    )
+    with Tracked() as memory:
+        jaccard_metric_loss(logits, target, weight, options=options)
+    assert memory.peak < 0.25 * size_of(logits)
 
 
 def crop(value):
