@@ -73,7 +73,9 @@ def test_prints_a_table_and_where_the_files_are(finished):
     }
     assert {'background', 'zero', 'nine', 'mIoU'} <= rows
     assert 'CE + JML + BLS' in printed
-    for name in ('scores.csv', 'curves.csv', 'predictions.png', 'curves.png'):
+    assert {'mIoU of an image', 'calibration error (ECE)'} <= rows
+    names = ('scores.csv', 'curves.csv', 'predictions.png', 'curves.png')
+    for name in (*names, 'reliability.png'):
         assert f'out/21_iterations/{name}' in printed
         assert (folder / name).stat().st_size > 0
 
@@ -89,6 +91,7 @@ def test_scores_are_what_mmseg_logged(finished):
         log = (folder / name / 'train.log').read_text()
         logged = float(re.findall(r' mIoU: ([\d.]+)', log)[-1])
         assert float(line['mIoU']) == pytest.approx(logged, abs=0.011)
+        assert float(line['mIoUD']) == pytest.approx(logged, abs=0.011)
 
 
 def test_runs_of_one_seed_start_alike_and_learn_differently(finished):

@@ -19,7 +19,11 @@ from mmseg.registry import DATASETS
 from rich.console import Console
 
 import mmseg_jml
-from mmseg_jml.demo.figures import draw_curves, draw_predictions
+from mmseg_jml.demo.figures import (
+    draw_curves,
+    draw_predictions,
+    draw_reliability,
+)
 from mmseg_jml.demo.progress import watch
 from mmseg_jml.demo.results import measure, table, write_curves, write_scores
 from mmseg_jml.demo.runs import Run, RunError, sole_owner, train_all
@@ -91,8 +95,9 @@ def report(results, validation, folder: Path, console: Console) -> None:
     write_curves(results, folder / 'curves.csv')
     draw_predictions(results, validation, folder / 'predictions.png')
     draw_curves(results, folder / 'curves.png')
+    draw_reliability(results, folder / 'reliability.png')
     names = ('scores.csv', 'curves.csv', 'predictions.png', 'curves.png')
-    for name in names:
+    for name in (*names, 'reliability.png'):
         console.print(f'  {folder / name}', highlight=False, soft_wrap=True)
 
 

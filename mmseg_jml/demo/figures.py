@@ -11,9 +11,10 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from ..datasets import DigitScenesDataset
+from ..visualization import reliability_diagram
 from .results import Result, by_loss
 
-__all__ = ['draw_curves', 'draw_predictions']
+__all__ = ['draw_curves', 'draw_predictions', 'draw_reliability']
 
 COLUMNS = 8
 COLOURS = ('#666666', '#d62728', '#1f77b4')
@@ -120,3 +121,15 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=120)
+
+
+def draw_reliability(results: Sequence[Result], path: Path) -> None:
+    """Draws a reliability diagram for each loss, over all of its seeds.
+
+    Args:
+        results (Sequence[Result]): The results.
+        path (Path): The PNG file.
+    """
+    groups = by_loss(results)
+    bins = [sum(r.confidence for r in group) for group in groups.values()]
+    Image.fromarray(reliability_diagram(bins, list(groups))).save(path)

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from pathlib import Path
 
 import mmengine
@@ -20,10 +21,30 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from rich.table import Table
+from torch import Tensor
 
 from .. import __version__
+from ..functional import (
+    CalibrationOptions,
+    CalibrationState,
+    RegionCounts,
+    calibration_figures,
+    calibration_state,
+    fine_grained_iou,
+    region_counts,
+)
 from .runs import Run
+
+# What the table shows besides IoU.
+FIGURES = {
+    'mIoUI': 'mIoU of an image',
+    'mIoUI5': '... of the worst 5 %',
+    'mIoUC': 'mIoU of a class in an image',
+    'ECED': 'calibration error (ECE)',
+    'SCED': '... of each class (SCE)',
+}
 
 __all__ = ['Result', 'measure', 'table', 'write_curves', 'write_scores']
 
@@ -39,6 +60,10 @@ class Result:
         curve (dict[int, float]): mIoU in percent after iterations.
         predictions (np.ndarray): Predicted classes of the validation images,
             integers (N, H, W).
+        figures (dict[str, float], optional): What the evaluators of this
+            package find, by name. Defaults to None.
+        confidence (Tensor, optional): (3, B), what a reliability diagram
+            shows. Defaults to None.
     """
 
     run: Run
@@ -46,6 +71,8 @@ class Result:
     ious: np.ndarray
     curve: dict[int, float]
     predictions: np.ndarray
+    figures: dict[str, float] | None = None
+    confidence: Tensor | None = None
 
     @property
     def miou(self) -> float:
@@ -84,7 +111,34 @@ def measure(run: Run) -> Result:
     curve = {v['step']: v['mIoU'] for v in run.scalars() if 'mIoU' in v}
     curve[run.iters] = float(np.nanmean(ious))
     predictions = [s.pred_sem_seg.data[0].cpu().numpy() for s in samples]
-    return Result(run, tuple(classes), ious, curve, np.stack(predictions))
+    return Result(
+        run,
+        tuple(classes),
+        ious,
+        curve,
+        np.stack(predictions),
+        *_evaluate(samples, len(classes)),
+    )
+
+
+def _evaluate(
+    samples: Sequence[SegDataSample], classes: int
+) -> tuple[dict[str, float], Tensor]:
+    """Fine-grained IoU and calibration, and the bins of confidence."""
+    fields = [
+        (s.seg_logits.data, s.gt_sem_seg.data[0], s.pred_sem_seg.data[0])
+        for s in samples
+    ]
+    counts = [
+        region_counts(prediction[None], label[None], classes)
+        for _, label, prediction in fields
+    ]
+    counts = RegionCounts(*(torch.cat(parts).cpu() for parts in zip(*counts)))
+    state = reduce(
+        CalibrationState.plus, (calibration_state(*one) for one in fields)
+    )
+    figures = fine_grained_iou(counts) | calibration_figures([state])
+    return figures, state.bins(CalibrationOptions())[0]
 
 
 def by_loss(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -102,14 +156,15 @@ def table(results: Sequence[Result]) -> Table:
         results (Sequence[Result]): The results of all losses and seeds.
 
     Returns:
-        Table: One row for each class and one for their mean. The spread is
-        the standard deviation of a sample (its divisor is seeds - 1).
+        Table: One row for each class, one for their mean, and one for each
+        of some more figures. The spread is the standard deviation of a sample
+        (its divisor is seeds - 1).
     """
     groups = by_loss(results)
     seeds = max(map(len, groups.values()))
     spread = 'mean ± standard deviation over' if seeds > 1 else 'of'
     tabulated = Table(
-        title=f'IoU in percent, {spread} {seeds} seed{"s"[: seeds > 1]}',
+        title=f'In percent, {spread} {seeds} seed{"s"[: seeds > 1]}',
         title_justify='left',
     )
     tabulated.add_column('class')
@@ -131,7 +186,17 @@ def table(results: Sequence[Result]) -> Table:
             for group in groups.values()
         ),
         style='bold',
+        end_section=True,
     )
+    if all(result.figures for result in results):
+        for key, name in FIGURES.items():
+            tabulated.add_row(
+                name,
+                *(
+                    _mean_and_spread([result.figures[key] for result in group])
+                    for group in groups.values()
+                ),
+            )
     return tabulated
 
 
@@ -165,6 +230,10 @@ def write_scores(results: Sequence[Result], path: Path) -> None:
             iters=result.run.iters,
             mIoU=round(result.miou, 2),
             **dict(zip(result.classes, result.ious.round(2))),
+            **{
+                key: round(value, 4)
+                for key, value in (result.figures or {}).items()
+            },
             **circumstances,
         )
         for result in results

@@ -41,7 +41,7 @@ def reliability_diagram(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = math.ceil(math.sqrt(len(bins)))
+    columns = len(bins) if len(bins) < 5 else math.ceil(len(bins) ** 0.5)
     rows = math.ceil(len(bins) / columns)
     figure = Figure((3.5 * columns, 4 * rows), dpi=100, layout='constrained')
     parts = figure.subfigures(rows, columns, squeeze=False).flatten()

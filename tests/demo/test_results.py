@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
+from mmseg_jml.demo import figures
 from mmseg_jml.demo.figures import draw_curves
-from mmseg_jml.demo.results import Result, table, write_curves, write_scores
+from mmseg_jml.demo.results import (
+    FIGURES,
+    Result,
+    table,
+    write_curves,
+    write_scores,
+)
 from mmseg_jml.demo.runs import Run
 
 CLASSES = ('paper', 'ink')
@@ -51,6 +60,18 @@ def test_the_table_holds_mean_and_sample_deviation(results):
     ]
 
 
+def test_the_table_holds_what_the_evaluators_of_this_package_find(results):
+    """Mean and deviation by hand: of 3 and 5, 4 and sqrt(2)."""
+    found = [
+        replace(r, figures=dict.fromkeys(FIGURES, 3.0 + 2 * r.run.seed))
+        for r in results
+    ]
+    rows = printed(found)
+    assert rows[:3] == printed(results)
+    assert [row[0] for row in rows[3:]] == list(FIGURES.values())
+    assert all(row[1:] == ['4.0 ±  1.4'] * 2 for row in rows[3:])
+
+
 def test_one_seed_has_no_spread(results):
     assert printed(results[:2])[2] == ['mIoU', '45.0', '60.0']
 
@@ -83,3 +104,22 @@ def test_curves_are_drawn_over_the_points_that_all_seeds_have(
     pixels = np.array(Image.open(tmp_path / 'curves.png').convert('RGB'))
     colours = {tuple(colour) for colour in pixels.reshape(-1, 3).tolist()}
     assert {(0x66, 0x66, 0x66), (0xD6, 0x27, 0x28)} <= colours
+
+
+def test_reliability_is_drawn_for_each_loss(results, tmp_path, monkeypatch):
+    """Bins are added up over the seeds of a loss."""
+    drawn = {}
+
+    def draw(bins, titles):
+        drawn.update(zip(titles, bins))
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(figures, 'reliability_diagram', draw)
+    found = [
+        replace(r, confidence=torch.full((3, 2), 1.0 + r.run.seed))
+        for r in results
+    ]
+    figures.draw_reliability(found, tmp_path / 'reliability.png')
+    assert list(drawn) == ['CE', 'CE + JML']
+    assert all(torch.equal(v, torch.full((3, 2), 3.0)) for v in drawn.values())
+    assert Image.open(tmp_path / 'reliability.png').size == (2, 2)
