@@ -164,7 +164,7 @@ def train_all(
     runs: Sequence[Run],
     jobs: int,
     lock: IO[str],
-    watch: Callable[[], None] = lambda: None,
+    watch: Callable[[], None] | None = None,
 ) -> None:
     """Trains the runs that are not finished, one thread each.
 
@@ -172,8 +172,7 @@ def train_all(
         runs (Sequence[Run]): The runs, in the order of their start.
         jobs (int): How many to train at a time.
         lock (IO[str]): What `sole_owner` gave.
-        watch (Callable, optional): Called twice a second. By default, nothing
-            is.
+        watch (Callable, optional): Called twice a second. Defaults to None.
 
     Raises:
         RunError: If one of them fails; the others are then stopped.
@@ -188,7 +187,8 @@ def train_all(
             time.sleep(POLL_SECONDS)
             for run in [r for r, p in active.items() if p.poll() is not None]:
                 _check(run, active.pop(run).returncode)
-            watch()
+            if watch is not None:
+                watch()
     finally:
         for process in active.values():
             process.terminate()
