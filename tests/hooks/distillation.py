@@ -7,15 +7,18 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmseg_jml.hooks.student_outputs import named_heads
 from tests.tiny_run import CLASSES, tiny_config, write_images
+from tests.zoo import trial
 
 KD = 'mmseg_jml.DistillationHook'
 # Neither the student's mean and deviation, nor its order of channels.
@@ -124,6 +127,30 @@ def train(cfg: Config, *hooks: dict | Hook) -> Record:
     for hook in (*hooks, record):
         if isinstance(hook, Hook):
             runner.register_hook(hook)
+    runner.train()
+    return record
+
+
+def step(cfg: Config, side: int, hook: dict, folder: Path) -> Record:
+    """Takes one step of a stock config on random images."""
+    data = trial.batch(cfg, side)
+    images = [
+        dict(inputs=inputs, data_samples=sample)
+        for inputs, sample in zip(data['inputs'], data['data_samples'])
+    ]
+    runner = Runner(
+        cfg.model,
+        str(folder),
+        train_dataloader=DataLoader(images, 2, collate_fn=pseudo_collate),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
+        custom_hooks=[hook],
+        default_hooks=dict(checkpoint=None),
+        default_scope='mmseg',
+        experiment_name=folder.name,
+    )
+    record = Record()
+    runner.register_hook(record)
     runner.train()
     return record
 

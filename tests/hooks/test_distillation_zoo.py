@@ -11,14 +11,11 @@ from functools import cache
 
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from mmseg_jml.config import replace_pixel_loss
 from tests.zoo import catalog, stacks, trial
 
-from .distillation import KD, Record, write_teacher
+from .distillation import KD, step, write_teacher
 
 # The stock models warn in many ways that are not the subject here.
 pytestmark = pytest.mark.filterwarnings('ignore')
@@ -90,29 +87,6 @@ def teacher_for(cfg, folder, is_transformer):
 def num_classes_of(cfg):
     head = catalog.as_list(cfg.model.decode_head)[-1]
     return head.get('kernel_generate_head', head)['num_classes']
-
-
-def step(cfg, side, hook, folder):
-    data = trial.batch(cfg, side)
-    images = [
-        dict(inputs=inputs, data_samples=sample)
-        for inputs, sample in zip(data['inputs'], data['data_samples'])
-    ]
-    runner = Runner(
-        cfg.model,
-        str(folder),
-        train_dataloader=DataLoader(images, 2, collate_fn=pseudo_collate),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=1),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
-        custom_hooks=[hook],
-        default_hooks=dict(checkpoint=None),
-        default_scope='mmseg',
-        experiment_name=folder.name,
-    )
-    record = Record()
-    runner.register_hook(record)
-    runner.train()
-    return record
 
 
 @pytest.mark.parametrize('family', students())
