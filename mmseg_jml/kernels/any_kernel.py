@@ -33,7 +33,11 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
 
 
 def gradient(
-    chunk: Chunk, task: Task, slopes: Slopes, scratch: Scratch
+    chunk: Chunk,
+    task: Task,
+    slopes: Slopes,
+    scratch: Scratch,
+    out: Tensor | None,
 ) -> Tensor:
     """(B, C, M) gradient of a chunk's logits."""
     with torch.enable_grad():

@@ -73,9 +73,13 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
 
 
 def gradient(
-    chunk: Chunk, task: Task, slopes: Slopes, scratch: Scratch
+    chunk: Chunk,
+    task: Task,
+    slopes: Slopes,
+    scratch: Scratch,
+    out: Tensor | None,
 ) -> Tensor:
-    """(B, C, M) gradient of a chunk's logits."""
+    """(B, C, M) gradient of a chunk's logits, in ``out`` where given."""
     label, slopes = _read(chunk, scratch.dtype), slopes.to(scratch.dtype)
     power = centred(chunk.logits, scratch('prob', chunk.logits.shape))
     power.exp2_()
@@ -87,9 +91,8 @@ def gradient(
         _spread_gradient(chunk, label, prob, slopes, move)
     hit = _own_gradient(chunk, label, _at(prob, label.index), slopes)
     move.scatter_add_(1, label.index.unsqueeze(1), hit.unsqueeze(1))
-    return through_softmax(
-        move, prob, None if chunk.weight is None else label.weight
-    )
+    weight = None if chunk.weight is None else label.weight
+    return through_softmax(move, prob, weight, out)
 
 
 def _spread_gradient(

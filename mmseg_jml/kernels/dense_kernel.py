@@ -48,9 +48,13 @@ def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
 
 
 def gradient(
-    chunk: Chunk, task: Task, slopes: Slopes, scratch: Scratch
+    chunk: Chunk,
+    task: Task,
+    slopes: Slopes,
+    scratch: Scratch,
+    out: Tensor | None,
 ) -> Tensor:
-    """(B, C, M) gradient of a chunk's logits."""
+    """(B, C, M) gradient of a chunk's logits, in ``out`` where given."""
     label, weight = _read(chunk, scratch), chunk.weight
     slopes = slopes.to(scratch.dtype)
     power = centred(chunk.logits, scratch('prob', label.shape))
@@ -66,7 +70,7 @@ def gradient(
     move.mul_(prob)
     if slopes.cross_entropy is not None:
         _subtract_label(chunk, label, slopes.cross_entropy, move, scratch)
-    return through_softmax(move, prob, weight)
+    return through_softmax(move, prob, weight, out)
 
 
 def _subtract_label(

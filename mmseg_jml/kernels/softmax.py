@@ -33,23 +33,25 @@ def centred(logits: Tensor, out: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def through_softmax(
-    move: Tensor, prob: Tensor, weight: Tensor | None
+    move: Tensor, prob: Tensor, weight: Tensor | None, out: Tensor | None
 ) -> Tensor:
     """Gradient of the logits, u - p sum(u).
 
     Args:
-        move (Tensor): (B, C, M), u = w p dL/dp; overwritten.
+        move (Tensor): (B, C, M), u = w p dL/dp; overwritten without ``out``.
         prob (Tensor): (B, C, M), w p.
         weight (Tensor, optional): (B, M), w; None means 1, or 0 where
             ``move`` and ``prob`` are 0 too.
+        out (Tensor, optional): (B, C, M), receives the result.
 
     Returns:
-        Tensor: ``move``.
+        Tensor: ``out`` or ``move``.
     """
     total = move.sum(1)
     if weight is not None:
         total /= weight.masked_fill(weight == 0, 1)
-    return move.addcmul_(prob, total.unsqueeze(1), value=-1)
+    out = move if out is None else out
+    return torch.addcmul(move, prob, total.unsqueeze(1), value=-1, out=out)
 
 
 def weighted_sum(value: Tensor, weight: Tensor | None, out: Tensor) -> Tensor:
