@@ -14,7 +14,8 @@ from ..functional import mean_teacher, teacher_target
 from ..kernels import TeacherLogits
 from ..registry import HOOKS
 from .schedule import Number, Schedule
-from .soft_supervision import LossEntry, SoftSupervision, SoftTarget
+from .soft_losses import LossEntry, SoftTarget
+from .soft_supervision import SoftSupervision
 from .student_outputs import (
     StudentOutput,
     auxiliary_heads,

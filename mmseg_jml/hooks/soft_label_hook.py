@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..kernels import Probabilities
 from ..registry import HOOKS
 from .schedule import Number
-from .soft_supervision import LossEntry, SoftSupervision, SoftTarget
+from .soft_losses import LossEntry, SoftTarget
+from .soft_supervision import SoftSupervision
 from .student_outputs import StudentOutput, auxiliary_heads, main_head
 
 __all__ = ['SoftLabelHook']

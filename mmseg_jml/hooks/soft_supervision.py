@@ -4,61 +4,25 @@ from __future__ import annotations
 
 import logging
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, Union
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..kernels import Target
 from .schedule import Number, Schedule
-from .student_outputs import (
-    StudentOutput,
-    StudentOutputs,
-    dense_heads,
-    is_main,
-    uses_sigmoid,
+from .soft_losses import (
+    LossEntry,
+    SoftLosses,
+    SoftTarget,
+    weigh_label_losses,
 )
+from .student_outputs import StudentOutput, StudentOutputs
 
-__all__ = [
-    'AUXILIARY_LOSS',
-    'MAIN_LOSS',
-    'LossEntry',
-    'SoftSupervision',
-    'SoftTarget',
-]
-
-LossEntry = Union[dict, Sequence[dict]]
-# The sources of soft labels, as they stand in the names of terms.
-SOURCES = ('kd', 'soft', 'pseudo')
-# The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
-MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
-AUXILIARY_LOSS = dict(
-    type='mmseg_jml.JaccardMetricCELoss',
-    ce_weight=1.0,
-    jml_weight=0.0,
-    loss_weight=0.4,
-    loss_name='loss_ce',
-)
-
-
-class SoftTarget(NamedTuple):
-    """What the pixels of one student output should be.
-
-    Attributes:
-        target (Target): A target of :mod:`mmseg_jml.kernels`. The logits are
-            divided by its ``temperature`` where it has one.
-        weight (Tensor): (N, H, W), 0 where a pixel does not count.
-    """
-
-    target: Target
-    weight: Tensor
+__all__ = ['SoftSupervision']
 
 
 class SoftSupervision(Hook, metaclass=ABCMeta):
@@ -78,9 +42,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
             head, which take a target of :mod:`mmseg_jml.kernels`. None means
-            ``MAIN_LOSS``.
+            ``soft_losses.MAIN_LOSS``.
         auxiliary_loss (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``AUXILIARY_LOSS``.
+            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``.
         label_weight (float | dict): Factor of every loss that the segmentor
             computes itself, or a schedule; see
             :class:`mmseg_jml.hooks.schedule.Schedule`.
@@ -92,7 +56,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         ValueError: If a weight is negative.
     """
 
-    source: str  # one of SOURCES
+    source: str  # one of soft_losses.SOURCES
     weight_name = 'soft_weight'
 
     def __init__(
@@ -102,10 +66,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         label_weight: Number,
         soft_weight: Number,
     ) -> None:
-        self._entries = {
-            True: _as_list(loss or MAIN_LOSS),
-            False: _as_list(auxiliary_loss or AUXILIARY_LOSS),
-        }
+        self._entries = loss, auxiliary_loss
         self._schedules = {
             'label_weight': Schedule.parse('label_weight', label_weight),
             self.weight_name: Schedule.parse(self.weight_name, soft_weight),
@@ -157,7 +118,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             segmentor = segmentor.module
         with self._explained():
             self._names = self.prepare(runner, segmentor)
-            self._losses = self._build_losses(segmentor)
+            self._losses = SoftLosses(
+                segmentor, self._names, *self._entries, self.source
+            )
         self._student = StudentOutputs(segmentor)
         self._handles = [
             self._student,
@@ -194,24 +157,6 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             handle.remove()
         self._handles = []
 
-    def _build_losses(self, segmentor: nn.Module) -> dict[str, nn.ModuleList]:
-        """The losses of each output that learns, on the model's device."""
-        heads = dense_heads(segmentor)
-        device = next(segmentor.parameters()).device
-        losses = {}
-        for name in self._names:
-            head = name.partition('.')[0]
-            if head not in heads:
-                raise ValueError(
-                    f'Expected an output of {", ".join(heads)} to learn from '
-                    f'soft labels but got {name!r}.'
-                )
-            losses[name] = nn.ModuleList(
-                _build_loss(entry, uses_sigmoid(heads[head]))
-                for entry in self._entries[is_main(head)]
-            ).to(device)
-        return losses
-
     def _supervise(
         self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
     ) -> dict | None:
@@ -221,24 +166,18 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         if call.get('mode') != 'loss':
             return None
         with self._explained():
-            losses = self._weighted(losses)
-            if self._numbers[self.weight_name] == 0:
+            losses = weigh_label_losses(losses, self._numbers['label_weight'])
+            factor = self._numbers[self.weight_name]
+            if factor == 0:
                 return losses
             outputs = self._select(recorded)
             targets = self.make_targets(
                 segmentor, call['inputs'], call['data_samples'], outputs
             )
             for name, target in targets.items():
-                self._add_terms(losses, name, outputs[name].logits, target)
+                logits = outputs[name].logits
+                losses.update(self._losses.terms(name, logits, target, factor))
         return losses
-
-    def _weighted(self, losses: dict) -> dict:
-        """A copy of the losses, with those against labels multiplied."""
-        factor = self._numbers['label_weight']
-        return {
-            name: _times(value, factor) if _is_label_loss(name) else value
-            for name, value in losses.items()
-        }
 
     def _select(
         self, recorded: dict[str, StudentOutput]
@@ -251,21 +190,6 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 f'{", ".join(recorded) or "no output"}.'
             )
         return {name: recorded[name] for name in self._names}
-
-    def _add_terms(
-        self, losses: dict, name: str, logits: Tensor, soft: SoftTarget
-    ) -> None:
-        temperature = getattr(soft.target, 'temperature', 1.0)
-        if temperature != 1:
-            # half precision has no digits to spare
-            dtype = torch.promote_types(logits.dtype, torch.float32)
-            logits = logits.to(dtype) / temperature
-        for loss in self._losses[name]:
-            value = loss(logits, soft.target, weight=soft.weight)
-            short = loss.loss_name.removeprefix('loss_')
-            key = f'{name}.loss_{self.source}_{short}'
-            value = value * self._numbers[self.weight_name]
-            losses[key] = losses[key] + value if key in losses else value
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -280,35 +204,3 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 level=logging.ERROR,
             )
             raise
-
-
-def _as_list(entry: LossEntry) -> list[dict]:
-    return [entry] if isinstance(entry, dict) else list(entry)
-
-
-def _build_loss(entry: dict, use_sigmoid: bool) -> nn.Module:
-    entry = dict(entry)
-    if use_sigmoid:
-        entry.setdefault('use_sigmoid', True)
-    loss = MODELS.build(entry)
-    if type(loss).__module__.startswith('mmseg.'):
-        raise ValueError(
-            'Expected a loss that takes soft targets, such as '
-            'mmseg_jml.JaccardMetricCELoss or mmseg_jml.KLDivergenceLoss, but '
-            f'got {entry["type"]!r}, which takes labels.'
-        )
-    return loss
-
-
-def _is_label_loss(name: str) -> bool:
-    return 'loss' in name and not any(
-        f'.loss_{source}_' in name for source in SOURCES
-    )
-
-
-def _times(value: Tensor | list[Tensor], factor: float) -> Tensor | list:
-    if factor == 1:
-        return value
-    if isinstance(value, list):
-        return [factor * part for part in value]
-    return factor * value

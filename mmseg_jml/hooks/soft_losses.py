@@ -1,0 +1,160 @@
+"""Losses against soft targets, and their terms in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Union
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..kernels import Target
+from .student_outputs import dense_heads, is_main, uses_sigmoid
+
+__all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'weigh_label_losses']
+
+LossEntry = Union[dict, Sequence[dict]]
+# The sources of soft labels, as they stand in the names of terms.
+SOURCES = ('kd', 'soft', 'pseudo')
+# The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
+MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
+AUXILIARY_LOSS = dict(
+    type='mmseg_jml.JaccardMetricCELoss',
+    ce_weight=1.0,
+    jml_weight=0.0,
+    loss_weight=0.4,
+    loss_name='loss_ce',
+)
+
+
+class SoftTarget(NamedTuple):
+    """What the pixels of one student output should be.
+
+    Attributes:
+        target (Target): A target of :mod:`mmseg_jml.kernels`. The logits are
+            divided by its ``temperature`` where it has one.
+        weight (Tensor): (N, H, W), 0 where a pixel does not count.
+    """
+
+    target: Target
+    weight: Tensor
+
+
+class SoftLosses:
+    """The losses of each student output that learns from soft labels.
+
+    Args:
+        segmentor (nn.Module): The student.
+        names (Iterable[str]): Its outputs that learn.
+        main (dict | Sequence[dict], optional): Losses of outputs of main
+            heads. None means ``MAIN_LOSS``.
+        auxiliary (dict | Sequence[dict], optional): Losses of outputs of
+            auxiliary heads. None means ``AUXILIARY_LOSS``.
+        source (str): One of ``SOURCES``.
+
+    Raises:
+        ValueError: If an output belongs to no head with dense logits, or a
+            loss takes no soft targets.
+    """
+
+    def __init__(
+        self,
+        segmentor: nn.Module,
+        names: Iterable[str],
+        main: LossEntry | None,
+        auxiliary: LossEntry | None,
+        source: str,
+    ) -> None:
+        self._source = source
+        heads = dense_heads(segmentor)
+        device = next(segmentor.parameters()).device
+        self._losses = {}
+        for name in names:
+            head = name.partition('.')[0]
+            if head not in heads:
+                raise ValueError(
+                    f'Expected an output of {", ".join(heads)} to learn from '
+                    f'soft labels but got {name!r}.'
+                )
+            entry = (
+                (main or MAIN_LOSS)
+                if is_main(head)
+                else (auxiliary or AUXILIARY_LOSS)
+            )
+            self._losses[name] = nn.ModuleList(
+                _build(part, uses_sigmoid(heads[head]))
+                for part in ([entry] if isinstance(entry, dict) else entry)
+            ).to(device)
+
+    def terms(
+        self, name: str, logits: Tensor, soft: SoftTarget, factor: float
+    ) -> dict[str, Tensor]:
+        """Compares an output with its target.
+
+        Args:
+            name (str): The output.
+            logits (Tensor): (N, C, H, W).
+            soft (SoftTarget): The target.
+            factor (float): Multiplies each loss.
+
+        Returns:
+            dict[str, Tensor]: Terms by their names in the log.
+        """
+        temperature = getattr(soft.target, 'temperature', 1.0)
+        if temperature != 1:
+            # half precision has no digits to spare
+            dtype = torch.promote_types(logits.dtype, torch.float32)
+            logits = logits.to(dtype) / temperature
+        terms = {}
+        for loss in self._losses[name]:
+            value = loss(logits, soft.target, weight=soft.weight) * factor
+            short = loss.loss_name.removeprefix('loss_')
+            key = f'{name}.loss_{self._source}_{short}'
+            terms[key] = terms[key] + value if key in terms else value
+        return terms
+
+
+def weigh_label_losses(losses: dict, factor: float) -> dict:
+    """Multiplies the losses against labels, and no others.
+
+    Args:
+        losses (dict): What a segmentor returns, perhaps with terms of
+            :class:`SoftLosses`.
+        factor (float): Multiplies each loss.
+
+    Returns:
+        dict: A copy.
+    """
+    return {
+        name: _times(value, factor) if _is_label_loss(name) else value
+        for name, value in losses.items()
+    }
+
+
+def _build(entry: dict, use_sigmoid: bool) -> nn.Module:
+    entry = dict(entry)
+    if use_sigmoid:
+        entry.setdefault('use_sigmoid', True)
+    loss = MODELS.build(entry)
+    if type(loss).__module__.startswith('mmseg.'):
+        raise ValueError(
+            'Expected a loss that takes soft targets, such as '
+            'mmseg_jml.JaccardMetricCELoss or mmseg_jml.KLDivergenceLoss, but '
+            f'got {entry["type"]!r}, which takes labels.'
+        )
+    return loss
+
+
+def _is_label_loss(name: str) -> bool:
+    return 'loss' in name and not any(
+        f'.loss_{source}_' in name for source in SOURCES
+    )
+
+
+def _times(value: Tensor | list[Tensor], factor: float) -> Tensor | list:
+    if factor == 1:
+        return value
+    if isinstance(value, list):
+        return [factor * part for part in value]
+    return factor * value
