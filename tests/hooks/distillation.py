@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
@@ -165,3 +166,20 @@ def assert_same(first: dict, second: dict) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+
+
+def forward(model, inputs):
+    """Main and auxiliary logits at the size of the images."""
+    features = model.backbone(inputs)
+    return [
+        F.interpolate(head(features), inputs.shape[2:], mode='bilinear')
+        for head in (model.decode_head, model.auxiliary_head)
+    ]
+
+
+def read_teacher(paths):
+    """Builds a teacher from its files, without the hook."""
+    model = build(Config.fromfile(paths['teacher']).model)
+    state = torch.load(paths['checkpoint'], weights_only=True)['state_dict']
+    model.load_state_dict(state)
+    return model.eval()

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
-from mmengine.config import Config
-from mmengine.optim import OptimWrapper
-from mmseg.registry import OPTIM_WRAPPERS
-from PIL import Image
 
-from mmseg_jml.hooks import DistillationHook
 from mmseg_jml.kernels import TeacherLogits
 from mmseg_jml.losses import JaccardMetricCELoss
 
 from .distillation import (
     KD,
-    OTHER_COLOURS,
     assert_same,
     build,
+    forward,
     load,
+    read_teacher,
     train,
-    wider,
     write_teacher,
 )
 
@@ -58,22 +50,6 @@ def test_terms_are_logged_by_name_and_summed(cfg, teacher):
         'aux.loss_kd_ce',
     }
     assert log['loss'] == pytest.approx(sum(log[name] for name in terms))
-
-
-def forward(model, inputs):
-    """Main and auxiliary logits at the size of the images."""
-    features = model.backbone(inputs)
-    return [
-        F.interpolate(head(features), inputs.shape[2:], mode='bilinear')
-        for head in (model.decode_head, model.auxiliary_head)
-    ]
-
-
-def read_teacher(paths):
-    model = build(Config.fromfile(paths['teacher']).model)
-    state = torch.load(paths['checkpoint'], weights_only=True)['state_dict']
-    model.load_state_dict(state)
-    return model.eval()
 
 
 def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher):
@@ -183,111 +159,6 @@ def test_average_of_weights_beside_it_holds_no_hooks(cfg, teacher):
     content = load(f'{cfg.work_dir}/iter_3.pth')
     names = {'module.' + name for name in record.start} | {'steps'}
     assert content['ema_state_dict'].keys() == names
-
-
-def targets_of(cfg, monkeypatch, **hook):
-    """The targets of the first step, with what they were made from."""
-
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((inputs, outputs, made))
-        return made
-
-    found, make = [], DistillationHook.make_targets
-    monkeypatch.setattr(DistillationHook, 'make_targets', keep)
-    cfg.train_cfg.max_iters = 1
-    record = train(cfg, dict(type=KD, **hook))
-    return record, *found[0]
-
-
-@OPTIM_WRAPPERS.register_module()
-class BFloat16Wrapper(OptimWrapper):
-    """AmpOptimWrapper, which refuses to run without a GPU."""
-
-    @contextmanager
-    def optim_context(self, model):
-        with torch.autocast('cpu', torch.bfloat16):
-            yield
-
-
-@pytest.mark.parametrize('amp', [None, 'bfloat16'])
-def test_autocast_of_the_student_is_not_the_teachers(
-    cfg, teacher, monkeypatch, amp
-):
-    cfg.optim_wrapper.type = 'BFloat16Wrapper'
-    record, inputs, outputs, targets = targets_of(
-        cfg, monkeypatch, amp=amp, temperature=3.0, **teacher
-    )
-    assert outputs['decode'].logits.dtype == torch.bfloat16
-    exact = forward(read_teacher(teacher), inputs)
-    for name, logits in zip(('decode', 'aux'), exact):
-        value = targets[name].target.value
-        assert value.dtype == torch.float32
-        if amp is None:
-            assert torch.equal(value, logits)
-        else:
-            assert not torch.equal(value, logits)
-            assert (value - logits).abs().mean() < 0.05
-    assert torch.tensor(list(record.logs[0].values())).isfinite().all()
-    assert all(g.isfinite().all() for g in record.gradients[0].values())
-
-
-def test_ensemble_is_the_mean_probability(cfg, tmp_path, monkeypatch):
-    paths = [
-        write_teacher(tmp_path, wider(cfg.model, **OTHER_COLOURS), seed=2),
-        write_teacher(tmp_path, cfg.model, seed=3),
-    ]
-    _, inputs, outputs, targets = targets_of(
-        cfg,
-        monkeypatch,
-        teacher=[path['teacher'] for path in paths],
-        checkpoint=[path['checkpoint'] for path in paths],
-        temperature=2.0,
-    )
-    raw = inputs * 64 + 128
-    mean, std = (
-        torch.tensor(OTHER_COLOURS[key]).view(-1, 1, 1)
-        for key in ('mean', 'std')
-    )
-    views = (raw.flip(1) - mean) / std, inputs
-    answers = [
-        forward(read_teacher(path), view) for path, view in zip(paths, views)
-    ]
-    for name, pair in zip(('decode', 'aux'), zip(*answers)):
-        expected = sum((logits / 2).softmax(1) for logits in pair) / 2
-        value = targets[name].target.dense(3, torch.float32)
-        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_one_config_serves_several_checkpoints(cfg, tmp_path, monkeypatch):
-    paths = [write_teacher(tmp_path, cfg.model, seed) for seed in (2, 3)]
-    _, inputs, _, targets = targets_of(
-        cfg,
-        monkeypatch,
-        teacher=paths[0]['teacher'],
-        checkpoint=[path['checkpoint'] for path in paths],
-    )
-    answers = [forward(read_teacher(path), inputs)[0] for path in paths]
-    torch.testing.assert_close(
-        targets['decode'].target.dense(3, torch.float32),
-        sum(logits.softmax(1) for logits in answers) / 2,
-    )
-
-
-def test_ignored_pixels_and_padding_do_not_count(
-    cfg, teacher, tmp_path, monkeypatch
-):
-    cfg.model.data_preprocessor.size = (40, 36)
-    mask = np.array(Image.open(tmp_path / 'noise/masks/0.png'))
-    for i in range(10):
-        mask[10:20] = 255
-        Image.fromarray(mask).save(tmp_path / f'noise/masks/{i}.png')
-    _, _, outputs, targets = targets_of(cfg, monkeypatch, **teacher)
-    label, weight = outputs['decode'].label, targets['decode'].weight
-    assert torch.equal(weight, (label != 255).float())
-    assert not weight[:, 32:].any()
-    assert not weight[:, :, 32:].any()
-    assert 0 < weight[:, :32, :32].mean() < 1
 
 
 def test_outputs_can_be_named(cfg, teacher):
