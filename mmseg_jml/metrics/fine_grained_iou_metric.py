@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,6 +78,13 @@ class FineGrainedIoUMetric(BaseMetric):
         self.binary = binary
         self.worst_images = worst_images
         self.ignore_index = ignore_index
+        self._forget()
+
+    def _forget(self) -> None:
+        self._names: list[str] = []
+        # Small arrays, one by one, would keep what is freed between them from
+        # being used again: a hundred times their own size.
+        self._counts = array('q')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Counts the pixels of each image.
@@ -92,8 +100,23 @@ class FineGrainedIoUMetric(BaseMetric):
             counts = region_counts(
                 prediction[None], label[None], classes, self.ignore_index
             )
-            name = str(sample.get('img_path', len(self.results)))
-            self.results.append((name, torch.cat(counts).cpu().numpy()))
+            self._names.append(str(sample.get('img_path', len(self._names))))
+            self._counts.frombytes(torch.cat(counts).cpu().numpy().tobytes())
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gathers a result of each image, and computes the figures.
+
+        Args:
+            size (int): Images in the data set.
+
+        Returns:
+            dict[str, float]: The figures, the same in every process.
+        """
+        rows = np.frombuffer(self._counts, np.int64)
+        classes = len(self.dataset_meta['classes'])
+        self.results = [*zip(self._names, rows.reshape(-1, 3, classes))]
+        self._forget()
+        return super().evaluate(size)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Computes the figures and logs the tables.
@@ -103,7 +126,12 @@ class FineGrainedIoUMetric(BaseMetric):
 
         Returns:
             dict[str, float]: Percent.
+
+        Raises:
+            ValueError: If there is no image.
         """
+        if not results:
+            raise ValueError('Expected an image to evaluate, but got none.')
         names, rows = zip(*results)
         counts = RegionCounts(*torch.from_numpy(np.stack(rows, 1)))
         figures = fine_grained_iou(counts, self.worst, self.binary)

@@ -12,7 +12,7 @@ import mmseg_jml  # noqa: F401 (fills the registries)
 from tests.metric_oracles import assert_same, iou_figures
 from tests.tiny_run import CLASSES
 
-from .evaluation import IOU, evaluate, evaluation_config, log_of
+from .evaluation import CALIBRATION, IOU, evaluate, evaluation_config, log_of
 
 STOCK = {'aAcc', 'mIoU', 'mAcc', 'mDice'}
 
@@ -131,3 +131,11 @@ def test_samples_that_cannot_be(label, error, message):
     fields = {} if label is None else dict(gt_sem_seg=label)
     with pytest.raises(error, match=message):
         metric.process({}, [sample(torch.zeros(1, 4, 4), **fields)])
+
+
+@pytest.mark.parametrize('evaluator', [IOU, CALIBRATION])
+def test_no_image(evaluator):
+    metric = METRICS.build(dict(evaluator))
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    with pytest.raises(ValueError, match='an image to evaluate, but got none'):
+        metric.evaluate(0)

@@ -45,7 +45,9 @@ def rare(tiny, tmp_path_factory):
 def checkpoint(rare):
     """A model that knows the shares and is three times too certain."""
     cfg = Config.fromfile(rare)
-    cfg.work_dir, cfg.experiment_name = str(rare.parent), 'certain'
+    # a run writes its config down, in its own folder
+    cfg.work_dir = str(rare.parent / 'certain')
+    cfg.experiment_name = 'certain'
     runner = Runner.from_cfg(cfg)
     head = runner.model.decode_head.conv_seg
     head.weight.data.normal_(std=0.01)
