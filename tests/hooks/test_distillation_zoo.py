@@ -89,20 +89,45 @@ def num_classes_of(cfg):
     return head.get('kernel_generate_head', head)['num_classes']
 
 
-@pytest.mark.parametrize('family', students())
-def test_step(family, tmp_path):
-    name = students()[family]
-    cfg = catalog.read(name)
-    if name in stacks.stock_loss_cannot_run():
+def distil(family, folder, **options):
+    cfg = catalog.read(students()[family])
+    if students()[family] in stacks.stock_loss_cannot_run():
         replace_pixel_loss(cfg, 'JaccardMetricLoss')
     side = trial.SIDES.get(family, 64)
     trial.shrink(cfg, side)
     hook = dict(
         type=KD,
         label_weight=0.0,  # so that all gradients are the teacher's
-        **teacher_for(cfg, tmp_path, family in TRANSFORMERS),
+        **teacher_for(cfg, folder, family in TRANSFORMERS),
+        **options,
     )
-    record = step(cfg, side, hook, tmp_path)
+    return step(cfg, side, hook, folder), side
+
+
+@pytest.mark.parametrize(
+    ('family', 'output', 'part'),
+    [
+        ('danet', 'decode.1', 'pam_conv_seg'),
+        ('danet', 'decode.2', 'cam_conv_seg'),
+        ('ddrnet', 'decode.1', 'aux_cls_seg'),
+        ('pidnet', 'decode.0', 'p_cls_seg'),
+    ],
+)
+def test_outputs_besides_the_main_one(family, output, part, tmp_path):
+    """They have the names that docs/distillation.md lists."""
+    record, _ = distil(family, tmp_path, outputs={output: 'decode'})
+    terms = [name for name in record.logs[0] if 'loss_kd' in name]
+    assert terms == [f'{output}.loss_kd_jml_ce']
+    moved = {name for name, g in record.gradients[0].items() if g.any()}
+    classifiers = {
+        name.split('.')[1] for name in moved if name.endswith('_seg.weight')
+    }
+    assert classifiers == {part}
+
+
+@pytest.mark.parametrize('family', students())
+def test_step(family, tmp_path):
+    record, side = distil(family, tmp_path)
     log, gradients = record.logs[0], record.gradients[0]
     terms = [name for name in log if 'loss_kd' in name]
     assert terms == OUTPUTS.get(family, terms)
