@@ -24,7 +24,14 @@ from pathlib import Path
 import torch
 
 from .candidates import BASELINE, draw, find_candidates
-from .measure import CLOCKS, interleaved, median_ratio, memory_of, size_of
+from .measure import (
+    CLOCKS,
+    interleaved,
+    median_ratio,
+    memory_of,
+    recycle_memory,
+    size_of,
+)
 
 SHAPES = ('2x19x512x1024', '4x21x512x512', '2x150x512x512', '8x19x512x1024')
 RESULTS = Path(__file__).parent / 'results'
@@ -66,6 +73,13 @@ def parse_arguments() -> argparse.Namespace:
         default='wall',
         help="'processor' where others use the machine",
     )
+    parser.add_argument(
+        '--memory',
+        choices=['fresh', 'recycled'],
+        default='fresh',
+        help='whether large blocks come from the system or from the step '
+        'before (glibc)',
+    )
     parser.add_argument('--out', type=Path, help='where to write the CSV')
     return parser.parse_args()
 
@@ -83,6 +97,7 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
         'device': processor_name(arguments.device),
         'threads': str(arguments.threads),
         'clock': arguments.clock,
+        'memory': arguments.memory,
         'dtype': arguments.dtype,
         'rounds': str(arguments.rounds),
         'python': platform.python_version(),
@@ -124,6 +139,7 @@ def measure_shape(
         logits,
         arguments.rounds,
         arguments.clock,
+        fresh=arguments.memory == 'fresh',
     )
     base = steps[BASELINE]
     rows = []
@@ -179,12 +195,15 @@ def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
+    if arguments.memory == 'recycled':
+        recycle_memory()
     rows = []
     for text in arguments.shapes:
         shape = tuple(map(int, text.split('x')))
         for kind in arguments.kinds:
             rows += measure_shape(shape, kind, arguments)
-    print(write(rows, arguments, f'losses-{arguments.device}'))
+            path = write(rows, arguments, f'losses-{arguments.device}')
+    print(path)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,8 +21,12 @@ __all__ = [
     'interleaved',
     'median_ratio',
     'memory_of',
+    'recycle_memory',
     'size_of',
 ]
+
+# of malloc.h
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 CLOCKS = {'wall': time.perf_counter, 'processor': time.process_time}
 
@@ -42,6 +48,23 @@ class Step(NamedTuple):
 
     forward: float
     total: float
+
+
+def recycle_memory() -> None:
+    """Makes the C library keep what is freed, and never ask for more pages.
+
+    Without this, glibc gives blocks above 32 MB back at once, and their next
+    use pays for fresh pages; or not, where smaller blocks left a hole.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_MAX, 0)
+    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _release_memory() -> None:
+    """Gives holes back, so that no loss profits from the one before."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Tracked:
@@ -112,6 +135,7 @@ def interleaved(
     leaf: Tensor,
     rounds: int,
     clock: str = 'wall',
+    fresh: bool = True,
 ) -> dict[str, dict[int, Step]]:
     """Seconds of each loss in each round, after one to warm up.
 
@@ -125,6 +149,8 @@ def interleaved(
         rounds (int): How many.
         clock (str): 'wall', or 'processor' for a machine that is shared. On
             CUDA the device's own clock is read. Defaults to 'wall'.
+        fresh (bool): Whether each step starts without memory to recycle.
+            Defaults to True.
 
     Returns:
         dict[str, dict[int, Step]]: By name and round.
@@ -136,6 +162,8 @@ def interleaved(
         for name, loss in losses.items():
             if name not in slow or number % 3 == 1:
                 leaf.grad = None
+                if fresh:
+                    _release_memory()
                 steps[name][number] = run(loss, CLOCKS[clock])
         if number == 0:
             first = {name: of.pop(0).total for name, of in steps.items()}
