@@ -86,10 +86,16 @@ def replace_pixel_loss(
 def _known_loss(name: str) -> str:
     """Returns the name without its prefix, or says which names there are."""
     prefix, _, short = name.rpartition('.')
-    if prefix not in ('', 'mmseg_jml') or short not in losses.__all__:
+    # the others do not take labels
+    known = [
+        other
+        for other in losses.__all__
+        if issubclass(getattr(losses, other), losses.JaccardMetricLoss)
+    ]
+    if prefix not in ('', 'mmseg_jml') or short not in known:
         raise ValueError(
-            'Expected the loss to be one of '
-            f'{", ".join(losses.__all__)} but got {name!r}.'
+            f'Expected the loss to be one of {", ".join(known)} but got '
+            f'{name!r}.'
         )
     return short
 

@@ -102,7 +102,9 @@ def test_refusal_names_what_is_there(cfg, message):
         replace_pixel_loss(cfg, 'JaccardMetricLoss')
 
 
-@pytest.mark.parametrize('name', ['Jaccard', 'mmseg.JaccardMetricLoss', ''])
+@pytest.mark.parametrize(
+    'name', ['Jaccard', 'mmseg.JaccardMetricLoss', 'KLDivergenceLoss', '']
+)
 def test_unknown_loss(name):
     cfg = segmentor(decode_head=dict(loss_decode=dict(type='DiceLoss')))
     with pytest.raises(ValueError, match='JaccardMetricLoss.* but got'):
