@@ -108,7 +108,8 @@ def test_onedl_is_given_number_types_alone():
         'after = set(torch.serialization.get_safe_globals())\n'
         'print({x.__module__ for x in after - before})'
     )
-    assert extra.stdout.strip() == "{'numpy.dtypes'}"
+    # the stack prints lines of its own where an optional package is missing
+    assert extra.stdout.splitlines()[-1] == "{'numpy.dtypes'}"
 
 
 def test_apply_can_be_repeated():
