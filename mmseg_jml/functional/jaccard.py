@@ -154,10 +154,11 @@ def _mean_entropy(
     sums: RegionSums, avg_factor: float | None, sync: bool
 ) -> Tensor:
     """Cross-entropy sum over its mass, 0 where no pixel counts."""
+    if avg_factor is not None:  # counts the pixels of this process alone
+        factor = max(float(avg_factor), torch.finfo(torch.float32).eps)
+        return sums.cross_entropy.sum() / factor
     both = torch.stack([sums.cross_entropy, sums.mass])
     total, mass = sum_over_images(both, dim=1, sync=sync)
-    if avg_factor is not None:
-        return total / max(float(avg_factor), torch.finfo(torch.float32).eps)
     return total / mass.masked_fill(mass == 0, 1)
 
 
