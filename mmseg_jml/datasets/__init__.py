@@ -1,9 +1,11 @@
 """Datasets, for `dataset` of a config's data loaders."""
 
+from .deepglobe_land import DeepGlobeLandDataset
 from .digit_scenes import DigitScenesDataset, write_digit_scenes
 from .soft_labels import LoadSoftLabels, PackSoftLabels
 
 __all__ = [
+    'DeepGlobeLandDataset',
     'DigitScenesDataset',
     'LoadSoftLabels',
     'PackSoftLabels',

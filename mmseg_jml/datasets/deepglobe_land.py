@@ -1,0 +1,75 @@
+"""Land cover in satellite images: the DeepGlobe challenge of 2018."""
+
+from __future__ import annotations
+
+from mmseg.datasets import BaseSegDataset
+
+from ..registry import DATASETS
+
+__all__ = ['DeepGlobeLandDataset']
+
+
+@DATASETS.register_module()
+class DeepGlobeLandDataset(BaseSegDataset):
+    """DeepGlobe Land Cover Classification, 803 labelled images of 2448x2448.
+
+    The challenge (`Demir et al., CVPR Workshops 2018
+    <https://arxiv.org/abs/1805.06561>`_) gives labels of its training images
+    alone; they are divided into five folds. Its seventh label, unknown, is
+    ignored (255). ``tools/dataset_converters/deepglobe_land.py`` writes
+    ``annotations`` and ``splits`` beside ``land-train``, which stays as it
+    was downloaded.
+
+    .. code-block:: none
+
+        data/deepglobe_land
+        ├── land-train          100694_sat.jpg, 100694_mask.png ...
+        ├── annotations         100694.png ...
+        └── splits              fold0_train.txt, fold0_val.txt ...
+
+    The lines of a split are names such as 100694::
+
+        dict(
+            type='mmseg_jml.DeepGlobeLandDataset',
+            data_root='data/deepglobe_land',
+            ann_file='splits/fold0_train.txt',
+            data_prefix=dict(
+                img_path='land-train', seg_map_path='annotations'),
+            pipeline=...)
+
+    Args:
+        img_suffix (str, optional): Suffix of the images. Defaults to
+            '_sat.jpg'.
+        seg_map_suffix (str, optional): Suffix of the labels. Defaults to
+            '.png'.
+        **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
+    """
+
+    METAINFO = dict(
+        classes=(
+            'urban_land',
+            'agriculture_land',
+            'rangeland',
+            'forest_land',
+            'water',
+            'barren_land',
+        ),
+        palette=[
+            [0, 255, 255],
+            [255, 255, 0],
+            [255, 0, 255],
+            [0, 255, 0],
+            [0, 0, 255],
+            [255, 255, 255],
+        ],
+    )
+
+    def __init__(
+        self,
+        img_suffix: str = '_sat.jpg',
+        seg_map_suffix: str = '.png',
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
+        )
