@@ -11,6 +11,7 @@ from .calibration import (
     static_calibration_error,
 )
 from .confidence import ConfidenceSums, confidence_sums
+from .cutmix import cutmix_boxes, paste
 from .fine_grained_iou import (
     RegionCounts,
     class_scores,
@@ -24,6 +25,7 @@ from .inputs import as_target
 from .jaccard import jaccard_metric_loss, pixel_loss
 from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
+from .pseudo_labels import pseudo_label
 from .region_loss import overlap_index, region_loss
 from .soft_labels import boundary_mask, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
@@ -43,6 +45,7 @@ __all__ = [
     'calibration_state',
     'class_scores',
     'confidence_sums',
+    'cutmix_boxes',
     'dataset_scores',
     'equal_mass_bins',
     'expected_calibration_error',
@@ -53,7 +56,9 @@ __all__ = [
     'kl_divergence',
     'mean_teacher',
     'overlap_index',
+    'paste',
     'pixel_loss',
+    'pseudo_label',
     'region_counts',
     'region_loss',
     'score_logits',

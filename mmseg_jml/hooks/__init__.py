@@ -2,12 +2,14 @@
 
 from .distillation_hook import DistillationHook
 from .exact_resume_hook import ExactResumeHook
+from .pseudo_label_hook import PseudoLabelHook
 from .soft_label_hook import SoftLabelHook
 from .soft_label_visualization_hook import SoftLabelVisualizationHook
 
 __all__ = [
     'DistillationHook',
     'ExactResumeHook',
+    'PseudoLabelHook',
     'SoftLabelHook',
     'SoftLabelVisualizationHook',
 ]

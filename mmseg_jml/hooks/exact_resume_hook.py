@@ -11,7 +11,7 @@ from mmseg.registry import DATA_SAMPLERS
 from ..datasets.numbered_batches import NumberedBatches, seed_generators
 from ..registry import HOOKS
 
-__all__ = ['ExactResumeHook']
+__all__ = ['ExactResumeHook', 'common_seed']
 
 # Apart, so that a step and a sample of one number differ.
 STEPS, SAMPLES = range(2)
@@ -60,7 +60,7 @@ class ExactResumeHook(Hook):
                 'Expected train_dataloader.sampler in the config for '
                 f'ExactResumeHook but got {sampler!r}.'
             )
-        self._seed = _common_seed(runner)
+        self._seed = common_seed(runner)
         # Workers that were started early have drawn from the old sampler.
         loop.dataloader._iterator = loop.dataloader_iterator = None
         sampler = DATA_SAMPLERS.build(
@@ -101,8 +101,15 @@ class ExactResumeHook(Hook):
         runner.train_loop.dataloader_iterator = None
 
 
-def _common_seed(runner: Runner) -> int:
-    """The first process's seed; others differ under `diff_rank_seed`."""
+def common_seed(runner: Runner) -> int:
+    """The first process's seed; others differ under `diff_rank_seed`.
+
+    Args:
+        runner (Runner): The runner.
+
+    Returns:
+        int: The seed of the run.
+    """
     seed = [runner.seed]
     broadcast_object_list(seed)
     return seed[0]

@@ -86,10 +86,15 @@ class SoftLabelVisualizationHook(Hook):
                 'Expected soft labels to draw, from label_smoothing in a loss '
                 'of mmseg_jml or from another hook of it, but got none.'
             )
-        handle = segmentor.register_forward_pre_hook(
-            self._keep_inputs, with_kwargs=True
-        )
-        self._undo.append(handle.remove)
+        self._undo += [
+            segmentor.register_forward_pre_hook(
+                self._keep_inputs, with_kwargs=True
+            ).remove,
+            # pseudo labels pass by the same losses later
+            segmentor.register_forward_hook(
+                self._drop_inputs, prepend=True
+            ).remove,
+        ]
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -142,6 +147,9 @@ class SoftLabelVisualizationHook(Hook):
         if self._due:
             self._inputs = (*args, *kwargs.values())[0]
 
+    def _drop_inputs(self, *call) -> None:
+        self._inputs = None
+
     def _listen_to_losses(self, segmentor: nn.Module) -> None:
         for name, head in dense_heads(segmentor).items():
             for loss in head.modules():
@@ -162,7 +170,7 @@ class SoftLabelVisualizationHook(Hook):
     ) -> None:
         """What the loss will make of its label."""
         logits, label = (*args, *kwargs.values())[:2]
-        if not self._due or label.is_floating_point():
+        if self._inputs is None or label.is_floating_point():
             return
         target, weight = as_target(
             logits,

@@ -35,10 +35,13 @@ class SoftTarget(NamedTuple):
         target (Target): A target of :mod:`mmseg_jml.kernels`. The logits are
             divided by its ``temperature`` where it has one.
         weight (Tensor): (N, H, W), 0 where a pixel does not count.
+        share (Tensor | float): Multiplies the losses, such as the share of
+            pixels that count. Defaults to 1.0.
     """
 
     target: Target
     weight: Tensor
+    share: Tensor | float = 1.0
 
 
 class SoftLosses:
@@ -106,6 +109,7 @@ class SoftLosses:
             # half precision has no digits to spare
             dtype = torch.promote_types(logits.dtype, torch.float32)
             logits = logits.to(dtype) / temperature
+        factor = factor * soft.share
         terms = {}
         for loss in self._losses[name]:
             value = loss(logits, soft.target, weight=soft.weight) * factor

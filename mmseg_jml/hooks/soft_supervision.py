@@ -6,6 +6,7 @@ import logging
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -22,7 +23,21 @@ from .soft_losses import (
 )
 from .student_outputs import StudentOutput, StudentOutputs
 
-__all__ = ['SoftSupervision']
+__all__ = ['SoftSupervision', 'StudentPass']
+
+
+class StudentPass(NamedTuple):
+    """Images that went through the student, and what it said.
+
+    Attributes:
+        inputs (Tensor): (N, 3, H, W), preprocessed.
+        data_samples (list[SegDataSample]): One for each image.
+        outputs (dict[str, StudentOutput]): Its outputs by name.
+    """
+
+    inputs: Tensor
+    data_samples: list
+    outputs: dict[str, StudentOutput]
 
 
 class SoftSupervision(Hook, metaclass=ABCMeta):
@@ -36,8 +51,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     A subclass says where soft labels come from: it names the student outputs
     that learn in :meth:`prepare` and gives their targets in
-    :meth:`make_targets`. The terms appear in the log as, for instance,
-    ``decode.loss_kd_jml_ce``, multiplied by their weight.
+    :meth:`make_targets`. The outputs are those for the labelled images, unless
+    :meth:`student_pass` gives others. The terms appear in the log as, for
+    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
@@ -85,6 +101,20 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         Returns:
             list[str]: The student outputs that will learn.
         """
+
+    def student_pass(
+        self, segmentor: nn.Module, labelled: StudentPass
+    ) -> StudentPass:
+        """Chooses the images that the student learns from.
+
+        Args:
+            segmentor (nn.Module): The student, out of its wrapper.
+            labelled (StudentPass): The pass that has just ended.
+
+        Returns:
+            StudentPass: The same, or another one.
+        """
+        return labelled
 
     @abstractmethod
     def make_targets(
@@ -165,19 +195,25 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         recorded = self._student.take()
         if call.get('mode') != 'loss':
             return None
+        labelled = StudentPass(call['inputs'], call['data_samples'], recorded)
         with self._explained():
             losses = weigh_label_losses(losses, self._numbers['label_weight'])
             factor = self._numbers[self.weight_name]
             if factor == 0:
                 return losses
-            outputs = self._select(recorded)
+            learns = self.student_pass(segmentor, labelled)
+            outputs = self._select(learns.outputs)
             targets = self.make_targets(
-                segmentor, call['inputs'], call['data_samples'], outputs
+                segmentor, learns.inputs, learns.data_samples, outputs
             )
             for name, target in targets.items():
                 logits = outputs[name].logits
                 losses.update(self._losses.terms(name, logits, target, factor))
-        return losses
+        return losses | self.figures()
+
+    def figures(self) -> dict[str, Tensor]:
+        """More to log: scalars by names without 'loss' in them."""
+        return {}
 
     def _select(
         self, recorded: dict[str, StudentOutput]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -48,6 +50,8 @@ class StudentOutput(NamedTuple):
 class StudentOutputs:
     """Records the logits that heads hand to their ``loss_decode``.
 
+    It does so in the segmentor's forward pass, and in :meth:`recording`.
+
     An output bears the name that its head has in the log: ``decode``, or
     ``decode_0``, ``decode_1`` ... in a cascade, and ``aux`` or ``aux_0``,
     ``aux_1`` ... A head with several outputs gives this name to the one it
@@ -61,6 +65,7 @@ class StudentOutputs:
     def __init__(self, segmentor: nn.Module) -> None:
         self._heads = dense_heads(segmentor)
         self._recorded: dict[str, list[StudentOutput]] = {}
+        self._records = False
         self._handles = [
             loss.register_forward_pre_hook(
                 partial(self._record, name), with_kwargs=True
@@ -68,6 +73,26 @@ class StudentOutputs:
             for name, head in self._heads.items()
             for loss in _losses(head)
         ]
+        # Another hook may let the student pass again once this one has ended.
+        self._handles += [
+            segmentor.register_forward_pre_hook(self._start),
+            segmentor.register_forward_hook(self._stop, prepend=True),
+        ]
+
+    def _start(self, *call) -> None:
+        self._records = True
+
+    def _stop(self, *call) -> None:
+        self._records = False
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Records other calls of the segmentor's ``loss``."""
+        self._start()
+        try:
+            yield
+        finally:
+            self._stop()
 
     def take(self) -> dict[str, StudentOutput]:
         """Hands over what was recorded, and forgets it."""
@@ -89,6 +114,8 @@ class StudentOutputs:
     def _record(
         self, name: str, loss: nn.Module, args: tuple, kwargs: dict
     ) -> None:
+        if not self._records:
+            return
         logits, label = (*args, *kwargs.values())[:2]
         head = self._heads[name]
         dense = logits.ndim == 4 and logits.shape[1] == head.out_channels

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ..functional import score_logits
+from ..normalisation import Normalisation, swap_channels
 from .student_outputs import (
     auxiliary_heads,
     is_main,
@@ -23,17 +25,19 @@ QUERY_HEADS = {'MaskFormerHead', 'Mask2FormerHead', 'SideAdapterCLIPHead'}
 
 
 class Teacher:
-    """Runs a frozen segmentor on the preprocessed images of another.
+    """Runs a segmentor on the preprocessed images of another, or its own.
 
     The images are normalised as the teacher knows them. The backbone runs
     once for all heads.
 
     Args:
-        model (nn.Module): A frozen segmentor.
+        model (nn.Module): A segmentor; it predicts in evaluation mode.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         amp (torch.dtype, optional): Precision of autocast. None runs in full
             precision, also where the student runs under autocast. Defaults to
             None.
+        inherit_amp (bool): Whether to run as the student does, in place of
+            ``amp``. Defaults to False.
     """
 
     def __init__(
@@ -41,9 +45,10 @@ class Teacher:
         model: nn.Module,
         preprocessor: nn.Module,
         amp: torch.dtype | None = None,
+        inherit_amp: bool = False,
     ) -> None:
         self.model = model
-        self._amp = amp
+        self._amp, self._inherit_amp = amp, inherit_amp
         self._normalise = _normalisation(preprocessor, model.data_preprocessor)
         self._auxiliary = auxiliary_heads(model)
         main = _last_main_head(model)
@@ -57,6 +62,11 @@ class Teacher:
     def outputs(self) -> list[str]:
         """``decode``, and the auxiliary heads as the log names them."""
         return list(self._sigmoid)
+
+    @property
+    def is_sigmoid(self) -> bool:
+        """Whether the logits of ``decode`` are those of sigmoids."""
+        return self._sigmoid['decode']
 
     @torch.no_grad()
     def __call__(
@@ -72,9 +82,14 @@ class Teacher:
             dict[str, tuple[Tensor, bool]]: Float32 logits (N, C, h, w), and
             whether they are those of a sigmoid for each class.
         """
-        with torch.autocast(
-            inputs.device.type, self._amp, enabled=self._amp is not None
-        ):
+        autocast = (
+            nullcontext()
+            if self._inherit_amp
+            else torch.autocast(
+                inputs.device.type, self._amp, enabled=self._amp is not None
+            )
+        )
+        with autocast, _evaluating(self.model):
             logits = self._predict(self._normalise(inputs), set(names))
         return {
             name: (value.float(), self._sigmoid[name])
@@ -111,6 +126,19 @@ class Teacher:
         return {name: logits[name] for name in names}
 
 
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; what was in training mode is so again afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def _last_main_head(model: nn.Module) -> nn.Module:
     heads = named_heads(model)
     return heads[[name for name in heads if is_main(name)][-1]]
@@ -120,32 +148,13 @@ def _normalisation(
     student: nn.Module, teacher: nn.Module
 ) -> Callable[[Tensor], Tensor]:
     """A function from the student's normalised images to the teacher's."""
-    (mean, std, order), (new_mean, new_std, new_order) = map(
-        _statistics, (student, teacher)
-    )
-    swap = order != new_order
+    own, new = map(Normalisation.of, (student, teacher))
+    swap = own.is_rgb != new.is_rgb
     if swap:
-        mean, std = _swapped(mean), _swapped(std)
-    scale, shift = std / new_std, (mean - new_mean) / new_std
+        own = own.swapped()
+    scale, shift = own.std / new.std, (own.mean - new.mean) / new.std
     if not swap and bool((scale == 1).all()) and not bool(shift.any()):
         return lambda images: images
     return lambda images: (
-        (_swapped(images, 1) if swap else images) * scale + shift
+        (swap_channels(images) if swap else images) * scale + shift
     )
-
-
-def _statistics(preprocessor: nn.Module) -> tuple[Tensor, Tensor, bool]:
-    """Mean, deviation, and whether the order of channels is reversed."""
-    reverse = any(
-        getattr(preprocessor, name, False)
-        for name in ('channel_conversion', '_channel_conversion')
-    )
-    if getattr(preprocessor, '_enable_normalize', False):
-        return preprocessor.mean, preprocessor.std, reverse
-    return torch.zeros(()), torch.ones(()), reverse
-
-
-def _swapped(value: Tensor, dim: int = 0) -> Tensor:
-    """RGB for BGR; what has not three channels stays, as in mmseg."""
-    has_colours = value.ndim > dim and value.shape[dim] == 3
-    return value.flip(dim) if has_colours else value

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from ..random_state import random_state_kept
 
 __all__ = ['build_frozen', 'check_classes', 'load_strictly']
 
@@ -44,7 +44,7 @@ def build_frozen(
             fit or cannot be read.
     """
     model_config = _model_config(config)
-    with _random_state_kept():
+    with random_state_kept():
         model = revert_sync_batchnorm(MODELS.build(model_config))
     classes = load_strictly(model, checkpoint)
     return model.eval().requires_grad_(False), classes
@@ -65,17 +65,6 @@ def _model_config(config: str | dict) -> ConfigDict:
             f'got one with the keys {", ".join(config) or "(none)"}.'
         )
     return ConfigDict(model)  # some heads read their config by attributes
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    python, arrays = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=()):  # built on the host
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(arrays)
 
 
 def load_strictly(model: nn.Module, checkpoint: str) -> list[str] | None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..normalisation import Normalisation
+
 __all__ = ['SoftLabelPicture', 'draw_soft_labels', 'restore_image']
 
 IGNORED = (255, 255, 255)
@@ -103,14 +105,6 @@ def restore_image(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
     """
-    image = inputs.detach().float()
-    if getattr(preprocessor, '_enable_normalize', False):
-        image = image * preprocessor.std + preprocessor.mean
-    is_rgb = any(
-        getattr(preprocessor, name, False)
-        for name in ('channel_conversion', '_channel_conversion')
-    )
-    if not is_rgb:  # images are loaded as BGR
-        image = image.flip(0)
+    image = Normalisation.of(preprocessor).restore(inputs.detach())
     image = image.round().clamp(0, 255).to(torch.uint8)
     return image.permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,375 @@
+"""Semi-supervised training of a stock segmentor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..functional import cutmix_boxes
+from ..registry import HOOKS
+from .batch_statistics import share_statistics, statistics_kept
+from .mean_teacher import MeanTeacher
+from .pseudo_labels import Views, figures, label_views
+from .schedule import Number
+from .soft_losses import LossEntry, SoftTarget
+from .soft_supervision import SoftSupervision, StudentPass
+from .strong_views import PhotometricDistortion
+from .student_outputs import StudentOutput, auxiliary_heads, main_head
+from .teacher import Teacher
+from .unlabeled_images import UnlabeledImages
+
+__all__ = ['PseudoLabelHook']
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(SoftSupervision):
+    """Lets any stock segmentor learn from images without labels too.
+
+    In each iteration a teacher labels a weakly augmented batch, and the
+    student learns these pseudo labels on strongly augmented views of the same
+    pixels, where the teacher is confident. The losses are means over the
+    confident pixels times their share of all valid ones, so that they fade in
+    as confidence grows.
+
+    The teacher is no part of the model: ``state_dict`` in a checkpoint is
+    that of the student, and the average stands beside it under
+    ``pseudo_label_teacher``. The log has the losses as
+    ``decode.loss_pseudo_jml_ce``, the share of confident pixels as
+    ``pseudo_confident`` and, where the images happen to have labels, the mIoU
+    of the batch's pseudo labels in percent, over all valid pixels, as
+    ``pseudo_mIoU``.
+
+    Args:
+        unlabeled_dataloader (dict): A dataloader of images. What it leaves
+            out is as for the labelled ones: ``dict(dataset=dict(type=...,
+            data_root=..., data_prefix=...))`` is enough.
+        teacher (str): 'ema', the average of the student over its training, or
+            'self', the student itself in evaluation mode. Defaults to 'ema'.
+        momentum (float): What the average keeps of itself in a step, in
+            [0.5, 1); in the first steps less. mmengine's momentum is 1 minus
+            this. Defaults to 0.996.
+        threshold (float): Least confidence of a pixel that counts, in [0, 1].
+            Defaults to 0.95.
+        soft (bool): Whether the teacher's probabilities are the label, in
+            place of the most probable class. Defaults to True.
+        views (int): Strong views of each image. Defaults to 1.
+        distortions (Sequence[dict], optional): Of strong views, from
+            ``kornia.augmentation``. None means jitter of colours, grey and
+            blur as in UniMatch (arXiv 2208.09910). Defaults to None.
+        cutmix (float): Probability that a view has a box of another image.
+            Defaults to 0.5.
+        loss (dict | Sequence[dict], optional): Losses of the main head. None
+            means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
+            None.
+        auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
+            heads. None means its cross-entropy alone, ``ce_weight=1.0,
+            jml_weight=0.0, loss_weight=0.4``. Defaults to None.
+        outputs (Sequence[str], optional): The outputs that learn;
+            :class:`StudentOutputs` has the names. None: the main output and
+            all auxiliary heads. Defaults to None.
+        label_weight (float | dict): Factor of the losses of the student's own
+            config, or a schedule. Defaults to 0.5.
+        loss_weight (float | dict): The same for the losses against pseudo
+            labels. Defaults to 0.5.
+        update_statistics (bool): Whether strong views enter the running
+            statistics of batch normalisation. Defaults to True.
+        evaluate_teacher (bool): Whether validation and test give the figures
+            of the average too, as ``teacher/mIoU`` and so on. Defaults to
+            False.
+
+    Raises:
+        TypeError: If a weight is neither a number nor a schedule.
+        ValueError: If an option has no meaning; when training starts, if
+            there are no images, their classes are others, or the student has
+            no logits to learn with.
+        RuntimeError: In training, if an image cannot be loaded.
+    """
+
+    source = 'pseudo'
+    weight_name = 'loss_weight'
+
+    def __init__(
+        self,
+        unlabeled_dataloader: dict,
+        teacher: str = 'ema',
+        momentum: float = 0.996,
+        threshold: float = 0.95,
+        soft: bool = True,
+        views: int = 1,
+        distortions: Sequence[dict] | None = None,
+        cutmix: float = 0.5,
+        loss: LossEntry | None = None,
+        auxiliary_loss: LossEntry | None = None,
+        outputs: Sequence[str] | None = None,
+        label_weight: Number = 0.5,
+        loss_weight: Number = 0.5,
+        update_statistics: bool = True,
+        evaluate_teacher: bool = False,
+    ) -> None:
+        super().__init__(loss, auxiliary_loss, label_weight, loss_weight)
+        _check_options(unlabeled_dataloader, teacher, momentum, views)
+        _check_shares(threshold=threshold, cutmix=cutmix)
+        if evaluate_teacher and teacher == 'self':
+            raise ValueError(
+                "Expected teacher='ema' for evaluate_teacher=True but got "
+                "'self', which is the student."
+            )
+        self._loader_config = unlabeled_dataloader
+        self._teacher_kind, self._momentum = teacher, momentum
+        self._threshold, self._soft = threshold, soft
+        self._views, self._cutmix = views, cutmix
+        self._distortions = distortions
+        self._outputs = outputs
+        self._update_statistics = update_statistics
+        self._evaluate_teacher = evaluate_teacher
+        self._average: MeanTeacher | None = None
+        self._figures: dict[str, Tensor] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Copies the student while nothing is attached to it.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._saved: dict = {}
+        if self._teacher_kind == 'ema':
+            self._average = MeanTeacher(_student(runner), self._momentum)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keeps the average until it is clear what it is for.
+
+        Args:
+            runner (Runner): Not used.
+            checkpoint (dict): What was loaded.
+        """
+        self._saved = checkpoint
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Saves the average.
+
+        Args:
+            runner (Runner): Not used.
+            checkpoint (dict): What will be saved.
+        """
+        if self._average is not None:
+            self._average.save(checkpoint)
+
+    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+        """Opens the unlabelled images and starts or restores the teacher.
+
+        Args:
+            runner (Runner): The runner, before its first iteration.
+            segmentor (nn.Module): The student.
+
+        Returns:
+            list[str]: The student outputs that learn.
+        """
+        main = main_head(segmentor)
+        preprocessor = segmentor.data_preprocessor
+        self._images = UnlabeledImages(
+            runner, self._loader_config, preprocessor
+        )
+        self._distort = PhotometricDistortion(self._distortions, preprocessor)
+        model = segmentor
+        if self._average is not None:
+            model = self._average.model
+            if runner.iter == 0:
+                self._average.restart(segmentor)
+            elif not self._average.load(self._saved):
+                print_log(
+                    'The checkpoint has no mean teacher: it starts as a copy '
+                    'of the student.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+                self._average.restart(segmentor)
+        self._saved = {}
+        self._teacher = Teacher(model, preprocessor, inherit_amp=True)
+        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Reads the schedules and loads images.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used. Defaults to None.
+        """
+        super().before_train_iter(runner, batch_idx, data_batch)
+        with self._explained():
+            self._batch = next(self._images)
+
+    def student_pass(
+        self, segmentor: nn.Module, labelled: StudentPass
+    ) -> StudentPass:
+        """Labels the weak view, and shows the student the strong ones.
+
+        Args:
+            segmentor (nn.Module): The student.
+            labelled (StudentPass): Not used.
+
+        Returns:
+            StudentPass: The pass of the strong views.
+        """
+        inputs, data_samples = self._batch
+        weak = label_views(
+            self._teacher, inputs, data_samples, self._threshold, self._soft
+        )
+        self._figures = figures(weak, data_samples, segmentor.num_classes)
+        strong = self._strong(weak)
+        samples = strong.data_samples(
+            data_samples * self._views, segmentor.decode_head
+        )
+        with self._student.recording(), self._statistics(segmentor):
+            segmentor.loss(strong.images, samples)
+        self._learned = strong
+        return StudentPass(strong.images, samples, self._student.take())
+
+    def _strong(self, weak: Views) -> Views:
+        number, size = len(weak.images), weak.images.shape[2:]
+        views = []
+        for _ in range(self._views):
+            images = self._distort(weak.images, weak.valid)
+            boxes = cutmix_boxes(number, size, self._cutmix)
+            views.append(weak._replace(images=images).mixed(boxes))
+        return Views.joined(views)
+
+    def _statistics(self, segmentor: nn.Module) -> AbstractContextManager:
+        if self._update_statistics:
+            return nullcontext()
+        return statistics_kept(segmentor)
+
+    def make_targets(
+        self,
+        segmentor: nn.Module,
+        inputs: Tensor,
+        data_samples: list,
+        outputs: Mapping[str, StudentOutput],
+    ) -> dict[str, SoftTarget]:
+        """Makes targets of the pseudo labels.
+
+        Args:
+            segmentor (nn.Module): Not used.
+            inputs (Tensor): Not used.
+            data_samples (list[SegDataSample]): Not used.
+            outputs (Mapping[str, StudentOutput]): The outputs that learn.
+
+        Returns:
+            dict[str, SoftTarget]: Targets by the name of the output.
+        """
+        views, self._learned = self._learned, None
+        is_sigmoid = self._teacher.is_sigmoid
+        return {
+            name: views.target(output, is_sigmoid)
+            for name, output in outputs.items()
+        }
+
+    def figures(self) -> dict[str, Tensor]:
+        """The share of confident pixels and, with labels, their mIoU."""
+        return self._figures
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Takes the student into the average.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used. Defaults to None.
+            outputs (dict, optional): Not used. Defaults to None.
+        """
+        segmentor = _student(runner)
+        share_statistics(segmentor)
+        if self._average is not None:
+            self._average.update(segmentor)
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict | None = None
+    ) -> None:
+        """Evaluates the average too, if asked.
+
+        Args:
+            runner (Runner): The runner.
+            metrics (dict, optional): Gets its figures. Defaults to None.
+        """
+        self._evaluate(runner, 'val', metrics)
+
+    def after_test_epoch(
+        self, runner: Runner, metrics: dict | None = None
+    ) -> None:
+        """Evaluates the average too, if asked.
+
+        Args:
+            runner (Runner): The runner.
+            metrics (dict, optional): Gets its figures. Defaults to None.
+        """
+        self._evaluate(runner, 'test', metrics)
+
+    def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
+        if not self._evaluate_teacher:
+            return
+        if self._handles or self._average.load(self._saved):
+            self._average.evaluate(runner, split, metrics)
+        else:
+            print_log(
+                'The checkpoint has no mean teacher to evaluate.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def after_train(self, runner: Runner) -> None:
+        """Detaches the hooks of torch and ends the workers.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        super().after_train(runner)
+        self._images = self._batch = None
+
+
+def _student(runner: Runner) -> nn.Module:
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
+
+
+def _check_options(
+    loader: dict, teacher: str, momentum: float, views: int
+) -> None:
+    if not isinstance(loader, Mapping) or 'dataset' not in loader:
+        raise ValueError(
+            'Expected unlabeled_dataloader to be a dictionary with a dataset '
+            f'but got {loader!r}.'
+        )
+    if teacher not in ('ema', 'self'):
+        raise ValueError(
+            f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
+        )
+    if not 0.5 <= momentum < 1:
+        raise ValueError(
+            'Expected momentum, what the average keeps of itself in a step, '
+            f'to be in [0.5, 1) but got {momentum!r}. The momentum of '
+            "mmengine's averages is 1 minus this one."
+        )
+    if not (isinstance(views, int) and views >= 1):
+        raise ValueError(f'Expected views to be 1 or more but got {views!r}.')
+
+
+def _check_shares(**shares: float) -> None:
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f'Expected {name} to be in [0, 1] but got {value!r}.'
+            )

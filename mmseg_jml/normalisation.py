@@ -1,0 +1,85 @@
+"""How a segmentor's data preprocessor encodes colours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ['Normalisation', 'swap_channels']
+
+
+class Normalisation(NamedTuple):
+    """Mean, deviation and order of the channels of normalised images.
+
+    Attributes:
+        mean (Tensor): Scalar or (C, 1, 1), of values from 0 to 255.
+        std (Tensor): The same for the deviation.
+        is_rgb (bool): Whether the order is RGB; images are loaded as BGR.
+    """
+
+    mean: Tensor
+    std: Tensor
+    is_rgb: bool
+
+    @classmethod
+    def of(cls, preprocessor: nn.Module) -> Normalisation:
+        """Reads what a data preprocessor does.
+
+        Args:
+            preprocessor (nn.Module): A ``data_preprocessor`` of mmseg.
+
+        Returns:
+            Normalisation: Its numbers; 0 and 1 where it has none.
+        """
+        is_rgb = any(
+            getattr(preprocessor, name, False)
+            for name in ('channel_conversion', '_channel_conversion')
+        )
+        if getattr(preprocessor, '_enable_normalize', False):
+            return cls(preprocessor.mean, preprocessor.std, is_rgb)
+        return cls(torch.zeros(()), torch.ones(()), is_rgb)
+
+    def swapped(self) -> Normalisation:
+        """The same for images of the other order of channels."""
+        return Normalisation(
+            swap_channels(self.mean), swap_channels(self.std), not self.is_rgb
+        )
+
+    def restore(self, images: Tensor) -> Tensor:
+        """Colours of normalised images.
+
+        Args:
+            images (Tensor): (*, C, H, W), as the segmentor sees them.
+
+        Returns:
+            Tensor: (*, C, H, W) floats from 0 to 255, RGB if C is 3.
+        """
+        images = images.float() * self.std + self.mean
+        return images if self.is_rgb else swap_channels(images)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Inverse of :meth:`restore`.
+
+        Args:
+            images (Tensor): (*, C, H, W) floats from 0 to 255, RGB.
+
+        Returns:
+            Tensor: (*, C, H, W), as the segmentor sees them.
+        """
+        images = images if self.is_rgb else swap_channels(images)
+        return (images - self.mean) / self.std
+
+
+def swap_channels(value: Tensor) -> Tensor:
+    """RGB for BGR; what has not three channels stays, as in mmseg.
+
+    Args:
+        value (Tensor): (*, C, H, W), or a scalar.
+
+    Returns:
+        Tensor: The same with its channels reversed.
+    """
+    has_colours = value.ndim > 2 and value.shape[-3] == 3
+    return value.flip(-3) if has_colours else value
