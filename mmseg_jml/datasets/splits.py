@@ -83,7 +83,10 @@ def resolve_lines(
         by_file.setdefault(name.rpartition('/')[2], []).append(name)
     found, unknown = [], []
     for line in filter(None, map(str.strip, lines)):
-        fits = _fitting(line.split()[0], by_file, img_suffix)
+        for path in (line, line.split()[0]):  # a name may hold blanks
+            fits = _fitting(path, by_file, img_suffix)
+            if fits:
+                break
         if len(fits) == 1:
             found += fits
         else:
