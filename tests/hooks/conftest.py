@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .distillation import student_config, wider, write_teacher
+from .semi import write_pictures
 
 
 @pytest.fixture
@@ -15,3 +16,8 @@ def cfg(tmp_path):
 @pytest.fixture
 def teacher(cfg, tmp_path):
     return write_teacher(tmp_path, wider(cfg.model))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return write_pictures(tmp_path / 'pictures')

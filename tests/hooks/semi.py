@@ -1,0 +1,144 @@
+"""Unlabelled images, runs that learn from them, and the sums by hand."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from PIL import Image
+from torch import Tensor
+
+from mmseg_jml.hooks import PseudoLabelHook
+from tests.tiny_run import CLASSES
+
+from .distillation import Record, train
+
+PSEUDO = 'mmseg_jml.PseudoLabelHook'
+THRESHOLD = 0.6  # some pixels of a student that is `certain`
+PLAIN = dict(distortions=[], cutmix=0.0)  # the strong view is the weak one
+
+
+def write_pictures(folder: Path, size=(48, 48), number: int = 7) -> Path:
+    """Writes images of coloured blocks, which have no labels."""
+    numbers = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    for i in range(number):
+        blocks = numbers.integers(
+            0, 256, (-(-size[0] // 8), -(-size[1] // 8), 3), dtype=np.uint8
+        )
+        pixels = np.kron(blocks, np.ones((8, 8, 1), np.uint8))
+        Image.fromarray(pixels[: size[0], : size[1]]).save(
+            folder / f'u{i}.png'
+        )
+    return folder
+
+
+def unlabeled(folder: Path, **loader) -> dict:
+    """A loader of the images in a folder, as short as a user writes it."""
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(folder),
+        data_prefix=dict(img_path=''),
+        img_suffix='.png',
+        metainfo=dict(classes=CLASSES),
+        serialize_data=False,  # which collects garbage, slowly
+    )
+    return dict(dataset=dataset, **loader)
+
+
+def without_chance(cfg) -> None:
+    """Takes dropout and the schedule out of a run."""
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.dropout_ratio = 0.0
+    cfg.param_scheduler = []
+
+
+def certain(cfg) -> None:
+    """Lets a student that has learned nothing be sure of something."""
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.init_cfg = dict(
+            type='Normal', std=1.0, override=dict(name='conv_seg')
+        )
+
+
+def pseudo_hook(runner) -> PseudoLabelHook:
+    (hook,) = (h for h in runner.hooks if isinstance(h, PseudoLabelHook))
+    return hook
+
+
+@HOOKS.register_module()
+class PathsHook(Hook):
+    """Writes down which images, with and without labels, a step sees."""
+
+    priority = 'LOWEST'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        samples = data_batch['data_samples'], pseudo_hook(runner)._batch[1]
+        names = [
+            ' '.join(Path(sample.img_path).name for sample in part)
+            for part in samples
+        ]
+        with Path(runner.work_dir, 'paths.txt').open('a') as file:
+            file.write(f'{runner.iter}: {names[0]} + {names[1]}\n')
+
+
+class Steps(Hook):
+    """Keeps what the hook loaded, and the weights after each step."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.images, self.samples, self.states = [], [], []
+        self.teachers = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        images, samples = pseudo_hook(runner)._batch
+        self.images.append(images.clone())
+        self.samples.append(copy.deepcopy(samples))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
+        self.states.append(copy.deepcopy(runner.model.state_dict()))
+        average = pseudo_hook(runner)._average
+        if average is not None:
+            self.teachers.append(copy.deepcopy(average.model.state_dict()))
+
+
+def learn(cfg, folder: Path, *hooks, **options) -> tuple[Record, Steps]:
+    """Trains with images without labels too."""
+    steps = Steps()
+    options = dict(unlabeled_dataloader=unlabeled(folder)) | options
+    hook = dict(type=PSEUDO, **options)
+    return train(cfg, hook, *hooks, steps), steps
+
+
+def by_hand(
+    logits: Tensor, teacher: Tensor, keep: Tensor, soft: bool
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and Jaccard metric loss of confident pixels.
+
+    Args:
+        logits (Tensor): (N, C, H, W) of the student.
+        teacher (Tensor): The same of the teacher.
+        keep (Tensor): (N, H, W) bool.
+        soft (bool): Whether the teacher's probabilities are the label.
+
+    Returns:
+        tuple[Tensor, Tensor]: Means over the confident pixels, resp. classes.
+    """
+    label = teacher.argmax(1)[keep]
+    logits = logits.movedim(1, -1)[keep]
+    p = logits.softmax(1)
+    y = F.one_hot(label, p.shape[1]).to(p)
+    if soft:
+        y = teacher.movedim(1, -1)[keep].softmax(1)
+        entropy = -(y * logits.log_softmax(1)).sum(1).mean()
+    else:
+        entropy = F.cross_entropy(logits, label)
+    index = (torch.minimum(p, y).sum(0) + 1) / (torch.maximum(p, y).sum(0) + 1)
+    counted = y.max(0).values > 0 if not soft else index > -1
+    return entropy, 1 - index[counted].mean()

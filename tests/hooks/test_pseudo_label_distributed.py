@@ -1,0 +1,137 @@
+"""Two real processes learn from images without labels in step."""
+
+from __future__ import annotations
+
+import copy
+import os
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.hooks import EMAHook
+
+from tests.processes import run_in_processes
+
+from .distillation import Record
+from .semi import THRESHOLD, Steps, certain, learn
+
+WRAPPER = dict(
+    type='MMDistributedDataParallel',
+    broadcast_buffers=False,
+    device_ids=None,
+)
+
+
+def run(cfg, pictures, wrapper, **options) -> tuple[Record, Steps]:
+    """Trains one process of two, with or without the wrapper."""
+    cfg = copy.deepcopy(cfg)
+    hooks = ()
+    if wrapper is not None:
+        cfg.launcher = 'pytorch'
+        cfg.model_wrapper_cfg = wrapper
+        hooks = (dict(type='EMAHook'),)
+    return learn(cfg, pictures, *hooks, **options)
+
+
+def assert_same_everywhere(states):
+    for state in states:
+        for name, value in state.items():
+            first = value.detach().clone()
+            dist.broadcast(first, 0)
+            assert torch.equal(first, value), name
+
+
+def differs(value) -> bool:
+    gathered = [None, None]
+    dist.all_gather_object(gathered, value)
+    return gathered[0] != gathered[1]
+
+
+def enter(rank):
+    os.environ['LOCAL_RANK'] = str(rank)
+    Config.pretty_text = ''  # laying it out takes half of a tiny run
+
+
+def in_step(cfg, pictures, **options):
+    """Trains with and without a search for unused parameters."""
+    cfg.train_dataloader.dataset.serialize_data = False  # nor this
+    alone, _ = run(cfg, pictures, None, **options)
+    expected = alone.gradients[0]
+    for gradient in expected.values():
+        dist.all_reduce(gradient)
+        gradient /= 2
+    for find_unused in (False, True):
+        wrapper = dict(WRAPPER, find_unused_parameters=find_unused)
+        together, steps = run(cfg, pictures, wrapper, **options)
+        assert_all_same(together, steps)
+        # they see other images, and agree only because they communicate
+        assert differs([sample.img_path for sample in steps.samples[0]])
+        assert differs(alone.logs[0]['decode.loss_jml_ce'])
+        assert together.logs[0] == alone.logs[0]
+        found = {
+            name.removeprefix('module.'): gradient
+            for name, gradient in together.gradients[0].items()
+        }
+        assert found.keys() == expected.keys()
+        for name, gradient in found.items():
+            torch.testing.assert_close(gradient, expected[name])
+    return alone.logs[0]['pseudo_confident']
+
+
+def assert_all_same(together, steps):
+    """After each step the students, the teachers, and in the end EMAHook."""
+    number = together.runner.max_iters
+    assert len(steps.states) == len(steps.teachers) == number
+    assert_same_everywhere(steps.states)
+    assert_same_everywhere(steps.teachers)
+    (ema,) = (h for h in together.runner.hooks if isinstance(h, EMAHook))
+    assert_same_everywhere([dict(ema.ema_model.named_parameters())])
+
+
+def default_and_accumulation(cfg, pictures, rank):
+    enter(rank)
+    for accumulate in (1, 2):
+        cfg.optim_wrapper.accumulative_counts = accumulate
+        share = in_step(cfg, pictures, threshold=THRESHOLD)
+        assert 0 < share < 1
+
+
+def test_processes_stay_in_step(cfg, pictures, tmp_path):
+    """With and without accumulation of gradients."""
+    certain(cfg)
+    cfg.train_cfg.max_iters = 4
+    run_in_processes(
+        partial(default_and_accumulation, cfg, pictures), tmp_path
+    )
+
+
+def unsure(cfg, pictures, rank):
+    enter(rank)
+    for thresholds in ((1.0, 0.0), (1.0, 1.0)):
+        share = in_step(cfg, pictures, threshold=thresholds[rank])
+        assert (share > 0) == (thresholds[rank] < 1)
+
+
+def test_no_confident_pixel_on_one_process_or_on_both(cfg, pictures, tmp_path):
+    cfg.train_cfg.max_iters = 2
+    run_in_processes(partial(unsure, cfg, pictures), tmp_path)
+
+
+def other_kinds(cfg, pictures, rank):
+    enter(rank)
+    for options in (
+        dict(teacher='self'),
+        dict(update_statistics=False, views=2, soft=False),
+    ):
+        together, steps = run(
+            cfg, pictures, WRAPPER, threshold=THRESHOLD, **options
+        )
+        assert_same_everywhere(steps.states)
+        assert_same_everywhere(steps.teachers)
+        assert differs(together.logs[0]['decode.loss_pseudo_jml_ce'])
+
+
+def test_other_kinds_of_teachers_and_views(cfg, pictures, tmp_path):
+    certain(cfg)
+    run_in_processes(partial(other_kinds, cfg, pictures), tmp_path)
