@@ -68,7 +68,7 @@ def test_student_learns_from_mmsegs_teacher(
 def test_weights_come_from_where_step_1_leaves_them(path, monkeypatch):
     monkeypatch.delenv('TEACHER', raising=False)
     (hook,) = Config.fromfile(path).custom_hooks
-    assert Path(hook.teacher) in TEACHERS
+    assert Path(hook.teacher).resolve() in TEACHERS
     name = Path(hook.teacher).stem
     assert hook.checkpoint == f'work_dirs/{name}/iter_40000.pth'
 

@@ -2,16 +2,11 @@
 _base_ = [
     '../_base_/models/deeplabv3_r101-d8.py',
     '../_base_/datasets/voc12aug_512x512.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/schedule_40k_adamw.py',
+    '../_base_/losses/jml_split_bls.py',
+    '../_base_/schedules/adamw_40k.py',
 ]
-smoothing = dict(mode='boundary', epsilon=0.5, kernel_size=3)
 model = dict(
-    data_preprocessor=dict(size={{_base_.crop_size}}),
-    decode_head=dict(
-        num_classes=21, loss_decode=dict(label_smoothing=smoothing)
-    ),
-    auxiliary_head=dict(
-        num_classes=21, loss_decode=dict(label_smoothing=smoothing)
-    ),
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+    auxiliary_head=dict(_base_.head, loss_decode=_base_.auxiliary_loss),
 )

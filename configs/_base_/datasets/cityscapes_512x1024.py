@@ -1,47 +1,21 @@
+_base_ = './common.py'
 crop_size = (512, 1024)
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-pack = [dict(type='PackSegInputs')]
+head = dict(num_classes=19)
 train_pipeline = [
-    *load,
-    dict(
-        type='RandomResize',
-        scale=(2048, 1024),
-        ratio_range=(0.5, 2.0),
-        keep_ratio=True,
-    ),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    *pack,
+    *_base_.load,
+    dict(_base_.resize, scale=(2048, 1024)),
+    dict(_base_.crop, crop_size=crop_size),
+    *_base_.augment,
 ]
+part = dict(type='CityscapesDataset', data_root='data/cityscapes')
+train = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')
+val = dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val')
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='CityscapesDataset',
-        data_root='data/cityscapes',
-        data_prefix=dict(
-            img_path='leftImg8bit/train', seg_map_path='gtFine/train'
-        ),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(part, data_prefix=train, pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CityscapesDataset',
-        data_root='data/cityscapes',
-        data_prefix=dict(
-            img_path='leftImg8bit/val', seg_map_path='gtFine/val'
-        ),
-        pipeline=[*load, *pack],
-    ),
+        part, data_prefix=val, pipeline=[*_base_.load, _base_.augment[-1]]
+    )
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -1,0 +1,8 @@
+# The authors' schedule: 1 % of warm-up, then linear.
+_base_ = ['./adamw.py', './loops.py', '../default_runtime.py']
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1 / 60, end=400, by_epoch=False),
+    dict(type='PolyLR', power=1.0, begin=400, end=40000, by_epoch=False),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
+default_hooks = dict(checkpoint=dict(interval=4000))

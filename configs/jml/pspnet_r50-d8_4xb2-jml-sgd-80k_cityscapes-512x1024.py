@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/pspnet_r50-d8.py',
+    '../_base_/datasets/cityscapes_512x1024.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/sgd_80k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+    auxiliary_head=dict(_base_.head, loss_decode=_base_.auxiliary_loss),
+)

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/segnext_mscan-s.py',
+    '../_base_/datasets/deepglobe-land_512x512.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/adamw_40k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+)

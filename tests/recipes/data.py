@@ -1,0 +1,131 @@
+"""Small data sets, laid out as the real ones: folders, names and labels.
+
+Images and labels have an eighth of the real sizes. A label is made of blocks
+of all classes in turn, and of ignored rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZES = {  # (height, width)
+    'cityscapes': (128, 256),
+    'VOCdevkit/VOC2012': (47, 63),
+    'ade/ADEChallengeData2016': (64, 86),
+    'deepglobe_land': (306, 306),
+}
+
+
+def write_all(root: Path) -> None:
+    """Writes ``data/...`` of every data set below a folder."""
+    cityscapes(root / 'cityscapes')
+    voc(root / 'VOCdevkit/VOC2012')
+    ade(root / 'ade/ADEChallengeData2016')
+    deepglobe(root / 'deepglobe_land')
+
+
+def label(size: tuple[int, int], values: list[int], ignored: int):
+    """Returns blocks of 8x8 pixels with the values in turn.
+
+    The two last rows of blocks are ignored.
+    """
+    rows, columns = (-(-side // 8) for side in size)
+    blocks = np.resize(np.array(values, np.uint8), (rows, columns))
+    blocks[-2:] = ignored
+    return blocks.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]]
+
+
+def cityscapes(root: Path) -> None:
+    """Writes two towns; beside the labels for training lie the others."""
+    for split, town in (('train', 'aachen'), ('val', 'lindau')):
+        for i in range(2):
+            stem = f'{town}/{town}_{i:06}_000019'
+            image(root, f'leftImg8bit/{split}/{stem}_leftImg8bit.png')
+            for kind, values, ignored in (
+                ('labelTrainIds', range(19), 255),
+                ('labelIds', range(7, 34), 0),
+            ):
+                mask(
+                    root, f'gtFine/{split}/{stem}_gtFine_{kind}.png',
+                    label(SIZES['cityscapes'], list(values), ignored),
+                )  # fmt: skip
+
+
+def voc(root: Path) -> None:
+    """Writes labels with a palette for 2012 and without for the added."""
+    splits = dict(
+        train=['2007_000032', '2007_000039'],
+        aug=['2008_000002', '2008_000003'],
+        val=['2007_000033', '2007_000042'],
+    )
+    for split, names in splits.items():
+        folder = 'Aug' if split == 'aug' else ''
+        for stem in names:
+            image(root, f'JPEGImages/{stem}.jpg')
+            mask(
+                root, f'SegmentationClass{folder}/{stem}.png',
+                label(SIZES['VOCdevkit/VOC2012'], list(range(21)), 255),
+                palette=split != 'aug',
+            )  # fmt: skip
+        lines(root / f'ImageSets/Segmentation/{split}.txt', names)
+
+
+def ade(root: Path) -> None:
+    """Writes labels from 1 to 150, with 0 for anything else."""
+    for split, short in (('training', 'train'), ('validation', 'val')):
+        for i in (1, 2):
+            stem = f'ADE_{short}_{i:08}'
+            image(root, f'images/{split}/{stem}.jpg')
+            mask(
+                root, f'annotations/{split}/{stem}.png',
+                label(
+                    SIZES['ade/ADEChallengeData2016'], list(range(1, 151)), 0
+                ),
+            )  # fmt: skip
+
+
+def deepglobe(root: Path) -> None:
+    """Writes what the converter leaves: five folds of indexed labels."""
+    names = ['100694', '102122', '10233', '103665', '103730']
+    for stem in names:
+        image(root, f'land-train/{stem}_sat.jpg')
+        mask(
+            root, f'annotations/{stem}.png',
+            label(SIZES['deepglobe_land'], list(range(6)), 255),
+        )  # fmt: skip
+    for fold, stem in enumerate(names):
+        lines(root / f'splits/fold{fold}_val.txt', [stem])
+        lines(
+            root / f'splits/fold{fold}_train.txt',
+            [x for x in names if x != stem],
+        )
+
+
+def image(root: Path, name: str) -> None:
+    """Writes noise of the size of the data set."""
+    size = next(size for key, size in SIZES.items() if str(root).endswith(key))
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def mask(root: Path, name: str, values, palette: bool = False) -> None:
+    """Writes a label, with a palette as VOC has it or in grey."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(values)
+    if palette:
+        picture = picture.convert('P')
+        picture.putdata(values.flatten().tolist())
+        picture.putpalette(list(range(256)) * 3)
+    picture.save(path)
+
+
+def lines(path: Path, names: list[str]) -> None:
+    """Writes one name a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join(names) + '\n')

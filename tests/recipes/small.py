@@ -1,0 +1,48 @@
+"""Recipes at an eighth of their size, on a processor, without downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+import mmseg_jml  # noqa: F401 (lets mmseg import)
+
+SIZES = ('crop_size', 'scale', 'size', 'stride', 'img_size')
+
+
+def read(path: Path, data: Path) -> Config:
+    """Reads a recipe and makes it small.
+
+    Args:
+        path (Path): The config.
+        data (Path): The folder that stands for ``data``.
+    """
+    cfg = Config(shrink(Config.fromfile(path).to_dict(), data))
+    cfg.model.pretrained = None
+    cfg.model.backbone.init_cfg = None
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.num_workers = 0
+        loader.persistent_workers = False
+    return cfg
+
+
+def shrink(node, data: Path):
+    """Returns a config with an eighth of its sizes, and ``data`` moved."""
+    if isinstance(node, dict):
+        return {key: entry(key, node[key], data) for key in node}
+    if isinstance(node, (list, tuple)):
+        return type(node)(shrink(child, data) for child in node)
+    return node
+
+
+def entry(key: str, value, data: Path):
+    """Returns what stands under a key of a small config."""
+    if key in SIZES and isinstance(value, (list, tuple)):
+        return tuple(side // 8 for side in value)
+    if key == 'min_kept':  # pixels
+        return value // 64
+    if key == 'data_root':
+        return str(data / Path(value).relative_to('data'))
+    return shrink(value, data)

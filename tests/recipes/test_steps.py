@@ -1,0 +1,100 @@
+"""Recipes take an optimisation step on small data sets of their kind.
+
+By default ``SAMPLE``, which has every family of models and every data set;
+with the environment variable ``RECIPES=all`` every recipe.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS, MODELS
+
+from . import catalog, small
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+SAMPLE = (
+    'jml/deeplabv3_r18-d8_4xb2-jml-40k_voc12aug-512x512',
+    'jml/deeplabv3_mobilenet-v2-d8_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/deeplabv3plus_r18-d8_4xb2-jml-40k_deepglobe-land-512x512',
+    'jml/deeplabv3plus_efficientnet-b0-d32_4xb2-jml-160k_ade20k-512x512',
+    'jml/deeplabv3plus_mobilevit-s-d32_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/pspnet_r50-d8_4xb2-jml-sgd-160k_ade20k-512x512',
+    'jml/unet-s5-d16_fcn_4xb2-jml-40k_deepglobe-land-512x512',
+    'jml/upernet_convnext-base_4xb2-jml-40k_voc12aug-512x512',
+    'jml/upernet_swin-tiny_4xb2-jml-160k_ade20k-512x512',
+    'jml/segformer_mit-b0_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/segmenter_vit-s_mask_4xb2-jml-160k_ade20k-512x512',
+    'jml/segnext_mscan-t_4xb2-jml-40k_voc12aug-512x512',
+    'jml/ddrnet_23-slim_4xb2-jml-sgd-80k_cityscapes-512x1024',
+    'jml/pidnet-s_4xb2-jml-sgd-80k_cityscapes-512x1024',
+    'jml_smooth/upernet_r101_4xb2-jml-bls-80k_cityscapes-512x1024',
+    'jml_smooth/segformer_mit-b0_4xb2-jml-bls-40k_deepglobe-land-512x512',
+    'jml_kd/kd-jml_deeplabv3-r101-d8_pspnet-r18-d8_4xb2-40k_voc12aug-512x512',
+)
+CHOSEN = [
+    path
+    for path in catalog.RECIPES
+    if os.environ.get('RECIPES') == 'all' or catalog.name(path) in SAMPLE
+]
+
+
+def test_sample_has_every_family_and_data_set():
+    sample = [x for x in catalog.RECIPES if catalog.name(x) in SAMPLE]
+    assert len(sample) == len(SAMPLE)
+    for key in (family, catalog.dataset, lambda path: path.parent):
+        assert {*map(key, sample)} == {*map(key, catalog.RECIPES)}
+
+
+def family(path) -> str:
+    """Returns the name of the decoder: what the models are filed under."""
+    return path.stem.replace('kd-jml_', '').partition('_')[0]
+
+
+@pytest.mark.parametrize('path', CHOSEN, ids=catalog.name)
+def test_optimisation_step(path, data_root):
+    cfg = small.read(path, data_root)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])
+    inputs = model.data_preprocessor(samples, training=True)['inputs']
+    assert inputs.shape == (2, 3, *cfg.crop_size)
+    seen = {}
+    optimizer.optimizer.register_step_pre_hook(
+        lambda *_: seen.update(gradients(model))
+    )
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    log = model.train_step(samples, optimizer)
+    check_log(log, cfg)
+    missing = [name for name, gradient in seen.items() if gradient is None]
+    assert missing == []  # else DistributedDataParallel would stop
+    assert all(gradient.isfinite().all() for gradient in seen.values())
+    moved = [k for k, v in model.named_parameters() if (v != before[k]).any()]
+    assert len(moved) > 0.9 * len(before)
+
+
+def gradients(model) -> dict:
+    return {
+        name: p.grad if p.grad is None else p.grad.clone()
+        for name, p in model.named_parameters()
+    }
+
+
+def check_log(log, cfg):
+    terms = {k: float(v) for k, v in log.items() if 'loss_' in k}
+    assert float(log['loss']) == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert torch.tensor(list(terms.values())).isfinite().all()
+    if cfg.model.decode_head.type not in ('DDRHead', 'PIDHead'):
+        expected = {'decode.loss_jml_ce'}
+        if 'auxiliary_head' in cfg.model:
+            expected.add('aux.loss_ce')
+        assert set(terms) == expected
