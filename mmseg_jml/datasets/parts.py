@@ -6,10 +6,17 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mmengine.fileio import exists
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-__all__ = ['build_dataset', 'image_names', 'missing_paths', 'parts_of']
+__all__ = [
+    'build_dataset',
+    'image_names',
+    'missing_paths',
+    'parts_of',
+    'source_entries',
+]
 
 
 def build_dataset(cfg: Mapping) -> object:
@@ -22,16 +29,54 @@ def build_dataset(cfg: Mapping) -> object:
         object: The data set.
 
     Raises:
-        ValueError: If it cannot be built, with the paths that are missing, or
-            else with what went wrong.
+        ValueError: If it cannot be built, or has no image; with the paths
+            that are missing, or else with what went wrong.
     """
     try:
-        return DATASETS.build(dict(cfg))
+        dataset = DATASETS.build(dict(cfg))
     except Exception as error:
         # some data sets only assert that their files are there
-        missing = list(missing_paths(cfg))
-        reasons = missing or [f'{type(error).__name__}: {error}']
+        reasons = [*missing_paths(cfg)] or [*_empty_sources(cfg)]
+        reasons = reasons or [f'{type(error).__name__}: {error}']
         raise ValueError('; '.join(reasons)) from error
+    if not len(dataset):
+        raise ValueError('; '.join(_empty_sources(cfg)))
+    return dataset
+
+
+def _empty_sources(cfg: Mapping) -> Iterator[str]:
+    """Finds data sets without images; mmengine stumbles over most of them."""
+    for entry in source_entries(cfg):
+        try:
+            part = DATASETS.build(dict(entry, lazy_init=True, pipeline=[]))
+            images = part.load_data_list()
+        except Exception:  # it fails for another reason, which is told
+            continue
+        if not images and part.ann_file:
+            yield f'ann_file of {entry["type"]} is empty: {part.ann_file}'
+        elif not images:
+            yield (
+                f'{part.data_prefix["img_path"]} holds no image whose name '
+                f'ends in {part.img_suffix} (img_suffix of {entry["type"]})'
+            )
+
+
+def source_entries(cfg: Mapping) -> Iterator[Mapping]:
+    """Takes the wrappers off an entry.
+
+    Args:
+        cfg (Mapping): The entry, wrappers included.
+
+    Yields:
+        Mapping: The entry of each data set that reads files.
+    """
+    if cfg.get('datasets'):
+        for entry in cfg['datasets']:
+            yield from source_entries(entry)
+    elif cfg.get('dataset'):
+        yield from source_entries(cfg['dataset'])
+    else:
+        yield cfg
 
 
 def missing_paths(cfg: Mapping) -> Iterator[str]:
@@ -43,18 +88,17 @@ def missing_paths(cfg: Mapping) -> Iterator[str]:
     Yields:
         str: A sentence for each.
     """
-    inner = list(cfg.get('datasets') or ())
-    inner += [cfg['dataset']] if isinstance(cfg.get('dataset'), dict) else []
-    for entry in inner:
-        yield from missing_paths(entry)
-    root = cfg.get('data_root') or ''
-    paths = dict(data_root=root, ann_file=cfg.get('ann_file'))
-    for key, prefix in (cfg.get('data_prefix') or {}).items():
-        paths[f'data_prefix.{key}'] = prefix
-    for key, path in paths.items():
-        full = root if key == 'data_root' else os.path.join(root, path or '')
-        if path and not Path(full).exists():
-            yield f'{key} of {cfg.get("type")} does not exist: {full}'
+    for entry in source_entries(cfg):
+        root = entry.get('data_root') or ''
+        paths = dict(ann_file=entry.get('ann_file'))
+        for key, prefix in (entry.get('data_prefix') or {}).items():
+            paths[f'data_prefix.{key}'] = prefix
+        paths = {
+            k: os.path.join(root, path) for k, path in paths.items() if path
+        }
+        for key, path in dict(data_root=root, **paths).items():
+            if path and not exists(path, entry.get('backend_args')):
+                yield f'{key} of {entry.get("type")} does not exist: {path}'
 
 
 def parts_of(dataset: object) -> list[BaseSegDataset]:

@@ -1,0 +1,284 @@
+"""Each thing that can be wrong with a data set, made wrong in one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_jml.data_check import check_config
+from tests.tiny_run import CLASSES, tiny_config, write_images
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """A config whose data is right: six images to train, four to validate."""
+    root = tmp_path / 'data'
+    write_images(root)
+    (root / 'train.txt').write_text('\n'.join('012345'))
+    (root / 'val.txt').write_text('\n'.join('6789'))
+    cfg = tiny_config(root, tmp_path)
+    # the upper half of 0 is sky, and a quarter is ignored
+    mask = np.full((48, 48), 1, np.uint8)
+    mask[:24], mask[24:, 24:] = 0, 255
+    Image.fromarray(mask).save(root / 'masks/0.png')
+    for part in ('train', 'val'):
+        entry = cfg[f'{part}_dataloader'].dataset
+        # to serialise takes a quarter of a second
+        entry.update(ann_file=f'{part}.txt', serialize_data=False)
+    cfg.train_dataloader.dataset.pipeline[2].ratio_range = (1.0, 2.0)
+    return cfg
+
+
+def root_of(cfg) -> Path:
+    return Path(cfg.train_dataloader.dataset.data_root)
+
+
+def found(cfg, limit=None):
+    return {findings.name: findings for findings in check_config(cfg, limit)}
+
+
+def test_nothing_is_wrong(cfg):
+    for findings in found(cfg).values():
+        assert findings.problems == []
+        assert findings.notes == []
+
+
+def test_class_frequencies(cfg):
+    train, val = found(cfg).values()
+    assert (train.images, train.examined) == (6, 6)
+    assert (val.images, val.examined) == (4, 4)
+    for findings, names in ((train, '012345'), (val, '6789')):
+        masks = [
+            np.array(Image.open(root_of(cfg) / f'masks/{name}.png'))
+            for name in names
+        ]
+        expected = [sum((m == c).sum() for m in masks) for c in (0, 1, 2, 255)]
+        assert findings.pixels.tolist() == expected
+    assert train.classes == CLASSES
+    only_first = found(cfg, 1)['train']
+    assert only_first.pixels.tolist() == [1152, 576, 0, 576]
+
+
+def test_views_are_those_of_the_pipeline(cfg):
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations'),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='PackSegInputs'),
+    ]
+    cfg.val_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(24, 24)),
+        dict(type='LoadAnnotations'),
+        dict(type='PackSegInputs'),
+    ]
+    train, val = found(cfg).values()
+    assert len(train.views) == 6
+    for i, view in enumerate(train.views):
+        for part, pixels in (('images', view.image), ('masks', view.label)):
+            file = Image.open(root_of(cfg) / f'{part}/{i}.png')
+            np.testing.assert_array_equal(pixels, np.array(file)[:, ::-1])
+    # drawn over each other, they have one size
+    assert val.views[0].image.shape == (24, 24, 3)
+    mask = np.array(Image.open(root_of(cfg) / 'masks/6.png'))
+    np.testing.assert_array_equal(val.views[0].label, mask[::2, ::2])
+
+
+def no_folder(cfg):
+    cfg.train_dataloader.dataset.data_prefix.img_path = 'imagse'
+    return r'data_prefix.img_path of BaseSegDataset does not exist: .*imagse'
+
+
+def no_list(cfg):
+    cfg.train_dataloader.dataset.ann_file = 'trian.txt'
+    return r'ann_file of BaseSegDataset does not exist: .*/data/trian.txt'
+
+
+def no_root(cfg):
+    cfg.train_dataloader.dataset.data_root = 'nowhere'
+    return 'data_root of BaseSegDataset does not exist: nowhere'
+
+
+def empty_list(cfg):
+    (root_of(cfg) / 'train.txt').write_text('')
+    cfg.train_dataloader.dataset.serialize_data = True  # the default
+    return r'ann_file of BaseSegDataset is empty: .*train.txt'
+
+
+def empty_list_in_memory(cfg):
+    (root_of(cfg) / 'train.txt').write_text('')
+    return r'cannot be built: ann_file .* is empty: .*train.txt'
+
+
+def other_suffix(cfg):
+    cfg.train_dataloader.dataset.update(ann_file='', img_suffix='.jpg')
+    return r'data/images holds no image whose name ends in \.jpg'
+
+
+def unknown_class(cfg):
+    cfg.train_dataloader.dataset.type = 'BaseSegDatasset'
+    return 'cannot be built: KeyError: .*BaseSegDatasset'
+
+
+def no_image(cfg):
+    (root_of(cfg) / 'images/3.png').unlink()
+    return r'1 images do not exist: .*images/3.png'
+
+
+def no_label(cfg):
+    (root_of(cfg) / 'masks/3.png').unlink()
+    return r'1 images have no label: .*masks/3.png'
+
+
+def label_alone(cfg):
+    Image.new('L', (48, 48)).save(root_of(cfg) / 'masks/extra.png')
+    return r'1 labels have no image: .*masks/extra.png'
+
+
+def no_label_folder(cfg):
+    del cfg.train_dataloader.dataset.data_prefix.seg_map_path
+    return 'data_prefix.seg_map_path is missing'
+
+
+def listed_twice(cfg):
+    (root_of(cfg) / 'train.txt').write_text('\n'.join('0123453'))
+    return r'1 images are listed repeatedly: .*images/3.png$'
+
+
+def other_size(cfg):
+    Image.new('L', (40, 48)).save(root_of(cfg) / 'masks/3.png')
+    return r'1 labels and images differ .*3.png is \(48, 40\), .* \(48, 48\)'
+
+
+def broken_image(cfg):
+    (root_of(cfg) / 'images/3.png').write_bytes(b'no image')
+    return r'1 files cannot be read: .*images/3.png \('
+
+
+def broken_label(cfg):
+    path = root_of(cfg) / 'masks/3.png'
+    path.write_bytes(path.read_bytes()[:200])
+    return r'1 files cannot be read: .*masks/3.png \(OSError'
+
+
+def label_values(cfg):
+    mask = np.zeros((48, 48), np.uint8)
+    mask[3, 4], mask[5, 5] = 3, 7
+    Image.fromarray(mask).save(root_of(cfg) / 'masks/3.png')
+    return (
+        r'neither one of the 3 classes, 0 to 2, nor 255, which is ignored: '
+        r'3 in 1 labels \(.*masks/3.png\), 7 in 1 labels \(.*\)\.$'
+    )
+
+
+def classes_from_one(cfg):
+    Image.new('L', (48, 48), 3).save(root_of(cfg) / 'masks/3.png')
+    return r'3 in 1 labels .*If 0 stands for no class, set reduce_zero_label'
+
+
+def absent_class(cfg):
+    for i in '012345':
+        Image.new('L', (48, 48), 1).save(root_of(cfg) / f'masks/{i}.png')
+    return '2 classes never occur: sky, car'
+
+
+def large_crop(cfg):
+    cfg.train_dataloader.dataset.pipeline[3].crop_size = (48, 97)
+    return r'crop of \(48, 97\) is larger than 6 of 6 images .* padding'
+
+
+def failing_pipeline(cfg):
+    cfg.train_dataloader.dataset.pipeline[2] = dict(
+        type='RandomResize', scale=(48, 48)
+    )
+    cfg.train_dataloader.dataset.pipeline[4] = dict(
+        type='RandomRotate', prob=1.0, degree=9, seg_pad_val='none'
+    )
+    return 'its pipeline fails on 6 of 6 images: '
+
+
+def no_classes(cfg):
+    del cfg.train_dataloader.dataset.metainfo
+    return r'it has no classes: set metainfo\.classes'
+
+
+def other_head(cfg):
+    cfg.model.decode_head.num_classes = 19
+    return 'decode_head has num_classes=19 but the data has 3 classes'
+
+
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        *(no_folder, no_list, no_root, empty_list, empty_list_in_memory),
+        *(other_suffix, unknown_class, no_image, no_label, label_alone),
+        *(no_label_folder, listed_twice, other_size, broken_image),
+        *(broken_label, label_values, classes_from_one, absent_class),
+        *(large_crop, failing_pipeline, no_classes, other_head),
+    ],
+)
+def test_problem_is_told(cfg, spoil):
+    told = spoil(cfg)
+    problems = found(cfg)['train'].problems
+    assert any(re.search(told, text) for text in problems), problems
+
+
+def test_what_may_be_intended_is_a_note(cfg):
+    (root_of(cfg) / 'val.txt').write_text('\n'.join('056789'))
+    cfg.train_dataloader.dataset.pipeline[3].crop_size = (64, 64)
+    train, val = found(cfg, 1).values()
+    assert train.problems == val.problems == []
+    note = val.notes[-1]
+    assert note.startswith('2 images are trained on too: ')
+    absent, crop = sorted(train.notes)
+    assert absent == '1 classes never occur: car'
+    assert re.search(r'the crop .* is larger than [1-5] of 6 images', crop)
+
+
+def test_wrappers(cfg):
+    """Every data set in them is looked at."""
+    part = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(
+            type='ConcatDataset',
+            datasets=[part, dict(part, ann_file='val.txt')],
+        ),
+    )
+    cfg.val_dataloader = None
+    (train,) = found(cfg).values()
+    assert (train.problems, train.images) == ([], 10)
+    (Path(part.data_root) / 'masks/8.png').unlink()
+    (train,) = found(cfg).values()
+    assert any('1 images have no label' in text for text in train.problems)
+
+
+def test_unlabelled_images_need_no_labels(cfg):
+    source = dict(cfg.train_dataloader.dataset, ann_file='val.txt')
+    del source['pipeline']
+    for name in '6789':
+        (root_of(cfg) / f'masks/{name}.png').unlink()
+    cfg.val_dataloader = None
+    cfg.custom_hooks.append(
+        dict(
+            type='mmseg_jml.PseudoLabelHook',
+            unlabeled_dataloader=dict(dataset=source),
+        )
+    )
+    unlabelled = found(cfg)['unlabeled']
+    assert (unlabelled.problems, unlabelled.images) == ([], 4)
+    assert [view.label for view in unlabelled.views] == [None] * 4
+    (root_of(cfg) / 'images/7.png').unlink()
+    problems = found(cfg)['unlabeled'].problems
+    assert any('1 images do not exist' in text for text in problems)
+
+
+def test_config_without_data(cfg):
+    cfg.train_dataloader = cfg.val_dataloader = None
+    with pytest.raises(ValueError, match='train_dataloader or val_data'):
+        check_config(cfg)

@@ -1,0 +1,93 @@
+"""``tools/dataset_check.py``, run as users run it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from . import run
+
+TOOL = 'dataset_check.py'
+
+
+@pytest.fixture
+def config(tmp_path, tiny):
+    """A config with images of its own, all of them sky but for a road."""
+    cfg = Config.fromfile(tiny)
+    for part in ('images', 'masks'):
+        (tmp_path / 'data' / part).mkdir(parents=True)
+        for i in range(3):
+            path = tmp_path / f'data/{part}/{i}.png'
+            pixels = np.zeros((48, 48) + (3,) * (part == 'images'), np.uint8)
+            if part == 'masks':
+                pixels[: 12 * i], pixels[47] = 1, 2
+            Image.fromarray(pixels).save(path)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.data_root = str(tmp_path / 'data')
+    cfg.train_dataloader.dataset.pipeline[2].ratio_range = (1.0, 2.0)
+    cfg.dump(tmp_path / 'my.py')
+    return tmp_path / 'my.py'
+
+
+def checked(monkeypatch, capsys, *arguments):
+    """Runs the tool; returns its exit status and what it printed."""
+    with pytest.raises(SystemExit) as stopped:
+        run.here(monkeypatch, TOOL, *arguments)
+    return stopped.value.code, capsys.readouterr().out
+
+
+def test_good_data(config, monkeypatch, capsys):
+    monkeypatch.chdir(config.parent)
+    status, shown = checked(monkeypatch, capsys, config)
+    assert status == 0
+    assert 'train: 3 images, 3 opened, 0.0% of pixels ignored' in shown
+    assert 'No problem found.' in shown
+    # (0 + 12 + 24) rows of 3 x 48 are road, 3 are car
+    cells = [line.split() for line in shown.splitlines() if '|' in line]
+    assert cells[1:] == [
+        ['|', 'sky', '|', '72.92', '|', '72.92', '|'],
+        ['|', 'road', '|', '25.00', '|', '25.00', '|'],
+        ['|', 'car', '|', '2.08', '|', '2.08', '|'],
+    ]
+    sheet = Image.open(config.parent / 'work_dirs/my/contact_sheet.png')
+    assert min(sheet.size) > 500
+
+
+def test_limit_and_options(config, monkeypatch, capsys):
+    out = config.parent / 'sheet.png'
+    status, shown = checked(
+        *(monkeypatch, capsys, config, '--limit', '1', '--out', out),
+        *('--cfg-options', 'val_dataloader=None'),
+    )
+    assert status == 0
+    assert 'train: 3 images, 1 opened' in shown
+    assert 'note: 1 classes never occur: road' in shown
+    assert 'val' not in shown
+    assert out.exists()
+
+
+def test_bad_data_from_a_command_line(config):
+    Image.new('L', (48, 48), 9).save(config.parent / 'data/masks/1.png')
+    done = run.apart(
+        *(sys.executable, run.ROOT / 'tools' / TOOL, config),
+        cwd=config.parent,
+    )
+    assert done.returncode == 1
+    assert 'PROBLEM: label values that are neither one of the 3' in done.stdout
+    assert '2 problems.' in done.stdout
+    assert Path(config.parent / 'work_dirs/my/contact_sheet.png').exists()
+
+
+def test_bad_arguments(config, monkeypatch, capsys):
+    for arguments, told in (
+        (['nowhere.py'], 'no such file: nowhere.py'),
+        ([config, '--limit', '0'], 'at least 1 but got 0'),
+    ):
+        with pytest.raises(SystemExit, match='2'):
+            run.here(monkeypatch, TOOL, *arguments)
+        assert told in capsys.readouterr().err

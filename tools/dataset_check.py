@@ -1,0 +1,123 @@
+"""Looks for what is wrong with the data of a config, before training.
+
+``python tools/dataset_check.py CONFIG`` opens the data sets for training and
+validation, and the unlabelled one of a ``PseudoLabelHook``. It prints what
+has to be mended and how frequent the classes are, draws a contact sheet, and
+exits with 1 if something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from PIL import Image
+from prettytable import PrettyTable
+
+from mmseg_jml.data_check import Findings, check_config
+from mmseg_jml.visualization import draw_contact_sheet
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description='Look for what is wrong with the data of a config.'
+    )
+    parser.add_argument('config', type=Path, help='path of the config file')
+    parser.add_argument(
+        '--limit',
+        type=int,
+        help='images to open in each data set, spread over it; default: all',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='the contact sheet; default: '
+        'work_dirs/NAME_OF_CONFIG/contact_sheet.png',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change entries of the config',
+    )
+    args = parser.parse_args()
+    if not args.config.is_file():
+        parser.error(f'no such file: {args.config}')
+    if args.limit is not None and args.limit < 1:
+        parser.error(f'expected --limit of at least 1 but got {args.limit}')
+    return args
+
+
+def frequencies(found: Sequence[Findings]) -> PrettyTable:
+    """Returns the share of each class in the labelled pixels, in percent."""
+    table = PrettyTable(['class', *(findings.name for findings in found)])
+    table.align = 'r'
+    table.align['class'] = 'l'
+    names = max((findings.classes for findings in found), key=len)
+    shares = [
+        100 * findings.pixels / max(findings.pixels[:-1].sum(), 1)
+        for findings in found
+    ]
+    for i, name in enumerate(names):
+        cells = [
+            f'{share[i]:.2f}' if i < len(share) - 1 else '' for share in shares
+        ]
+        table.add_row([name, *cells])
+    return table
+
+
+def report(found: Sequence[Findings]) -> None:
+    """Prints what was found."""
+    for findings in found:
+        ignored = findings.pixels[-1] / max(findings.pixels.sum(), 1)
+        print(
+            f'{findings.name}: {findings.images} images, '
+            f'{findings.examined} opened, {ignored:.1%} of pixels ignored'
+        )
+        for text in findings.problems:
+            print(f'  PROBLEM: {text}')
+        for text in findings.notes:
+            print(f'  note: {text}')
+    labelled = [findings for findings in found if findings.pixels[:-1].any()]
+    if labelled:
+        print('Percent of labelled pixels:')
+        print(frequencies(labelled))
+
+
+def draw(found: Sequence[Findings], path: Path) -> None:
+    """Draws the contact sheet of what could be loaded."""
+    views = {findings.name: findings.views for findings in found}
+    if not any(views.values()):
+        return
+    most = max(found, key=lambda findings: len(findings.classes))
+    sheet = draw_contact_sheet(views, most.classes, most.palette)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(path)
+    print(f'Contact sheet: {path}')
+
+
+def main() -> None:
+    """Checks the config that the command line names."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    try:
+        found = check_config(cfg, args.limit)
+    except ValueError as error:
+        sys.exit(str(error))
+    report(found)
+    folder = Path('work_dirs', args.config.stem)
+    draw(found, args.out or folder / 'contact_sheet.png')
+    problems = sum(len(findings.problems) for findings in found)
+    print(f'{problems} problems.' if problems else 'No problem found.')
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == '__main__':
+    main()
