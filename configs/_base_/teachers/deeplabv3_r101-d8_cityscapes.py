@@ -1,5 +1,5 @@
-# The DeepLabV3-R101 that step 1 trains on Cityscapes. Its weights lie where that
-# step leaves them, or where the environment variable TEACHER says.
+# The DeepLabV3-R101 of step 1 on Cityscapes. Its weights lie where that step
+# leaves them, or where the environment variable TEACHER says.
 _base_ = '../losses/jml.py'
 main_loss = dict(_base_.main_loss, ce_weight=0.125)
 auxiliary_loss = dict(_base_.auxiliary_loss, ce_weight=0.125)
