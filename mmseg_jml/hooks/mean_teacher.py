@@ -36,6 +36,11 @@ class MeanTeacher:
         """The averaged segmentor, in evaluation mode."""
         return self._average.module
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether a step was taken in."""
+        return bool(self._average.steps > 0)
+
     def restart(self, segmentor: nn.Module) -> None:
         """Becomes a copy of a student that has not trained."""
         self.model.load_state_dict(segmentor.state_dict())

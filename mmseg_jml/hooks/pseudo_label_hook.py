@@ -138,7 +138,7 @@ class PseudoLabelHook(SoftSupervision):
             runner (Runner): The runner.
         """
         self._saved: dict = {}
-        if self._teacher_kind == 'ema':
+        if self._teacher_kind == 'ema' and self._average is None:
             self._average = MeanTeacher(_student(runner), self._momentum)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -321,7 +321,8 @@ class PseudoLabelHook(SoftSupervision):
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
         if not self._evaluate_teacher:
             return
-        if self._handles or self._average.load(self._saved):
+        loaded = bool(self._saved) and self._average.load(self._saved)
+        if loaded or (not self._saved and self._average.has_learned):
             self._average.evaluate(runner, split, metrics)
         else:
             print_log(
