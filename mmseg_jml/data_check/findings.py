@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -23,16 +22,17 @@ class View(NamedTuple):
     label: np.ndarray | None
 
 
-@dataclass
 class Findings:
     """What was found out about one data set.
 
-    Attributes:
+    Args:
         name (str): What the data set is for.
+
+    Attributes:
         images (int): Images that it lists.
         examined (int): Images that were opened.
         classes (Sequence[str]): Names of the classes.
-        palette (Sequence): RGB of each class, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255.
         pixels (np.ndarray): (C + 1,) int64, pixels of each class in what was
             examined, and of the ignored label.
         problems (list[str]): Sentences on what has to be mended.
@@ -40,12 +40,12 @@ class Findings:
         views (list[View]): Samples as training sees them.
     """
 
-    name: str
-    images: int = 0
-    examined: int = 0
-    classes: Sequence[str] = ()
-    palette: Sequence[Sequence[int]] = ()
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    views: list[View] = field(default_factory=list)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.images = self.examined = 0
+        self.classes: Sequence[str] = ()
+        self.palette: Sequence[Sequence[int]] = ()
+        self.pixels = np.zeros(1, np.int64)
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.views: list[View] = []
