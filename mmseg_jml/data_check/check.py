@@ -151,25 +151,26 @@ def _check_views(findings: Findings, dataset: object, parts: list) -> None:
             f'{len(failures) + len(findings.views)} images: {failures[0]}'
         )
         return
+    _check_crop(findings, parts)
+
+
+def _check_crop(findings: Findings, parts: list) -> None:
+    """Looks for images that are smaller than the crop."""
+    looked_at, smaller = 0, []
     for part in parts:
         indices = spread(len(part), NUM_VIEWS)
         cropped = crop_larger_than_images(part, indices)
-        if cropped and cropped[1]:
-            _tell_crop(findings, *cropped, len(indices))
-
-
-def _tell_crop(
-    findings: Findings,
-    crop: tuple[int, int],
-    smaller: list[tuple[int, int]],
-    number: int,
-) -> None:
-    told = (
-        f'the crop of {crop} is larger than {len(smaller)} of {number} images '
-        f'when they come to it, such as {min(smaller)}; the rest is padding'
-    )
-    always = len(smaller) == number
-    (findings.problems if always else findings.notes).append(told)
+        if cropped:
+            crop, sizes = cropped
+            looked_at += len(indices)
+            smaller += sizes
+    if smaller:
+        always = len(smaller) == looked_at
+        (findings.problems if always else findings.notes).append(
+            f'the crop of {crop} is larger than {len(smaller)} of {looked_at} '
+            f'images when they come to it, such as {min(smaller)}; the rest '
+            'is padding'
+        )
 
 
 def _check_heads(findings: Findings, model: Mapping) -> None:

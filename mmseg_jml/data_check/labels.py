@@ -49,10 +49,13 @@ def examine(
     Returns:
         list[Loaded]: What was found in each.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         results = pool.map(lambda index: _load(part, index), indices)
         shown = show_progress(results, len(indices), f'Opening {name}')
         return [loaded for loaded in shown if loaded is not None]
+    finally:  # an interrupt does not wait for the other images
+        pool.shutdown(cancel_futures=True)
 
 
 def _load(part: BaseSegDataset, index: int) -> Loaded | None:
