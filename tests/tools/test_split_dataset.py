@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
+from mmseg_jml.data_check import check_config
+
 from . import run
 
 TOOL = 'split_dataset.py'
@@ -84,6 +86,26 @@ def test_lists_are_read_as_ann_file(cityscapes, home, monkeypatch):
         for name in labelled
     ]
     assert all(Path(image).exists() for image in images)
+
+
+def test_config_of_both_lists(tiny, home, monkeypatch):
+    """As docs/data.md shows it; nothing is wrong with the two data sets."""
+    labelled, rest = split(monkeypatch, tiny, home / 'out', '--ratio', '1/4')
+    cfg = Config.fromfile(tiny)
+    del cfg._cfg_dict['val_dataloader']
+    entry = cfg.train_dataloader.dataset
+    unlabelled = {k: v for k, v in entry.items() if k != 'pipeline'}
+    unlabelled['data_prefix'] = dict(img_path='images')
+    entry.ann_file = str(home / 'out/labeled.txt')
+    unlabelled['ann_file'] = str(home / 'out/unlabeled.txt')
+    loader = dict(dataset=unlabelled)
+    cfg.custom_hooks = [
+        dict(type='mmseg_jml.PseudoLabelHook', unlabeled_dataloader=loader)
+    ]
+    train, others = check_config(cfg)
+    assert train.problems == others.problems == []
+    assert (train.images, others.images) == (3, 7)
+    assert sorted(labelled + rest) == list('0123456789')
 
 
 def test_published_list_of_cityscapes(cityscapes, home, monkeypatch):
