@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Real
 
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -358,7 +359,7 @@ def _check_options(
         raise ValueError(
             f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
         )
-    if not 0.5 <= momentum < 1:
+    if not (isinstance(momentum, Real) and 0.5 <= momentum < 1):
         raise ValueError(
             'Expected momentum, what the average keeps of itself in a step, '
             f'to be in [0.5, 1) but got {momentum!r}. The momentum of '
@@ -370,7 +371,7 @@ def _check_options(
 
 def _check_shares(**shares: float) -> None:
     for name, value in shares.items():
-        if not 0 <= value <= 1:
+        if not (isinstance(value, Real) and 0 <= value <= 1):
             raise ValueError(
                 f'Expected {name} to be in [0, 1] but got {value!r}.'
             )

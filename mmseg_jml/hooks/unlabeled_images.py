@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
-from mmseg.registry import DATA_SAMPLERS
+from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..datasets.named_images import NamedImages
 from ..datasets.numbered_batches import NumberedBatches
 from ..random_state import random_state_kept
 from .exact_resume_hook import common_seed
@@ -190,7 +191,8 @@ def _build(config: dict, seed: int) -> DataLoader:
         'unlabeled_dataloader.dataset.'
     )
     try:
-        loader = Runner.build_dataloader(config, seed=seed)
+        images = NamedImages(DATASETS.build(config['dataset']))
+        loader = Runner.build_dataloader(dict(config, dataset=images), seed)
     except (OSError, ValueError, AssertionError) as error:
         raise ValueError(
             'Expected unlabeled_dataloader to list images but got '
@@ -205,14 +207,14 @@ def _build(config: dict, seed: int) -> DataLoader:
 
 
 def _has_labels(loader: DataLoader) -> bool:
-    info = loader.dataset.get_data_info(0)
+    info = loader.dataset.dataset.get_data_info(0)
     return os.path.isfile(info.get('seg_map_path') or '')
 
 
 def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
     names, expected = (
-        getattr(loader.dataset, 'metainfo', {}).get('classes')
-        for loader in (unlabeled, labelled)
+        getattr(dataset, 'metainfo', {}).get('classes')
+        for dataset in (unlabeled.dataset.dataset, labelled.dataset)
     )
     if names and expected and tuple(names) != tuple(expected):
         raise ValueError(

@@ -1,0 +1,34 @@
+"""A dataset that says which image is at fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+__all__ = ['NamedImages']
+
+
+class NamedImages(Dataset):
+    """Names the file in whatever error loading it raises.
+
+    Not every library does, and none of mmseg's datasets.
+
+    Args:
+        dataset (Dataset): A dataset of mmseg.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception as error:  # of any transform
+            path = self.dataset.get_data_info(index).get('img_path')
+            raise RuntimeError(
+                f'{type(error).__name__} for {path}: {error}'
+            ) from error
