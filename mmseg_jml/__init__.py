@@ -11,4 +11,5 @@ if find_spec('mmseg') is not None:
     from . import compat
 
     compat.apply()
-    from . import hooks, losses, metrics  # noqa: F401  (fills the registries)
+    # fills the registries
+    from . import hooks, losses, metrics, optim  # noqa: F401

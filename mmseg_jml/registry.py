@@ -9,7 +9,14 @@ The short ``Name`` is found by any mmseg config once ``mmseg_jml`` is imported
 from mmengine.registry import Registry
 from mmseg import registry as mmseg_registry
 
-__all__ = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'TRANSFORMS']
+__all__ = [
+    'DATASETS',
+    'HOOKS',
+    'METRICS',
+    'MODELS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    'TRANSFORMS',
+]
 
 
 class PluginRegistry(Registry):
@@ -30,4 +37,7 @@ DATASETS = _child(mmseg_registry.DATASETS, 'mmseg_jml.datasets')
 HOOKS = _child(mmseg_registry.HOOKS, 'mmseg_jml.hooks')
 METRICS = _child(mmseg_registry.METRICS, 'mmseg_jml.metrics')
 MODELS = _child(mmseg_registry.MODELS, 'mmseg_jml.losses')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmseg_jml.optim'
+)
 TRANSFORMS = _child(mmseg_registry.TRANSFORMS, 'mmseg_jml.datasets')

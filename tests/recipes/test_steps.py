@@ -11,7 +11,6 @@ import os
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
@@ -62,7 +61,7 @@ def family(path) -> str:
 def test_optimisation_step(path, data_root):
     cfg = small.read(path, data_root)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+        model = MODELS.build(cfg.model).train()
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])

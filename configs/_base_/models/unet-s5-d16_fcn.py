@@ -7,6 +7,7 @@ fcn = dict(
     norm_cfg=_base_.norm_cfg,
 )
 model = dict(
+    data_preprocessor=dict(test_cfg=dict(size_divisor=16)),
     backbone=dict(type='UNet', norm_cfg=_base_.norm_cfg),
     decode_head=dict(fcn, in_channels=64, in_index=4),
     auxiliary_head=dict(fcn, in_channels=128, in_index=3),

@@ -1,0 +1,83 @@
+"""The schedules are those of the authors and of mmseg."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
+from torch import nn
+
+from tests.zoo import catalog as stock
+
+from . import catalog
+
+LENGTHS = (40_000, 80_000, 160_000)
+
+
+def schedule(optimizer: str, length: int) -> Config:
+    name = f'{optimizer}_{length // 1000}k.py'
+    return Config.fromfile(catalog.CONFIGS / '_base_/schedules' / name)
+
+
+def rates(cfg: Config, steps: list[int]) -> list[float]:
+    """Returns the learning rate of the first group at some steps."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        wrapper = build_optim_wrapper(nn.Conv2d(1, 1, 1), cfg.optim_wrapper)
+        schedulers = [
+            PARAM_SCHEDULERS.build(
+                entry, default_args=dict(optimizer=wrapper.optimizer)
+            )
+            for entry in cfg.param_scheduler
+        ]
+    wrapper.optimizer.step()
+    found = []
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found.append(wrapper.optimizer.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            scheduler.step()
+    return found
+
+
+def test_adamw_warms_up_and_falls_in_a_line():
+    """By hand: 1/60 of 6e-5, all of it after 1 %, half of it half-way."""
+    steps = [0, 400, 400 + 19_800, 39_999]
+    first, top, half, last = rates(schedule('adamw', 40_000), steps)
+    assert first == pytest.approx(1e-6)
+    assert top == pytest.approx(6e-5)
+    assert half == pytest.approx(3e-5, rel=1e-3)
+    assert last == pytest.approx(0, abs=1e-8)
+
+
+def test_sgd_falls_by_a_power():
+    """By hand: (1 - 1/2) ** 0.9 of the way from 0.01 to 0.0001."""
+    first, half = rates(schedule('sgd', 40_000), [0, 20_000])
+    assert first == 0.01
+    assert half == pytest.approx(0.0099 * 0.5**0.9 + 0.0001, rel=1e-4)
+
+
+@pytest.mark.parametrize('length', LENGTHS)
+def test_sgd_is_mmsegs_own(length):
+    ours = schedule('sgd', length)
+    name = f'_base_/schedules/schedule_{length // 1000}k.py'
+    theirs = stock.read(name)
+    assert ours.train_cfg == theirs.train_cfg
+    assert ours.optim_wrapper.optimizer == theirs.optimizer
+    for entry in (*ours.param_scheduler, *theirs.param_scheduler):
+        entry.setdefault('begin', 0)
+    assert ours.param_scheduler == theirs.param_scheduler
+    assert ours.default_hooks == theirs.default_hooks
+
+
+@pytest.mark.parametrize('length', LENGTHS)
+@pytest.mark.parametrize('optimizer', ['adamw', 'sgd'])
+def test_lengths_agree(optimizer, length):
+    cfg = schedule(optimizer, length)
+    assert cfg.train_cfg.max_iters == length
+    assert cfg.train_cfg.val_interval == length // 10
+    assert cfg.default_hooks.checkpoint.interval == length // 10
+    assert cfg.param_scheduler[-1].end == length
+    if optimizer == 'adamw':
+        warm_up, linear = cfg.param_scheduler
+        assert warm_up.end == linear.begin == length // 100
