@@ -173,10 +173,10 @@ class PseudoLabelHook(SoftSupervision):
         """
         main = main_head(segmentor)
         preprocessor = segmentor.data_preprocessor
+        self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
             runner, self._loader_config, preprocessor
         )
-        self._distort = PhotometricDistortion(self._distortions, preprocessor)
         model = segmentor
         if self._average is not None:
             model = self._average.model

@@ -143,7 +143,7 @@ def weak_pipeline(
     kept = []
     for transform in copy.deepcopy(labelled):
         name = transform['type'].rpartition('.')[2]
-        loads = 'Load' in name and name != _LABEL and 'Soft' not in name
+        loads = 'Load' in name and not ('Annotation' in name or 'Soft' in name)
         if name == 'RandomCrop':
             transform['cat_max_ratio'] = 1.0  # must not depend on a label
         if loads or name in _PLACE or (name == _LABEL and with_labels):

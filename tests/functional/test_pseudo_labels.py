@@ -1,0 +1,123 @@
+"""Pseudo labels and CutMix, against loops and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mmseg_jml.functional import cutmix_boxes, paste, pseudo_label
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def by_hand(logits: list[float], use_sigmoid: bool) -> tuple[int, float]:
+    """Class and confidence of one pixel."""
+    if len(logits) == 1:
+        p = [1 - sigmoid(logits[0]), sigmoid(logits[0])]
+    elif use_sigmoid:
+        p = [sigmoid(x) for x in logits]
+    else:
+        total = sum(map(math.exp, logits))
+        p = [math.exp(x) / total for x in logits]
+    return p.index(max(p)), max(p)
+
+
+@pytest.mark.parametrize(
+    ('channels', 'use_sigmoid'),
+    [(1, True), (1, False), (2, False), (5, False), (5, True)],
+)
+@pytest.mark.parametrize('scale', [0.1, 3.0])
+def test_against_a_loop(channels, use_sigmoid, scale):
+    logits = scale * torch.randn(2, channels, 3, 5, dtype=torch.float64)
+    label, confidence = pseudo_label(logits, use_sigmoid)
+    assert label.dtype == torch.int64
+    for n, h, w in torch.cartesian_prod(*map(torch.arange, (2, 3, 5))):
+        one, sure = by_hand(logits[n, :, h, w].tolist(), use_sigmoid)
+        assert label[n, h, w] == one
+        assert float(confidence[n, h, w]) == pytest.approx(sure, rel=1e-12)
+
+
+def test_logits_that_overflow():
+    logits = torch.tensor([[[1e4, -1e4], [0.0, 0.0]]])
+    label, confidence = pseudo_label(logits)
+    assert label.tolist() == [[0, 1]]
+    assert confidence.tolist() == [[1.0, 1.0]]
+
+
+def sides(boxes: torch.Tensor) -> list[tuple[int, int]]:
+    """Height and width of each box; fails where it is not a rectangle."""
+    found = []
+    for box in boxes:
+        height, width = int(box.any(1).sum()), int(box.any(0).sum())
+        assert box.sum() == height * width
+        rows, columns = box.any(1).nonzero(), box.any(0).nonzero()
+        assert int(rows.max() - rows.min()) + 1 == height
+        assert int(columns.max() - columns.min()) + 1 == width
+        found.append((height, width))
+    return found
+
+
+def test_boxes_have_the_areas_and_shapes_of_the_recipe():
+    """2 to 40 % of the image, height over width from 0.3 to its inverse."""
+    size = 400, 400
+    found = sides(cutmix_boxes(500, size, prob=1.0))
+    areas = torch.tensor([h * w / 160_000 for h, w in found])
+    aspects = torch.tensor([h / w for h, w in found])
+    assert (areas > 0.019).all()
+    assert (areas <= 0.4).all()
+    assert ((aspects > 0.29) & (aspects < 1 / 0.29)).all()
+    # uniform, but for the few that are longer than the image
+    assert float(areas.mean()) == pytest.approx(0.21, abs=0.02)
+    assert float((areas < 0.115).float().mean()) == pytest.approx(
+        0.25, abs=0.06
+    )
+    assert float(aspects.log().mean()) == pytest.approx(0, abs=0.1)
+    assert float((aspects > 1 / 0.45).float().mean()) > 0.1
+
+
+def test_boxes_lie_anywhere():
+    boxes = cutmix_boxes(2000, (20, 30), prob=1.0).float().mean(0)
+    torch.testing.assert_close(boxes, boxes.flip(0), rtol=0, atol=0.06)
+    torch.testing.assert_close(boxes, boxes.flip(1), rtol=0, atol=0.06)
+    assert boxes[0, 0] > 0.01
+
+
+@pytest.mark.parametrize('prob', [0.0, 0.5, 1.0])
+def test_share_of_images_with_a_box(prob):
+    chosen = cutmix_boxes(1000, (16, 16), prob).flatten(1).any(1)
+    share = float(chosen.float().mean())
+    assert share == pytest.approx(prob, abs=0.05 if prob == 0.5 else 0)
+
+
+def test_boxes_are_those_of_the_seed():
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(cutmix_boxes(4, (16, 16), 1.0))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_boxes_of_the_thinnest_images():
+    assert sides(cutmix_boxes(20, (1, 50), 1.0))
+    assert sides(cutmix_boxes(20, (1, 1), 1.0)) == [(1, 1)] * 20
+
+
+@pytest.mark.parametrize('channels', [None, 3])
+def test_boxes_come_from_the_image_before(channels):
+    number, height, width = 3, 4, 5
+    shape = (number, *([channels] if channels else []), height, width)
+    values = torch.arange(math.prod(shape)).view(shape)
+    boxes = torch.rand(number, height, width) < 0.5
+    mixed = paste(values, boxes)
+    for n in range(number):
+        for h in range(height):
+            for w in range(width):
+                source = (n - 1) % number if boxes[n, h, w] else n
+                expected = values[source, ..., h, w]
+                assert torch.equal(mixed[n, ..., h, w], expected)
+    assert values.flatten().tolist() == list(range(math.prod(shape)))
