@@ -26,6 +26,8 @@ __all__ = ['check_config']
 
 UNLABELED = 'unlabeled'
 NUM_VIEWS = 8
+# They tell borders from areas, and distances.
+OTHER_CLASSES = ('STDCHead', 'VPDDepthHead')
 
 
 def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
@@ -174,12 +176,12 @@ def _check_crop(findings: Findings, parts: list) -> None:
 
 
 def _check_heads(findings: Findings, model: Mapping) -> None:
+    expected = len(findings.classes)
     for key in ('decode_head', 'auxiliary_head'):
         heads = model.get(key) or ()
         for head in heads if isinstance(heads, (list, tuple)) else [heads]:
-            number = head.get('num_classes')
-            expected = len(findings.classes)
-            if expected and number not in (None, expected):
+            number = head.get('num_classes', expected)
+            if number != expected and head['type'] not in OTHER_CLASSES:
                 findings.problems.append(
                     f'{key} has num_classes={number} but the data has '
                     f'{expected} classes'

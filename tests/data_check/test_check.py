@@ -47,6 +47,13 @@ def test_nothing_is_wrong(cfg):
         assert findings.notes == []
 
 
+def test_heads_for_other_tasks_have_other_classes(cfg):
+    """As in mmseg's STDC configs."""
+    border = dict(type='STDCHead', num_classes=2, boundary_threshold=0.1)
+    cfg.model.auxiliary_head = [border]
+    assert found(cfg)['train'].problems == []
+
+
 def test_class_frequencies(cfg):
     train, val = found(cfg).values()
     assert (train.images, train.examined) == (6, 6)
