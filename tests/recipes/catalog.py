@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
+
+from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FOLDERS = ('jml', 'jml_smooth', 'jml_kd')
@@ -18,6 +21,12 @@ DATASETS = (
     'deepglobe-land-512x512',
 )
 MMPRETRAIN = ('convnext', 'efficientnet', 'mobilevit')
+
+
+@cache
+def config(path: Path) -> Config:
+    """Reads a recipe once; whoever changes it makes a copy."""
+    return Config.fromfile(path)
 
 
 def name(path: Path) -> str:

@@ -8,6 +8,8 @@ from mmengine.config import Config
 
 import mmseg_jml  # noqa: F401 (lets mmseg import)
 
+from . import catalog
+
 SIZES = ('crop_size', 'scale', 'size', 'stride', 'img_size')
 
 
@@ -18,7 +20,7 @@ def read(path: Path, data: Path) -> Config:
         path (Path): The config.
         data (Path): The folder that stands for ``data``.
     """
-    cfg = Config(shrink(Config.fromfile(path).to_dict(), data))
+    cfg = Config(shrink(catalog.config(path).to_dict(), data))
     cfg.model.pretrained = None
     cfg.model.backbone.init_cfg = None
     for split in ('train', 'val', 'test'):
