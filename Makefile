@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo demo-kd test zoo lint format check clean
+.PHONY: help setup demo demo-kd demo-semi test zoo lint format check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -44,6 +44,10 @@ demo: $(call ready,$(DEMO_STACK))  ## train on embedded data with and without JM
 
 demo-kd: $(call ready,$(DEMO_STACK))  ## distil a teacher into a small student on the same data (SEEDS= ITERS=)
 	.venv/$(DEMO_STACK)/bin/python tools/demo_kd.py \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+
+demo-semi: $(call ready,$(DEMO_STACK))  ## learn from few labels and many unlabelled images (SEEDS= ITERS=)
+	.venv/$(DEMO_STACK)/bin/python tools/demo_semi.py \
 	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
 
 test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)

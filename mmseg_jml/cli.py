@@ -72,6 +72,24 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
 
 
+def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
+    """Goes on from the latest checkpoint in the work directory.
+
+    To mmengine, ``load_from`` is what to resume. In a config file it says
+    where training starts, so that here it serves until there is a checkpoint;
+    on the command line it stays what to resume.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        args (argparse.Namespace): The options.
+    """
+    cfg.resume = True
+    if cfg.get('load_from') and 'load_from' not in args.cfg_options:
+        cfg.resume = Path(cfg.work_dir, 'last_checkpoint').is_file()
+        if cfg.resume:
+            cfg.load_from = None
+
+
 def resume_exactly(cfg: Config) -> None:
     """Adds :class:`mmseg_jml.hooks.ExactResumeHook` where it can work.
 

@@ -49,8 +49,8 @@ def at_least(least: int):
     return integer
 
 
-def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+def parse_args(iters: int = 1400) -> argparse.Namespace:
+    """Reads the command line, with a default number of iterations."""
     parser = argparse.ArgumentParser(
         description='Train with and without JML on embedded data.'
     )
@@ -63,8 +63,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--iters',
         type=at_least(20),
-        default=1400,
-        help='iterations of each run; default: 1400',
+        default=iters,
+        help=f'iterations of each run; default: {iters}',
     )
     parser.add_argument(
         '--jobs',

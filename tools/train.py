@@ -67,7 +67,7 @@ def main() -> None:
     if args.amp:
         use_amp(cfg)
     if args.resume:
-        cfg.resume = True
+        cli.resume_latest(cfg, args)
     cli.resume_exactly(cfg)
 
     runner = cli.build_runner(cfg)

@@ -46,7 +46,15 @@ FIGURES = {
     'SCED': '... of each class (SCE)',
 }
 
-__all__ = ['Result', 'measure', 'table', 'write_curves', 'write_scores']
+__all__ = [
+    'Result',
+    'by_loss',
+    'mean_and_spread',
+    'measure',
+    'table',
+    'write_curves',
+    'write_scores',
+]
 
 
 @dataclass(frozen=True)
@@ -174,7 +182,7 @@ def table(results: Sequence[Result]) -> Table:
         tabulated.add_row(
             name,
             *(
-                _mean_and_spread([result.ious[index] for result in group])
+                mean_and_spread([result.ious[index] for result in group])
                 for group in groups.values()
             ),
             end_section=index == len(results[0].classes) - 1,
@@ -182,7 +190,7 @@ def table(results: Sequence[Result]) -> Table:
     tabulated.add_row(
         'mIoU',
         *(
-            _mean_and_spread([result.miou for result in group])
+            mean_and_spread([result.miou for result in group])
             for group in groups.values()
         ),
         style='bold',
@@ -193,14 +201,15 @@ def table(results: Sequence[Result]) -> Table:
             tabulated.add_row(
                 name,
                 *(
-                    _mean_and_spread([result.figures[key] for result in group])
+                    mean_and_spread([result.figures[key] for result in group])
                     for group in groups.values()
                 ),
             )
     return tabulated
 
 
-def _mean_and_spread(values: Sequence[float]) -> str:
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Writes mean ± standard deviation, of one value itself."""
     mean = f'{np.mean(values):.1f}'
     if len(values) == 1:
         return mean

@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -65,7 +66,7 @@ class Run:
         Raises:
             RunError: If another config was trained there.
         """
-        name = f'{loss.lower().replace(" + ", "-")}_seed{seed}'
+        name = re.sub(r'\W+', '-', f'{loss.lower()}_seed{seed}')
         run = cls(
             loss, seed, iters, folder / f'configs/{name}.py', folder / name
         )
