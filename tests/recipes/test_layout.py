@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
+from modelindex.load_model_index import load
 
 from . import catalog
 
@@ -98,3 +100,10 @@ NAMES = {
     'ADE20K': 'ade20k',
     'DeepGlobe Land': 'deepglobe-land',
 }
+
+
+def test_mim_finds_every_recipe():
+    index = load(str(catalog.CONFIGS.parent / 'model-index.yml'))
+    index.build_models_with_collections()
+    found = {Path(model.config).stem for model in index.models}
+    assert {path.stem for path in catalog.RECIPES} <= found
