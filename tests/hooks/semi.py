@@ -88,13 +88,18 @@ class PathsHook(Hook):
 
 
 class Steps(Hook):
-    """Keeps what the hook loaded, and the weights after each step."""
+    """Keeps what the hook loads, and the weights at first and after steps."""
 
     priority = 'LOWEST'
 
     def __init__(self) -> None:
         self.images, self.samples, self.states = [], [], []
         self.teachers = []
+
+    def before_train(self, runner):
+        average = pseudo_hook(runner)._average
+        if average is not None:
+            self.first_teacher = copy.deepcopy(average.model.state_dict())
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         images, samples = pseudo_hook(runner)._batch
