@@ -1,0 +1,14 @@
+_base_ = [
+    '../_base_/models/deeplabv3plus_r50-d8.py',
+    '../_base_/datasets/voc12_semi_512x512.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/adamw_40k.py',
+    '../_base_/pseudo_labels/jml_soft.py',
+]
+pseudo_label = dict(unlabeled_dataloader=_base_.unlabeled_dataloader)
+custom_hooks = [dict(_base_.pseudo_label, **pseudo_label)]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+    auxiliary_head=dict(_base_.head, loss_decode=_base_.auxiliary_loss),
+)
