@@ -64,6 +64,7 @@ def test_optimisation_step(path, data_root):
         model = MODELS.build(cfg.model).train()
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    check_groups(model, optimizer.optimizer)
     samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])
     inputs = model.data_preprocessor(samples, training=True)['inputs']
     assert inputs.shape == (2, 3, *cfg.crop_size)
@@ -79,6 +80,19 @@ def test_optimisation_step(path, data_root):
     assert all(gradient.isfinite().all() for gradient in seen.values())
     moved = [k for k, v in model.named_parameters() if (v != before[k]).any()]
     assert len(moved) > 0.9 * len(before)
+
+
+def check_groups(model, optimizer):
+    """The authors' rates and decay with AdamW, mmseg's with SGD."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    for group in optimizer.param_groups:
+        if isinstance(optimizer, torch.optim.SGD):
+            assert (group['lr'], group['weight_decay']) == (0.01, 5e-4)
+            continue
+        (parameter,) = group['params']
+        in_head = '_head.' in names[id(parameter)]
+        assert group['lr'] == pytest.approx(6e-4 if in_head else 6e-5)
+        assert group['weight_decay'] == 0.01 * (parameter.ndim > 1)
 
 
 def gradients(model) -> dict:
