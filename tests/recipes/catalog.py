@@ -52,7 +52,10 @@ def needs_mmpretrain(path: Path) -> bool:
 def bases(path: Path) -> list[Path]:
     """Returns the files that a config names in ``_base_``."""
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == '_base_':
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == '_base_'
+        ):
             names = ast.literal_eval(node.value)
             names = [names] if isinstance(names, str) else names
             return [(path.parent / x).resolve() for x in names]
