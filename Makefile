@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo demo-kd demo-semi test zoo lint format check clean
+.PHONY: help setup demo demo-kd demo-semi test zoo lint format docs check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -27,7 +27,7 @@ setup: $(foreach stack,$(STACKS),$(call ready,$(stack))) .venv/torchvision  ## m
 $(call ready,%): pyproject.toml
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/python -m pip install '$(TORCH)'
-	.venv/$*/bin/python -m pip install -e '.[$*,test,lint]'
+	.venv/$*/bin/python -m pip install -e '.[$*,test,lint,docs]'
 	.venv/$*/bin/python -c 'import cv2' || { \
 	    .venv/$*/bin/python -m pip uninstall -y opencv-python && \
 	    .venv/$*/bin/python -m pip install opencv-python-headless; }
@@ -71,8 +71,11 @@ format: $(call ready,$(firstword $(STACKS)))  ## mend style and formatting
 	$(tools_of)/ruff check --fix .
 	$(tools_of)/ruff format .
 
-check: lint test  ## all that continuous integration runs
+docs: $(call ready,$(firstword $(STACKS)))  ## build the site in docs/_build/html
+	$(tools_of)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+check: lint docs test  ## all that continuous integration runs
 
 clean:  ## remove the environments and caches; work_dirs stays
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
