@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
 
-from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import cutmix_boxes
 from ..registry import HOOKS
-from .batch_statistics import share_statistics, statistics_kept
-from .mean_teacher import MeanTeacher
+from .average_keeper import AverageKeeper
+from .batch_statistics import statistics_kept
 from .pseudo_labels import Views, figures, label_views
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
@@ -29,7 +26,7 @@ __all__ = ['PseudoLabelHook']
 
 
 @HOOKS.register_module()
-class PseudoLabelHook(SoftSupervision):
+class PseudoLabelHook(SoftSupervision, AverageKeeper):
     """Lets any stock segmentor learn from images without labels too.
 
     In each iteration a teacher labels a weakly augmented batch, and the
@@ -114,52 +111,23 @@ class PseudoLabelHook(SoftSupervision):
         evaluate_teacher: bool = False,
     ) -> None:
         super().__init__(loss, auxiliary_loss, label_weight, loss_weight)
-        _check_options(unlabeled_dataloader, teacher, momentum, views)
+        _check_options(unlabeled_dataloader, teacher, views)
         _check_shares(threshold=threshold, cutmix=cutmix)
         if evaluate_teacher and teacher == 'self':
             raise ValueError(
                 "Expected teacher='ema' for evaluate_teacher=True but got "
                 "'self', which is the student."
             )
+        self.keep_average(
+            momentum if teacher == 'ema' else None, evaluate_teacher
+        )
         self._loader_config = unlabeled_dataloader
-        self._teacher_kind, self._momentum = teacher, momentum
         self._threshold, self._soft = threshold, soft
         self._views, self._cutmix = views, cutmix
         self._distortions = distortions
         self._outputs = outputs
         self._update_statistics = update_statistics
-        self._evaluate_teacher = evaluate_teacher
-        self._average: MeanTeacher | None = None
         self._figures: dict[str, Tensor] = {}
-
-    def before_run(self, runner: Runner) -> None:
-        """Copies the student while nothing is attached to it.
-
-        Args:
-            runner (Runner): The runner.
-        """
-        self._saved: dict = {}
-        if self._teacher_kind == 'ema' and self._average is None:
-            self._average = MeanTeacher(_student(runner), self._momentum)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keeps the average until it is clear what it is for.
-
-        Args:
-            runner (Runner): Not used.
-            checkpoint (dict): What was loaded.
-        """
-        self._saved = checkpoint
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Saves the average.
-
-        Args:
-            runner (Runner): Not used.
-            checkpoint (dict): What will be saved.
-        """
-        if self._average is not None:
-            self._average.save(checkpoint)
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
         """Opens the unlabelled images and starts or restores the teacher.
@@ -177,20 +145,7 @@ class PseudoLabelHook(SoftSupervision):
         self._images = UnlabeledImages(
             runner, self._loader_config, preprocessor
         )
-        model = segmentor
-        if self._average is not None:
-            model = self._average.model
-            if runner.iter == 0:
-                self._average.restart(segmentor)
-            elif not self._average.load(self._saved):
-                print_log(
-                    'The checkpoint has no mean teacher: it starts as a copy '
-                    'of the student.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
-                self._average.restart(segmentor)
-        self._saved = {}
+        model = self.start_average(runner, segmentor) or segmentor
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
@@ -277,61 +232,6 @@ class PseudoLabelHook(SoftSupervision):
         """The share of confident pixels and, with labels, their mIoU."""
         return self._figures
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
-    ) -> None:
-        """Takes the student into the average.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used. Defaults to None.
-            outputs (dict, optional): Not used. Defaults to None.
-        """
-        segmentor = _student(runner)
-        share_statistics(segmentor)
-        if self._average is not None:
-            self._average.update(segmentor)
-
-    def after_val_epoch(
-        self, runner: Runner, metrics: dict | None = None
-    ) -> None:
-        """Evaluates the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
-        self._evaluate(runner, 'val', metrics)
-
-    def after_test_epoch(
-        self, runner: Runner, metrics: dict | None = None
-    ) -> None:
-        """Evaluates the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
-        self._evaluate(runner, 'test', metrics)
-
-    def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
-        if not self._evaluate_teacher:
-            return
-        loaded = bool(self._saved) and self._average.load(self._saved)
-        if loaded or (not self._saved and self._average.has_learned):
-            self._average.evaluate(runner, split, metrics)
-        else:
-            print_log(
-                'The checkpoint has no mean teacher to evaluate.',
-                logger='current',
-                level=logging.WARNING,
-            )
-
     def after_train(self, runner: Runner) -> None:
         """Detaches the hooks of torch and ends the workers.
 
@@ -342,14 +242,7 @@ class PseudoLabelHook(SoftSupervision):
         self._images = self._batch = None
 
 
-def _student(runner: Runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
-
-
-def _check_options(
-    loader: dict, teacher: str, momentum: float, views: int
-) -> None:
+def _check_options(loader: dict, teacher: str, views: int) -> None:
     if not isinstance(loader, Mapping) or 'dataset' not in loader:
         raise ValueError(
             'Expected unlabeled_dataloader to be a dictionary with a dataset '
@@ -358,12 +251,6 @@ def _check_options(
     if teacher not in ('ema', 'self'):
         raise ValueError(
             f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
-        )
-    if not (isinstance(momentum, Real) and 0.5 <= momentum < 1):
-        raise ValueError(
-            'Expected momentum, what the average keeps of itself in a step, '
-            f'to be in [0.5, 1) but got {momentum!r}. The momentum of '
-            "mmengine's averages is 1 minus this one."
         )
     if not (isinstance(views, int) and views >= 1):
         raise ValueError(f'Expected views to be 1 or more but got {views!r}.')
