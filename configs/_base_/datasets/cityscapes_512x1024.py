@@ -7,15 +7,12 @@ train_pipeline = [
     dict(_base_.crop, crop_size=crop_size),
     *_base_.augment,
 ]
-part = dict(type='CityscapesDataset', data_root='data/cityscapes')
+whole = [*_base_.load, _base_.augment[-1]]
+city = dict(type='CityscapesDataset', data_root='data/cityscapes')
 train = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')
 val = dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val')
 train_dataloader = dict(
-    dataset=dict(part, data_prefix=train, pipeline=train_pipeline)
+    dataset=dict(city, data_prefix=train, pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    dataset=dict(
-        part, data_prefix=val, pipeline=[*_base_.load, _base_.augment[-1]]
-    )
-)
+val_dataloader = dict(dataset=dict(city, data_prefix=val, pipeline=whole))
 test_dataloader = val_dataloader
