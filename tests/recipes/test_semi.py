@@ -1,0 +1,150 @@
+"""Recipes for unlabelled images, on splits that the tool has made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS, HOOKS, MODELS
+
+from tests.tools import run
+
+from . import catalog, small
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+RECIPES = sorted((catalog.CONFIGS / 'jml_semi').glob('*.py'))
+WHOLE = 'jml/pspnet_r18-d8_4xb2-jml-'
+# Of each data set: its folder, a config of all its images, and the splits
+# with the names of those that keep their labels.
+SPLITS = {
+    'cityscapes': (
+        'cityscapes',
+        f'{WHOLE}80k_cityscapes-512x1024',
+        {'1_16': ['aachen/aachen_000000_000019_leftImg8bit']},
+    ),
+    'voc12aug': (
+        'VOCdevkit/VOC2012',
+        f'{WHOLE}40k_voc12aug-512x512',
+        {'732': ['2007_000032'], '662': ['2007_000032', '2008_000002']},
+    ),
+    'ade20k': (
+        'ade/ADEChallengeData2016',
+        f'{WHOLE}160k_ade20k-512x512',
+        {'1_16': ['ADE_train_00000001']},
+    ),
+}
+# The preset and the split of those that train: each preset, each data set.
+TRAINED = [
+    ('mean-teacher', 'voc12aug', '732'),
+    ('jml-soft', 'voc12aug', '662'),
+    ('fixmatch', 'cityscapes', '1_16'),
+    ('unimatch', 'ade20k', '1_16'),
+]
+
+
+def dataset(path) -> str:
+    return catalog.dataset(path).partition('-')[0]
+
+
+@pytest.fixture(scope='module')
+def split_root(data_root, tmp_path_factory):
+    """The data sets with lists that ``tools/split_dataset.py`` wrote."""
+    root = tmp_path_factory.mktemp('splits') / 'data'
+    shutil.copytree(data_root, root)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for folder, config, splits in SPLITS.values():
+            cfg = small.read(catalog.CONFIGS / f'{config}.py', root)
+            cfg.dump(root / 'whole.py')
+            for split, names in splits.items():
+                published = root / 'published.txt'
+                published.write_text('\n'.join(names))
+                run.here(
+                    *(monkeypatch, 'split_dataset.py', root / 'whole.py'),
+                    *('--list', published),
+                    *('--out', root / folder / 'splits' / split),
+                )
+    return root
+
+
+def read(path, root, split, monkeypatch) -> Config:
+    monkeypatch.setenv('SPLIT', split)
+    monkeypatch.setattr(catalog, 'config', Config.fromfile)
+    return small.read(path, root)
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=catalog.name)
+def test_builds(path, split_root, undrawn, monkeypatch):
+    """Labelled and unlabelled images are those of the lists."""
+    _, _, splits = SPLITS[dataset(path)]
+    for split, names in splits.items():
+        cfg = read(path, split_root, split, monkeypatch)
+        unlabeled = cfg.custom_hooks[0].unlabeled_dataloader.dataset
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            MODELS.build(cfg.model)
+            HOOKS.build(cfg.custom_hooks[0])
+            labeled, others, validation = map(
+                DATASETS.build,
+                (
+                    cfg.train_dataloader.dataset,
+                    dict(unlabeled, pipeline=[]),
+                    cfg.val_dataloader.dataset,
+                ),
+            )
+        assert len(validation) > 0
+        found = [names_of(part) for part in (labeled, others)]
+        assert found[0] == [name.rpartition('/')[2] for name in names]
+        assert found[1]
+        assert not {*found[0]} & {*found[1]}
+
+
+def names_of(dataset) -> list[str]:
+    paths = (dataset.get_data_info(i)['img_path'] for i in range(len(dataset)))
+    return [re.sub(r'.*/|\.\w+$', '', path) for path in paths]
+
+
+@pytest.mark.parametrize(('preset', 'data', 'split'), TRAINED)
+@pytest.mark.usefixtures('strict')
+def test_trains(preset, data, split, split_root, tmp_path, monkeypatch):
+    (path,) = (
+        path
+        for path in RECIPES
+        if path.stem.startswith(f'semi-{preset}_') and dataset(path) == data
+    )
+    cfg = read(path, split_root, split, monkeypatch)
+    cfg.merge_from_dict(
+        dict(
+            train_cfg=dict(max_iters=2, val_interval=2),
+            default_hooks=dict(
+                logger=dict(interval=1), checkpoint=dict(interval=2)
+            ),
+        )
+    )
+    cfg.custom_hooks[0].threshold = 0.0  # nothing is sure yet
+    cfg.dump(tmp_path / path.name)
+    options = '--work-dir', tmp_path / 'run'
+    run.here(monkeypatch, 'train.py', tmp_path / path.name, *options)
+    steps = run.losses(tmp_path / 'run')
+    terms = {'decode.loss_pseudo_jml_ce', 'aux.loss_pseudo_ce'}
+    assert len(steps) == 2
+    for step in steps:
+        assert terms <= set(step)
+        assert step['pseudo_confident'] == 1
+    shutil.rmtree(tmp_path / 'run')  # checkpoints of many megabytes
+
+
+def test_presets_say_what_they_are_called():
+    found = {}
+    for path in RECIPES:
+        hook = catalog.config(path).custom_hooks[0]
+        name = path.stem.partition('_')[0]
+        found[name] = hook.teacher, hook.soft, hook.get('views', 1)
+    assert found == {
+        'semi-mean-teacher': ('ema', False, 1),
+        'semi-fixmatch': ('self', False, 1),
+        'semi-unimatch': ('self', False, 2),
+        'semi-jml-soft': ('ema', True, 1),
+    }
