@@ -1,13 +1,13 @@
 _base_ = './common.py'
 head = dict(num_classes=21)
 voc = dict(type='PascalVOCDataset', data_root='data/VOCdevkit/VOC2012')
+part = dict(voc, pipeline=_base_.train_pipeline)
 # The 1,464 training images of 2012, and the 9,118 that others labelled.
 parts = [
     dict(
-        voc,
+        part,
         data_prefix=dict(img_path='JPEGImages', seg_map_path=folder),
         ann_file=f'ImageSets/Segmentation/{split}.txt',
-        pipeline=_base_.train_pipeline,
     )
     for split, folder in (
         ('train', 'SegmentationClass'),
