@@ -5,8 +5,7 @@ _base_ = [
     '../_base_/schedules/adamw_80k.py',
     '../_base_/pseudo_labels/unimatch.py',
 ]
-pseudo_label = dict(unlabeled_dataloader=_base_.unlabeled_dataloader)
-custom_hooks = [dict(_base_.pseudo_label, **pseudo_label)]
+custom_hooks = [dict(_base_.pseudo_label, **_base_.unlabeled)]
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),
     decode_head=dict(_base_.head, loss_decode=_base_.main_loss),

@@ -8,11 +8,11 @@ known, held_out = (
     dict(img_path=f'images/{part}', seg_map_path=f'annotations/{part}')
     for part in ('training', 'validation')
 )
-labeled, unlabeled = (
+labeled, others = (
     dict(ade, data_prefix=known, ann_file=f'splits/{{$SPLIT:1_16}}/{name}.txt')
     for name in ('labeled', 'unlabeled')
 )
 train_dataloader = dict(dataset=labeled)
-unlabeled_dataloader = dict(dataset=unlabeled)
+unlabeled = dict(unlabeled_dataloader=dict(dataset=others))
 val_dataloader = dict(dataset=dict(ade, data_prefix=held_out))
 test_dataloader = val_dataloader

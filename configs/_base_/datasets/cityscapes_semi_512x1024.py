@@ -20,13 +20,12 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     )
 )
-unlabeled_dataloader = dict(
-    dataset=dict(
-        cityscapes,
-        data_prefix=labeled,
-        ann_file='splits/{{$SPLIT:1_16}}/unlabeled.txt',
-    )
+others = dict(
+    cityscapes,
+    data_prefix=labeled,
+    ann_file='splits/{{$SPLIT:1_16}}/unlabeled.txt',
 )
+unlabeled = dict(unlabeled_dataloader=dict(dataset=others))
 validation = dict(img_path=f'{images}/val', seg_map_path=f'{labels}/val')
 whole_images = [*_base_.load, _base_.augment[-1]]
 val_dataloader = dict(

@@ -17,13 +17,12 @@ labeled = [
 train_dataloader = dict(
     dataset=dict(_delete_=True, type='ConcatDataset', datasets=labeled)
 )
-unlabeled_dataloader = dict(
-    dataset=dict(
-        voc,
-        data_prefix=dict(img_path='JPEGImages'),
-        ann_file=f'splits/{split}/unlabeled.txt',
-    )
+others = dict(
+    voc,
+    data_prefix=dict(img_path='JPEGImages'),
+    ann_file=f'splits/{split}/unlabeled.txt',
 )
+unlabeled = dict(unlabeled_dataloader=dict(dataset=others))
 val = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
 val_dataloader = dict(
     dataset=dict(
