@@ -92,14 +92,15 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
             packages.append(f'{name} {version(name)}')
         except PackageNotFoundError:
             continue
+    chosen = ('threads', 'clock', 'memory', 'dtype', 'rounds')
     return {
         'date': datetime.date.today().isoformat(),
         'device': processor_name(arguments.device),
-        'threads': str(arguments.threads),
-        'clock': arguments.clock,
-        'memory': arguments.memory,
-        'dtype': arguments.dtype,
-        'rounds': str(arguments.rounds),
+        **{
+            key: str(vars(arguments)[key])
+            for key in chosen
+            if key in arguments
+        },
         'python': platform.python_version(),
         'torch': torch.__version__,
         'packages': '; '.join(packages),

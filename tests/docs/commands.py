@@ -1,0 +1,132 @@
+"""What runs each command that a page shows.
+
+A command that stands on a page and not here fails a test, and so does one that
+stands here alone.
+"""
+
+from __future__ import annotations
+
+# What `make check` runs, from a fresh clone, in continuous integration.
+CI = '.ci/run'
+
+RUN_BY = {
+    CI: [
+        'make setup',
+        'make lint',
+        'make docs',
+        'make test',
+        'make check',
+        '.venv/onedl/bin/python -m pytest tests/losses',
+        # `make setup` installs all extras, and nibabel by one of them
+        'pip install -e .',
+        "pip install -e '.[openmmlab]'",
+        "pip install -e '.[onedl]'",
+        "pip install -e '.[semi]'",
+        'pip install nibabel',
+    ],
+    'tests/docs/test_commands.py::test_make_format': ['make format'],
+    'tests/docs/test_commands.py::test_one_entry_is_taken_back': [
+        'python tools/train.py OCRNET --loss JaccardMetricLoss --cfg-options '
+        'model.decode_head.0.loss_decode.type=CrossEntropyLoss',
+    ],
+    'tests/test_demo.py::test_prints_a_table_and_where_the_files_are': [
+        'make demo',
+        'make demo SEEDS=1 ITERS=200',
+        'python tools/train.py configs/demo/...',
+    ],
+    'tests/test_demo_kd.py::test_one_table_of_all_four': ['make demo-kd'],
+    'tests/test_demo_semi.py::test_one_table_of_all': ['make demo-semi'],
+    'tests/test_benchmarks.py::test_benchmark': [
+        'python -m benchmarks.distillation',
+        'python -m benchmarks.losses',
+        'python -m benchmarks.metrics',
+        'python -m benchmarks.scaling',
+        'python -m benchmarks.training_memory',
+        # with a CPU in place of the GPU
+        'python -m benchmarks.losses --device cuda --dtype bfloat16',
+    ],
+    # a sample of them
+    'tests/recipes/test_steps.py::test_optimisation_step': [
+        'RECIPES=all python -m pytest tests/recipes'
+    ],
+    'tests/test_packaging.py::test_wheel_has_package_configs_and_tools': [
+        'pip install .'
+    ],
+    # mim is in neither environment: this is where it looks
+    'tests/test_packaging.py::test_editable_install_links_to_the_checkout': [
+        'mim train mmseg_jml CONFIG --gpus 1 --loss JaccardMetricLoss',
+        'mim test mmseg_jml CONFIG --checkpoint CHECKPOINT --gpus 1',
+    ],
+    'tests/tools/test_train.py::test_trains_a_stock_config': [
+        'python tools/train.py CONFIG',
+    ],
+    'tests/tools/test_train.py::test_loss_is_replaced_in_the_main_head': [
+        'python tools/train.py CONFIG --loss JaccardMetricCELoss',
+    ],
+    'tests/tools/test_train.py::test_options_of_the_loss_follow_it': [
+        'python tools/train.py CONFIG [--loss NAME] [--work-dir DIR] '
+        '[--resume] [--amp] [--cfg-options KEY=VALUE ...]',
+        'python tools/train.py CONFIG --loss JaccardMetricLoss --cfg-options '
+        'model.decode_head.loss_decode.label_smoothing.mode=boundary',
+    ],
+    'tests/tools/test_test.py::test_stock_config_tests_the_checkpoint': [
+        'python tools/test.py CONFIG CHECKPOINT',
+        'python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out DIR] '
+        '[--show-dir DIR] [--show] [--wait-time S] [--tta] '
+        '[--cfg-options KEY=VALUE ...]',
+    ],
+    'tests/tools/test_launchers.py::test_own_tool_of_mmseg': [
+        'python .../mmseg/tools/train.py CONFIG --cfg-options '
+        'model.decode_head.loss_decode.type=mmseg_jml.JaccardMetricCELoss',
+    ],
+    'tests/tools/test_launchers.py::test_two_processes_train_and_test': [
+        'tools/dist_train.sh CONFIG GPUS [options of train.py]',
+        'tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]',
+    ],
+    'tests/tools/test_launchers.py::test_slurm_job': [
+        'tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of train.py]',
+        'tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT '
+        '[options of test.py]',
+    ],
+    'tests/tools/test_calibrate.py::test_temperature_before_and_after': [
+        'python tools/analysis_tools/calibrate.py CONFIG CHECKPOINT'
+    ],
+    'tests/tools/test_dataset_check.py::test_good_data': [
+        'python tools/dataset_check.py CONFIG'
+    ],
+    'tests/tools/test_dataset_check.py::test_limit_and_options': [
+        'python tools/dataset_check.py CONFIG --limit 100',
+        'python tools/dataset_check.py CONFIG [--limit N] [--out SHEET.png] '
+        '[--cfg-options KEY=VALUE ...]',
+    ],
+    'tests/tools/test_deepglobe_land.py::'
+    'test_killed_and_run_again_gives_every_label': [
+        'python tools/dataset_converters/deepglobe_land.py data/deepglobe_land'
+    ],
+    'tests/tools/test_multi_annotator.py::test_shares_and_majority': [
+        'python tools/dataset_converters/multi_annotator.py SOURCE OUT'
+    ],
+    'tests/tools/test_multi_annotator.py::test_masks_of_any_layout': [
+        'python tools/dataset_converters/multi_annotator.py SOURCE OUT '
+        "--image 'images/{name}.png' --masks 'masks/*/{name}.png' --binary"
+    ],
+    'tests/tools/test_split_dataset.py::'
+    'test_smaller_share_is_part_of_the_larger': [
+        'python tools/split_dataset.py CONFIG --ratio 1/16 --out DIR',
+        'python tools/split_dataset.py CONFIG --count 92 --seed 1 --out DIR',
+        'python tools/split_dataset.py configs/jml/deeplabv3plus_r50-d8_4xb2-'
+        'jml-80k_cityscapes-512x1024.py --ratio 1/16 '
+        '--out data/cityscapes/splits/1_16',
+    ],
+    'tests/recipes/test_semi.py::test_trains': [
+        'SPLIT=1_16 tools/dist_train.sh configs/jml_semi/semi-jml-soft_'
+        'deeplabv3plus_r50-d8_4xb2-jml-80k_cityscapes-512x1024.py 4',
+    ],
+    'tests/tools/test_split_dataset.py::test_published_list_of_cityscapes': [
+        'python tools/split_dataset.py CONFIG --list PUBLISHED.txt --out DIR'
+    ],
+    'tests/tools/test_split_dataset.py::test_folder_from_a_command_line': [
+        'python tools/split_dataset.py FOLDER --img-suffix .png --ratio 1/8 '
+        '--out DIR'
+    ],
+}

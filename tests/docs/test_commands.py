@@ -1,0 +1,188 @@
+"""Each command on a page names what exists, and something runs it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_jml import cli
+from tests.recipes.test_readmes import COMMANDS as RECIPES
+from tests.tools import run
+from tests.zoo.catalog import CONFIGS
+
+from .commands import CI, RUN_BY
+from .pages import ROOT, commands
+
+SHOWN = commands()
+LISTED = [command for part in RUN_BY.values() for command in part]
+# Their own test runs those in the READMEs of recipes.
+OF_RECIPES = {command for _, command in RECIPES}
+MMSEG_TOOL = CONFIGS.parent / 'tools/train.py'
+MAKEFILE = (ROOT / 'Makefile').read_text()
+# Placeholders that are numbers.
+NUMBERS = {'N': '1', 'S': '1'}
+
+
+def test_something_runs_every_command():
+    assert len(set(LISTED)) == len(LISTED)
+    assert set(SHOWN) - OF_RECIPES - set(LISTED) == set()
+    assert set(LISTED) - set(SHOWN) == set()
+
+
+@pytest.mark.parametrize('name', sorted({*RUN_BY} - {CI}))
+def test_what_runs_them_exists(name):
+    file, _, function = name.partition('::')
+    tree = ast.parse((ROOT / file).read_text())
+    tests = {x.name for x in tree.body if isinstance(x, ast.FunctionDef)}
+    assert function in tests
+
+
+def test_continuous_integration_checks_from_a_fresh_clone():
+    """``make check`` sets up both stacks, builds the site and tests."""
+    assert 'exec make check' in (ROOT / CI).read_text()
+    assert needs('check') == ['lint', 'docs', 'test']
+    assert needs('test') == ['$(STACKS:%=test-%)']
+    assert needs('test-%') == ['$(call', 'ready,%)', '.venv/torchvision']
+    assert "pip install -e '.[$*,test,lint,docs]'" in MAKEFILE
+
+
+def needs(target: str) -> list[str]:
+    (line,) = re.findall(
+        rf'^{re.escape(target)}: ([^#\n]*)', MAKEFILE, re.MULTILINE
+    )
+    return line.split()
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """Makes a clone with files that have the names of placeholders."""
+    for name in ('configs', 'tools', 'benchmarks', 'tests'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ('CONFIG', 'OCRNET', 'CHECKPOINT'):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+
+
+@pytest.mark.parametrize('command', sorted(set(SHOWN) - OF_RECIPES))
+def test_command_is_what_its_program_takes(command, clone, monkeypatch):
+    command = re.sub(
+        r'\[options of train.py\]|\[options of test.py\]', '', command
+    )
+    words = shlex.split(command)
+    while re.fullmatch(r'[A-Z]+=\S+', words[0]):
+        words.pop(0)
+    check = PROGRAMS[Path(words[0]).name.partition('_')[0]]
+    check(words[1:], words[0], monkeypatch)
+
+
+def python(words, program, monkeypatch):
+    if words[0] == '-m':
+        return module(words[1:], monkeypatch)
+    words = [word.strip('[]') for word in words]
+    words = [NUMBERS.get(word, word) for word in words if word != '...']
+    path = str(MMSEG_TOOL) if '.../mmseg/' in words[0] else words[0]
+    rest = ['CONFIG' if '/...' in word else word for word in words[1:]]
+    monkeypatch.setattr(sys, 'argv', [path, *rest])
+    assert runpy.run_path(path)['parse_args']()
+    return None
+
+
+def module(words, monkeypatch):
+    if words[0] == 'pytest':
+        assert all(Path(word).exists() for word in words[1:])
+        return
+    program = importlib.import_module(words[0])
+    monkeypatch.setattr(sys, 'argv', words)
+    parse = getattr(program, 'parse_arguments', None)
+    assert parse()
+
+
+def make(words, program, monkeypatch):
+    assert re.search(rf'^{words[0]}:.*## ', MAKEFILE, re.MULTILINE)
+    for word in words[1:]:
+        assert f'$({word.partition("=")[0]})' in MAKEFILE
+
+
+def pip(words, program, monkeypatch):
+    assert words[0] == 'install'
+    project = (ROOT / 'pyproject.toml').read_text()
+    extras = re.findall(r'\[(\w+)\]', words[-1])
+    for extra in extras:
+        assert re.search(rf'^{extra} = \[', project, re.MULTILINE)
+    assert extras or words[-1] == '.' or f"'{words[-1]}'" in project
+
+
+def mim(words, program, monkeypatch):
+    """mim hands to the tool what it does not know itself."""
+    tool, package, *rest = words
+    assert package == 'mmseg_jml'
+    for own in ('--gpus', '--checkpoint'):
+        if own in rest:
+            place = rest.index(own)
+            value = rest[place + 1]
+            rest[place : place + 2] = [value] * (own == '--checkpoint')
+    path = ROOT / f'mmseg_jml/.mim/tools/{tool}.py'
+    python([str(path), *rest], program, monkeypatch)
+
+
+def launcher(words, program, monkeypatch):
+    """It takes as many positional arguments, and a config that exists."""
+    usage = re.search(r'usage: \$0 (.*) \[options', Path(program).read_text())
+    names = usage[1].split()
+    assert len(words) == len(names)
+    assert Path(words[names.index('CONFIG')]).is_file()
+
+
+PROGRAMS = dict(
+    python=python, make=make, pip=pip, mim=mim, dist=launcher, slurm=launcher
+)
+
+
+def test_make_format(tmp_path):
+    """The recipe's lines, with the ruff of this environment."""
+    recipe = MAKEFILE.partition('\nformat:')[2].partition('\n\n')[0]
+    (tmp_path / 'some.py').write_text('import sys\nimport os\nx = {"a":os}\n')
+    ruff = f'{sys.prefix}/bin/ruff'
+    for line in recipe.splitlines()[1:]:
+        command = line.strip().replace('$(tools_of)/ruff', ruff)
+        subprocess.run(
+            [*shlex.split(command), '--config', ROOT / 'pyproject.toml'],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+    assert (tmp_path / 'some.py').read_text() == "import os\n\nx = {'a': os}\n"
+
+
+def test_one_entry_is_taken_back(monkeypatch, tmp_path):
+    """What is trained has the new loss in the second stage alone."""
+    (command,) = RUN_BY[
+        'tests/docs/test_commands.py::test_one_entry_is_taken_back'
+    ]
+    config = next((CONFIGS / 'ocrnet').glob('ocrnet_r101*.py'))
+    built = []
+
+    class Stop(Exception):
+        pass
+
+    def build(cfg: Config):
+        built.append(cfg)
+        raise Stop
+
+    monkeypatch.setattr(cli, 'build_runner', build)
+    _, tool, _, *options = shlex.split(command)
+    with pytest.raises(Stop):
+        run.here(monkeypatch, Path(tool).name, config, *options)
+    first, second = built[0].model.decode_head
+    assert first.loss_decode.type == 'CrossEntropyLoss'
+    assert second.loss_decode.type.endswith('JaccardMetricLoss')
