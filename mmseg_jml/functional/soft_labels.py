@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -48,38 +50,61 @@ def boundary_mask(
             'Expected label of shape (N, H, W), since a boundary '
             f'needs an image, but got shape {tuple(label.shape)}'
         )
-    # A window holds two classes where two neighbours in it differ. Both are
-    # marked, so that along their line one reach less suffices.
-    reach = kernel_size // 2
-    boundary = torch.zeros_like(label, dtype=torch.bool)
-    for along, across in ((1, 2), (2, 1)):
-        mask = _differs_from_neighbour(label, along)
-        boundary |= _dilate(_dilate(mask, reach - 1, along), reach, across)
-    if ignore_index is not None:
-        ignored = label == ignore_index
-        boundary &= ~_dilate(_dilate(ignored, reach, 1), reach, 2)
-    return boundary
-
-
-def _differs_from_neighbour(label: Tensor, dim: int) -> Tensor:
-    """Pixels whose neighbour before or after along ``dim`` is another."""
-    last = label.shape[dim] - 1
-    differs = label.narrow(dim, 0, last) != label.narrow(dim, 1, last)
-    mask = torch.zeros_like(label, dtype=torch.bool)
-    mask.narrow(dim, 0, last).copy_(differs)
-    mask.narrow(dim, 1, last).bitwise_or_(differs)
+    mask = torch.empty_like(label, dtype=torch.bool)
+    # on a CPU image by image, which stays in the cache
+    together = 1 if label.device.type == 'cpu' else max(1, len(label))
+    for images, out in zip(label.split(together), mask.split(together)):
+        images = _pad(images, kernel_size // 2)
+        lowest = _over_windows(images, kernel_size, torch.minimum)
+        out.copy_(lowest != _over_windows(images, kernel_size, torch.maximum))
+        if ignore_index is not None:
+            # written to bytes, which torch vectorises, then read as bools
+            ignored = images.new_empty(images.shape)
+            torch.eq(images, ignore_index, out=ignored)
+            near = _over_windows(ignored, kernel_size, torch.bitwise_or)
+            out &= ~near.bool()
     return mask
 
 
-def _dilate(mask: Tensor, reach: int, dim: int) -> Tensor:
-    """Pixels that are at most ``reach`` from one of ``mask`` along ``dim``."""
-    last = mask.shape[dim] - 1
-    for _ in range(reach):
-        wider = mask.clone()
-        wider.narrow(dim, 0, last).bitwise_or_(mask.narrow(dim, 1, last))
-        wider.narrow(dim, 1, last).bitwise_or_(mask.narrow(dim, 0, last))
-        mask = wider
-    return mask
+def _pad(label: Tensor, size: int) -> Tensor:
+    """Repeats the border, which any window beyond it holds anyway."""
+    images, height, width = label.shape
+    padded = label.new_empty(images, height + 2 * size, width + 2 * size)
+    rows = padded.narrow(1, size, height)
+    rows.narrow(2, size, width).copy_(label)
+    rows[:, :, :size] = label[:, :, :1]
+    rows[:, :, size + width :] = label[:, :, -1:]
+    padded[:, :size] = rows[:, :1]
+    padded[:, size + height :] = rows[:, -1:]
+    return padded
+
+
+def _over_windows(
+    value: Tensor, size: int, join: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Joins each ``size`` x ``size`` window of the last two dimensions."""
+    for dim in (1, 2):
+        width = 1
+        while width < size:
+            step = min(width, size - width)
+            length = value.shape[dim] - step
+            value = join(
+                value.narrow(dim, 0, length), value.narrow(dim, step, length)
+            )
+            width += step
+    return value
+
+
+def _narrowed(
+    label: Tensor, num_classes: int, ignore_index: int | None
+) -> Tensor:
+    """The label in as few bytes as hold all its values."""
+    values = (0, num_classes - 1, ignore_index or 0)
+    for dtype in (torch.uint8, torch.int16):
+        info = torch.iinfo(dtype)
+        if info.min <= min(values) and max(values) <= info.max:
+            return label.to(dtype)
+    return label
 
 
 def smooth_label(
@@ -132,7 +157,8 @@ def smooth_label(
     share = epsilon / (2 if use_sigmoid else num_classes)
     smoothed = None
     if mode == 'boundary':
-        smoothed = boundary_mask(label, kernel_size, ignore_index)
+        narrow = _narrowed(label, num_classes, ignore_index)
+        smoothed = boundary_mask(narrow, kernel_size, ignore_index)
     return HardLabel(
         label,
         ignore_index,

@@ -120,7 +120,7 @@ def _own_gradient(
     """What the own class has more of u, (B, M), given its w p."""
     steep = slopes.overlap.gather(1, label.index)
     if label.off is not None:
-        steep *= (label.on >= own).to(own) - (label.off >= own).to(own)
+        steep *= _reaches(label.on, own).sub_(_reaches(label.off, own))
     if slopes.product is not None:
         product = slopes.product.gather(1, label.index)
         steep += (
@@ -207,13 +207,19 @@ def _is_smoothed(chunk: Chunk, dtype: torch.dtype) -> Tensor:
     """(B, M), 1 or 0."""
     if chunk.target.smoothed is None:
         return torch.ones_like(chunk.target.label, dtype=dtype)
-    return chunk.target.smoothed.to(dtype)
+    # torch vectorises the conversion of bytes, not that of bools
+    return chunk.target.smoothed.view(torch.uint8).to(dtype)
 
 
 def _plain_gap(chunk: Chunk, dtype: torch.dtype) -> Tensor:
     """(B, M), on - off without the weight; 1 where not smoothed."""
     loss = 1 - (chunk.target.on - chunk.target.off)
     return 1 - loss * _is_smoothed(chunk, dtype)
+
+
+def _reaches(label: Tensor, prob: Tensor) -> Tensor:
+    """1 where the label is as high as the probability, else 0."""
+    return torch.ge(label, prob, out=torch.empty_like(prob))
 
 
 def _at(value: Tensor, index: Tensor) -> Tensor:

@@ -45,6 +45,25 @@ def test_boundary_mask(kernel_size, ignore_index):
     )
 
 
+@pytest.mark.parametrize(
+    ('num_classes', 'ignore_index'),
+    [(256, 255), (257, 255), (300, -100), (70000, 65536), (65536, None)],
+)
+def test_labels_that_share_their_last_bytes_differ(num_classes, ignore_index):
+    generator = torch.Generator().manual_seed(num_classes)
+    values = [0, num_classes - 1, ignore_index or 0, 156, num_classes - 256]
+    choice = torch.randint(0, 5, (2, 9, 12), generator=generator)
+    choice[torch.rand(choice.shape, generator=generator) < 0.9] = 0
+    label = torch.tensor(values)[choice]
+    ignored = -1 if ignore_index is None else ignore_index
+    target = smooth_label(
+        label, num_classes, 'boundary', ignore_index=ignore_index
+    )
+    expected = torch.stack([walk(image, 3, ignored) for image in label])
+    assert expected.any()
+    assert torch.equal(target.smoothed, expected)
+
+
 def test_the_image_border_is_neutral():
     assert not boundary_mask(torch.ones(1, 4, 4, dtype=torch.long)).any()
 
