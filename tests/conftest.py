@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,5 +82,8 @@ def torchvision():
                 library.define(
                     f'{name}(Tensor boxes, Tensor scores, float iou) -> Tensor'
                 )
+        # for this process alone: others inherit the path, not the operators
         sys.path.append(str(beside))
+        import_module('torchvision')
+        sys.path.remove(str(beside))
     return library

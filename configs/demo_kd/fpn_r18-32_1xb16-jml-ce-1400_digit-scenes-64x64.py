@@ -1,7 +1,11 @@
-_base_ = '../demo/fpn_r18-16_1xb16-jml-ce-1400_digit-scenes-64x64.py'
-# twice the width: the teacher of the distillation demo
+_base_ = [
+    '../_base_/models/fpn_r18-32.py',
+    '../_base_/datasets/digit_scenes.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/schedule_1400.py',
+]
+jml = dict(type='mmseg_jml.JaccardMetricCELoss', use_sigmoid=False)
 model = dict(
-    backbone=dict(stem_channels=32, base_channels=32),
-    neck=dict(in_channels=[32, 64, 128], out_channels=64),
-    decode_head=dict(in_channels=[64, 64, 64], channels=64),
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=jml),
 )

@@ -1,10 +1,13 @@
-_base_ = './fpn_r18-8_1xb16-jml-ce-1400_digit-scenes-64x64.py'
-custom_hooks = [
-    dict(type='mmseg_jml.ExactResumeHook'),
-    dict(
-        type='mmseg_jml.DistillationHook',
-        teacher='{{fileDirname}}/'
-        'fpn_r18-32_1xb16-jml-ce-1400_digit-scenes-64x64.py',
-        checkpoint='{{$TEACHER:work_dirs/teacher.pth}}',
-    ),
+_base_ = [
+    '../_base_/models/fpn_r18-8.py',
+    '../_base_/datasets/digit_scenes.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/schedule_1400.py',
+    '../_base_/teachers/fpn_r18-32_digit-scenes.py',
 ]
+jml = dict(type='mmseg_jml.JaccardMetricCELoss', use_sigmoid=False)
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=jml),
+)
+custom_hooks = [*_base_.custom_hooks, _base_.distillation]

@@ -1,7 +1,11 @@
-# Step 2, with unlabelled scenes.
-_base_ = './fpn_r18-16_1xb8-jml-ce-1000-600_digit-scenes-64x64.py'
-pseudo_label = dict(
-    _base_.pseudo_label,
-    soft=False,
-)
-custom_hooks = [dict(type='mmseg_jml.ExactResumeHook'), pseudo_label]
+# Step 2 with unlabelled scenes: hard pseudo labels, CE + JML.
+_base_ = [
+    '../_base_/models/fpn_r18-16_digit-scenes.py',
+    '../_base_/datasets/digit_scenes_semi.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/schedule_600.py',
+    '../_base_/pseudo_labels/digit_scenes.py',
+]
+load_from = _base_.start
+pseudo_label = dict(_base_.pseudo_label, soft=False)
+custom_hooks = [*_base_.custom_hooks, pseudo_label]

@@ -33,9 +33,7 @@ def lines(path) -> Counter:
 
 @pytest.mark.parametrize('path', FILES, ids=catalog.name)
 def test_bases_are_few(path):
-    # the demos build on each other: they show one change at a time
-    if not path.parent.name.startswith('demo'):
-        assert depth(path) <= MOST_FILES
+    assert depth(path) <= MOST_FILES
 
 
 def test_no_two_files_repeat_each_other():
@@ -75,7 +73,7 @@ def entries(head) -> list[str]:
     return [str(x) for x in (found if isinstance(found, list) else [found])]
 
 
-@pytest.mark.parametrize('folder', catalog.FOLDERS)
+@pytest.mark.parametrize('folder', [*catalog.FOLDERS, 'jml_semi'])
 def test_readme_and_metafile_list_every_config(folder):
     folder = catalog.CONFIGS / folder
     configs = {path.name for path in folder.glob('*.py')}

@@ -1,6 +1,8 @@
 # The scenes are written to data_root when they are first used.
 dataset_type = 'mmseg_jml.DigitScenesDataset'
 data_root = 'data/digit_scenes'
+crop_size = (64, 64)
+head = dict(num_classes=11)
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
