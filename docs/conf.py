@@ -10,6 +10,7 @@ release = __version__
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 exclude_patterns = ['_build']
 
+smartquotes = False  # 'jml1' is Python
 html_theme = 'furo'
 html_title = f'mmseg_jml {release}'
 html_show_copyright = False
