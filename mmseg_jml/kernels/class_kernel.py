@@ -38,7 +38,11 @@ class _Label(NamedTuple):
     weight: Tensor  # w, 0 there
     on: Tensor  # w times the label of that class
     off: Tensor | None  # w times the label of each other; None: 0
-    gap: Tensor  # on - off
+
+    @property
+    def gap(self) -> Tensor:
+        """What the own class has more than another."""
+        return self.on if self.off is None else self.on - self.off
 
 
 def sums(chunk: Chunk, task: Task, scratch: Scratch) -> tuple:
@@ -139,7 +143,8 @@ def _overlap(label: _Label, prob: Tensor, own: Tensor) -> Tensor:
     classes = prob.shape[1]
     if label.off is None:
         return _sum_by_class(own, label.index, classes)
-    excess = torch.minimum(own, label.on) - torch.minimum(own, label.off)
+    excess = torch.minimum(own, label.on)
+    excess -= torch.minimum(own, label.off)
     spread = torch.minimum(prob, label.off.unsqueeze(1), out=prob).sum(2)
     return spread + _sum_by_class(excess, label.index, classes)
 
@@ -180,9 +185,8 @@ def _own_mass(chunk: Chunk, label: _Label) -> Tensor:
     """(B, M) w k (on - off) at the own class."""
     if chunk.class_weight is None:
         return label.gap
-    return label.gap * chunk.class_weight.expand(len(label.gap), -1).gather(
-        1, label.index
-    )
+    scale = chunk.class_weight.expand(len(label.index), -1)
+    return label.gap * scale.gather(1, label.index)
 
 
 def _read(chunk: Chunk, dtype: torch.dtype) -> _Label:
@@ -196,15 +200,14 @@ def _read(chunk: Chunk, dtype: torch.dtype) -> _Label:
     if chunk.weight is not None:
         weight *= chunk.weight
     if not target.is_smoothed:
-        return _Label(index, weight, weight, None, weight)
-    smoothed = weight * _is_smoothed(chunk, dtype)
-    off = smoothed * target.off
-    gap = torch.sub(weight, smoothed, alpha=1 - (target.on - target.off))
-    return _Label(index, weight, gap + off, off, gap)
+        return _Label(index, weight, weight, None)
+    smoothed = _is_smoothed(chunk, dtype).mul_(weight)
+    on = torch.sub(weight, smoothed, alpha=1 - target.on)
+    return _Label(index, weight, on, smoothed.mul_(target.off))
 
 
 def _is_smoothed(chunk: Chunk, dtype: torch.dtype) -> Tensor:
-    """(B, M), 1 or 0."""
+    """(B, M), 1 or 0; a new tensor."""
     if chunk.target.smoothed is None:
         return torch.ones_like(chunk.target.label, dtype=dtype)
     # torch vectorises the conversion of bytes, not that of bools
