@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
@@ -63,6 +64,44 @@ def train(rank):
 
 def test_sync_is_the_loss_of_the_global_batch(tmp_path):
     run_in_processes(train, tmp_path)
+
+
+def train_with_own_factors(rank):
+    """A process divides its cross-entropy by a count of its own pixels."""
+    image, label = batch()
+    cases = [
+        (dict(avg_factor=3.0 + rank), [3.0, 4.0]),
+        (dict(avg_non_ignore=False), [2 * PIXELS, 3 * PIXELS]),
+    ]
+    for arguments, factors in cases:
+        whole = model()
+        logits = whole(image)
+        entropies = [
+            F.cross_entropy(
+                logits[share], label[share], ignore_index=255, reduction='sum'
+            )
+            / factor
+            for share, factor in zip(SHARES, factors)
+        ]
+        jml = jaccard_metric_loss(logits, label)
+        # DistributedDataParallel takes the mean of gradients
+        (jml + 0.5 * sum(entropies) / 2).backward()
+        parallel = nn.parallel.DistributedDataParallel(model())
+        value = jaccard_metric_loss(
+            parallel(image[SHARES[rank]]),
+            label[SHARES[rank]],
+            ce_weight=0.5,
+            sync=True,
+            **arguments,
+        )
+        value.backward()
+        torch.testing.assert_close(value, jml + 0.5 * entropies[rank])
+        for ours, theirs in zip(parallel.parameters(), whole.parameters()):
+            torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_sync_leaves_each_process_its_own_factor(tmp_path):
+    run_in_processes(train_with_own_factors, tmp_path)
 
 
 @pytest.mark.parametrize('mode', MODES)
