@@ -26,17 +26,18 @@ from mmseg_jml.demo.runs import Run, RunError, sole_owner, train_all
 from mmseg_jml.demo.semi_supervised import draw_training, tabulate
 
 CONFIGS = Path(mmseg_jml.__file__).parent / '.mim/configs/demo_semi'
-START = 'fpn_r18-16_1xb8-jml-ce-800_digit-scenes-64x64.py'
+START = 'fpn_r18-16_1xb8-jml-ce-1000_digit-scenes-64x64.py'
 ENDS = {
-    'labels alone': 'fpn_r18-16_1xb8-jml-ce-800-480_digit-scenes-64x64.py',
-    'mean teacher, CE': 'semi-mt-ce_fpn_r18-16_1xb8-800-480_'
+    'labels alone': 'fpn_r18-16_1xb8-jml-ce-1000-600_digit-scenes-64x64.py',
+    'mean teacher, CE': 'semi-mt-ce_fpn_r18-16_1xb8-1000-600_'
     'digit-scenes-64x64.py',
-    'hard, CE + JML': 'semi-jml-hard_fpn_r18-16_1xb8-800-480_'
+    'hard, CE + JML': 'semi-jml-hard_fpn_r18-16_1xb8-1000-600_'
     'digit-scenes-64x64.py',
-    'soft, CE + JML': 'semi-jml-soft_fpn_r18-16_1xb8-800-480_'
+    'soft, CE + JML': 'semi-jml-soft_fpn_r18-16_1xb8-1000-600_'
     'digit-scenes-64x64.py',
 }
 LABELED = {'1-16': 50, '1-8': 100}
+VALIDATIONS = 2  # no learning curve is drawn
 
 
 def plan(args, folder) -> dict[Run, list[Run]]:
@@ -46,10 +47,10 @@ def plan(args, folder) -> dict[Run, list[Run]]:
         # the configs take both from there
         os.environ['LABELED'] = str(labeled)
         for seed in range(args.seeds):
-            part = seed, args.iters, folder / share
+            part = seed, args.iters, folder / share, VALIDATIONS
             start = Run.plan(CONFIGS / START, 'start', *part)
             os.environ['START'] = str(start.checkpoint.resolve())
-            part = seed, args.iters * 3 // 5, folder / share
+            part = seed, args.iters * 3 // 5, folder / share, VALIDATIONS
             tree[start] = [
                 Run.plan(CONFIGS / config, name, *part)
                 for name, config in ENDS.items()
@@ -67,7 +68,7 @@ def named(runs) -> list[Run]:
 
 def main() -> None:
     """Trains, measures and reports."""
-    args = parse_args(800)
+    args = parse_args(1000)
     console = Console()
     folder = args.work_dir / f'semi_{args.iters}_iterations'
     # The stacks' warnings are in the logs of the runs.

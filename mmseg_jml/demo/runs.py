@@ -49,7 +49,13 @@ class Run:
 
     @classmethod
     def plan(
-        cls, base: Path, loss: str, seed: int, iters: int, folder: Path
+        cls,
+        base: Path,
+        loss: str,
+        seed: int,
+        iters: int,
+        folder: Path,
+        validations: int = VALIDATIONS,
     ) -> Run:
         """Writes the config of a run.
 
@@ -59,6 +65,7 @@ class Run:
             seed (int): Seed of the run.
             iters (int): Number of iterations.
             folder (Path): Folder of all runs of so many iterations.
+            validations (int): How often to validate. Defaults to 7.
 
         Returns:
             Run: The run, perhaps recorded there already.
@@ -73,7 +80,7 @@ class Run:
         cfg = Config.fromfile(base)
         cfg.randomness = dict(seed=seed)
         cfg.work_dir = str(run.work_dir)
-        shorten(cfg, iters)
+        shorten(cfg, iters, validations)
         if run.config.exists() and run.config.read_text() != cfg.pretty_text:
             raise RunError(
                 f'Expected {run.work_dir} to be a run of this config but got '
@@ -122,14 +129,15 @@ class Run:
         return [logged[key] for key in sorted(logged)]
 
 
-def shorten(cfg: Config, iters: int) -> None:
+def shorten(cfg: Config, iters: int, validations: int = VALIDATIONS) -> None:
     """Fits the schedule to a number of iterations.
 
     Args:
         cfg (Config): A config of `configs/demo`, changed in place.
         iters (int): The number.
+        validations (int): How often to validate. Defaults to 7.
     """
-    interval = math.ceil(iters / VALIDATIONS)
+    interval = math.ceil(iters / validations)
     warm_up, decay = cfg.param_scheduler
     warm_up.end = decay.begin = iters * warm_up.end // decay.end
     decay.end = cfg.train_cfg.max_iters = iters

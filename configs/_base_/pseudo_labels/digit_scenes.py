@@ -11,6 +11,6 @@ scenes = dict(
 pseudo_label = dict(
     type='mmseg_jml.PseudoLabelHook',
     unlabeled_dataloader=dict(dataset=scenes),
-    momentum=0.99,  # of 480 iterations
+    momentum=0.99,  # of 600 iterations
     threshold=0.9,
 )

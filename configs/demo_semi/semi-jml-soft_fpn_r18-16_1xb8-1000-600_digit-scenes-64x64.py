@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/fpn_r18-16_digit-scenes.py',
     '../_base_/datasets/digit_scenes_semi.py',
     '../_base_/default_runtime.py',
-    '../_base_/schedules/schedule_480.py',
+    '../_base_/schedules/schedule_600.py',
     '../_base_/pseudo_labels/digit_scenes.py',
 ]
 load_from = _base_.start
@@ -11,5 +11,5 @@ pseudo_label = dict(_base_.pseudo_label, soft=True)
 custom_hooks = [
     *_base_.custom_hooks,
     pseudo_label,
-    dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=160, images=1),
+    dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=200, images=1),
 ]

@@ -1,11 +1,9 @@
-# Step 2 with unlabelled scenes: hard pseudo labels, CE + JML.
+# Step 2, to compare with: more of the same.
 _base_ = [
     '../_base_/models/fpn_r18-16_digit-scenes.py',
     '../_base_/datasets/digit_scenes_semi.py',
     '../_base_/default_runtime.py',
-    '../_base_/schedules/schedule_480.py',
+    '../_base_/schedules/schedule_600.py',
     '../_base_/pseudo_labels/digit_scenes.py',
 ]
 load_from = _base_.start
-pseudo_label = dict(_base_.pseudo_label, soft=False)
-custom_hooks = [*_base_.custom_hooks, pseudo_label]
