@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo demo-kd demo-semi test zoo lint format docs check clean
+.PHONY: help setup demo demo-kd demo-semi test zoo recipes lint format docs check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -62,6 +62,12 @@ zoo: $(STACKS:%=zoo-%)  ## train a step of every kind of mmseg's configs, and wr
 zoo-%: $(call ready,%) .venv/torchvision
 	ZOO=all OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest $(PYTEST_ARGS) \
 	    tests/zoo -o junit_family=xunit1 --junitxml=work_dirs/zoo/$*.xml
+
+recipes: $(STACKS:%=recipes-%)  ## take a training step of every config in configs (a quarter of an hour)
+
+recipes-%: $(call ready,%) .venv/torchvision
+	RECIPES=all OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest \
+	    $(PYTEST_ARGS) tests/recipes
 
 lint: $(call ready,$(firstword $(STACKS)))  ## check style and formatting
 	$(tools_of)/ruff check .

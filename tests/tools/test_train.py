@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import runpy
 
 import pytest
@@ -110,6 +111,23 @@ def test_runs_resume_exactly_where_iterations_are_counted(change, added):
     cli.resume_exactly(cfg)
     hook = dict(type='mmseg_jml.ExactResumeHook')
     assert cfg.custom_hooks == before + [hook] * added
+
+
+@pytest.mark.parametrize('named', ['nowhere', 'config', 'command line'])
+@pytest.mark.parametrize('has_checkpoint', [False, True])
+def test_resumes_its_own_checkpoint_or_starts(tmp_path, named, has_checkpoint):
+    """A file to start from is not one to go on from, unless one says so."""
+    if has_checkpoint:
+        (tmp_path / 'last_checkpoint').write_text('iter_1.pth')
+    options = {} if named != 'command line' else dict(load_from='start.pth')
+    start = None if named == 'nowhere' else 'start.pth'
+    cfg = Config(dict(work_dir=str(tmp_path), load_from=start))
+    cli.resume_latest(cfg, argparse.Namespace(cfg_options=options))
+    if named == 'config':
+        own = has_checkpoint, None if has_checkpoint else start
+        assert (cfg.resume, cfg.load_from) == own
+    else:
+        assert (cfg.resume, cfg.load_from) == (True, start)
 
 
 def test_default_work_dir_is_named_after_the_config(
