@@ -17,7 +17,7 @@ tools_of = .venv/$(firstword $(STACKS))/bin
 .SECONDARY:
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(foreach stack,$(STACKS),$(call ready,$(stack))) .venv/torchvision  ## make an environment for each of the two stacks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 
@@ -37,13 +38,21 @@ SPLITS = {
         {'1_16': ['ADE_train_00000001']},
     ),
 }
-# The preset and the split of those that train: each preset, each data set.
+# The preset and the split of those that train: each preset, each data set; with
+# the environment variable ``RECIPES=all`` each of each.
 TRAINED = [
     ('mean-teacher', 'voc12aug', '732'),
     ('jml-soft', 'voc12aug', '662'),
     ('fixmatch', 'cityscapes', '1_16'),
     ('unimatch', 'ade20k', '1_16'),
 ]
+if os.environ.get('RECIPES') == 'all':
+    TRAINED = [
+        (preset, data, split)
+        for preset, *_ in TRAINED
+        for data, (_, _, splits) in SPLITS.items()
+        for split in splits
+    ]
 
 
 def dataset(path) -> str:
