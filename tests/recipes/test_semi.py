@@ -38,8 +38,8 @@ SPLITS = {
         {'1_16': ['ADE_train_00000001']},
     ),
 }
-# The preset and the split of those that train: each preset, each data set; with
-# the environment variable ``RECIPES=all`` each of each.
+# The preset and the split of those that train: each preset, each data set;
+# with the environment variable ``RECIPES=all`` each of each.
 TRAINED = [
     ('mean-teacher', 'voc12aug', '732'),
     ('jml-soft', 'voc12aug', '662'),
