@@ -2,87 +2,99 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .targets import HardLabel, Target
+from .request import HardLabel, RegionSums, Request
 
-__all__ = ['cross_entropy', 'pixel_weight', 'region_sums', 'working_dtype']
+__all__ = ['cross_entropy', 'pixel_weight', 'region_sums', 'upsampled']
 
 
-def region_sums(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    *,
-    norm: float,
-    use_sigmoid: bool,
-    class_weight: Tensor | None,
-    with_product: bool,
-    with_cross_entropy: bool,
-) -> tuple:
+def region_sums(request: Request) -> RegionSums:
     """Dense implementation of :func:`mmseg_jml.kernels.region_sums`."""
-    logits = logits.to(working_dtype(logits))
-    label = target.dense(logits.shape[1], logits.dtype)
-    weight = pixel_weight(logits, target, weight).unsqueeze(1)
-    prob = logits.sigmoid() if use_sigmoid else logits.softmax(1)
-    prediction = _sum(weight * prob**norm)
-    label_sum = _sum(weight * label**norm)
-    product = _sum(weight * prob * label) if with_product else None
-    overlap = weight * _overlap(prob, label, norm, target)
-    classes = (
-        prob.new_ones(prob.shape[1])
-        if class_weight is None
-        else class_weight.to(prob)
+    request = upsampled(request)
+    logits, norm = request.logits, request.norm
+    label = request.target.dense(logits.shape[1], logits.dtype)
+    weight = pixel_weight(request).unsqueeze(1)
+    prob = logits.sigmoid() if request.use_sigmoid else logits.softmax(1)
+    rows = [
+        weight * prob**norm,
+        weight * label**norm,
+        weight * _overlap(prob, label, request),
+    ]
+    if request.with_product:
+        rows.append(weight * prob * label)
+    scale = weight * _class_weight(request)
+    mass = scale * (torch.ones_like(label) if request.use_sigmoid else label)
+    entropy = torch.zeros_like(mass)
+    if request.with_cross_entropy:
+        entropy = scale * cross_entropy(logits, label, request.use_sigmoid)
+    return RegionSums(
+        torch.stack([_sum(row) for row in rows], 1),
+        torch.stack([_sum(entropy).sum(1), _sum(mass).sum(1)], 1),
+        _largest(request, prob, label, weight),
+        _hits(request, weight),
     )
-    scale = weight * classes.view(-1, *[1] * (prob.ndim - 2))
-    mass = _sum(
-        scale * torch.ones_like(label) if use_sigmoid else scale * label
-    ).sum(1)
-    entropy = None
-    if with_cross_entropy:
-        entropy = _sum(scale * cross_entropy(logits, label, use_sigmoid))
-        entropy = entropy.sum(1)
-    return prediction, label_sum, _sum(overlap), product, entropy, mass
 
 
-def working_dtype(logits: Tensor) -> torch.dtype:
-    """float64 for float64 logits, else float32."""
-    return torch.promote_types(logits.dtype, torch.float32)
+def upsampled(request: Request) -> Request:
+    """The request in its working dtype, with all logits of full size."""
+    logits, target = request.logits.to(request.dtype), request.target
+    if request.is_upsampled:
+        logits = _resize(logits, request.size, request.align_corners)
+        if not isinstance(target, HardLabel):
+            value = target.value.to(request.dtype)
+            aligned = getattr(target, 'align_corners', False)
+            value = _resize(value, request.size, aligned)
+            target = replace(target, value=value)
+    return replace(request, logits=logits, target=target)
 
 
-def pixel_weight(
-    logits: Tensor, target: Target, weight: Tensor | None
-) -> Tensor:
+def pixel_weight(request: Request) -> Tensor:
     """(N, *) weights with 0 on ignored pixels, in the working dtype."""
-    shape = logits.shape[:1] + logits.shape[2:]
-    dtype = working_dtype(logits)
-    value = (
-        logits.new_ones(shape, dtype=dtype)
-        if weight is None
-        else weight.to(dtype)
-    )
-    if isinstance(target, HardLabel):
-        value = value * target.counted()
-    return value
+    shape = request.logits.shape[:1] + request.size
+    weight = request.weight
+    if weight is None:
+        weight = request.logits.new_ones(shape, dtype=request.dtype)
+    weight = weight.to(request.dtype)
+    if isinstance(request.target, HardLabel):
+        weight = weight * request.target.counted()
+    return weight
 
 
 def cross_entropy(logits: Tensor, label: Tensor, use_sigmoid: bool) -> Tensor:
-    """(N, C, *) terms of the cross-entropy, summed over classes by users."""
+    """(N, C, *) terms of the cross-entropy, before the sum over classes."""
     if use_sigmoid:
         return F.binary_cross_entropy_with_logits(
             logits, label, reduction='none'
         )
-    return -label * logits.log_softmax(1)
+    # a class of probability 0 may have a logit of minus infinity
+    return -label * logits.log_softmax(1).masked_fill(label == 0, 0)
 
 
-def _overlap(
-    prob: Tensor, label: Tensor, norm: float, target: Target
-) -> Tensor:
+def _resize(value: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
+    if value.shape[2:] == size:
+        return value
+    return F.interpolate(
+        value, size=size, mode='bilinear', align_corners=align_corners
+    )
+
+
+def _class_weight(request: Request) -> Tensor:
+    """(C, 1, ...), ones where there are no class weights."""
+    logits, weight = request.logits, request.class_weight
+    if weight is None:
+        weight = torch.ones(logits.shape[1])
+    return weight.to(logits).view(-1, *[1] * (logits.ndim - 2))
+
+
+def _overlap(prob: Tensor, label: Tensor, request: Request) -> Tensor:
     """(p^n + y^n - |p - y|^n) / 2, in the form that does not cancel."""
-    hard = isinstance(target, HardLabel) and not target.is_smoothed
-    if norm == 2 or (norm == 1 and hard):
+    norm = request.norm
+    if norm == 2 or (norm == 1 and request.is_hard):
         return prob * label
     if norm == 1:
         return torch.minimum(prob, label)
@@ -92,3 +104,30 @@ def _overlap(
 def _sum(value: Tensor) -> Tensor:
     """Sum over pixels, (N, C, *) -> (N, C), accumulated in float64."""
     return value.unsqueeze(-1).flatten(2).sum(2, dtype=torch.float64)
+
+
+@torch.no_grad()
+def _largest(
+    request: Request, prob: Tensor, label: Tensor, weight: Tensor
+) -> Tensor | None:
+    if request.largest_of is None:
+        return None
+    value = {
+        'prediction': lambda: prob,
+        'label': lambda: label,
+        'both': lambda: prob + label,
+    }[request.largest_of]()
+    if not value.numel():
+        return value.new_zeros(value.shape[:2], dtype=torch.float64)
+    value = value.masked_fill(weight <= 0, 0).unsqueeze(-1).flatten(2)
+    return value.amax(2).double()
+
+
+@torch.no_grad()
+def _hits(request: Request, weight: Tensor) -> Tensor | None:
+    if not request.with_hits:
+        return None
+    logits, label = request.logits, request.target.label.unsqueeze(1)
+    classes = logits.shape[1]
+    own = logits.gather(1, label.clamp(0, classes - 1))
+    return _sum(weight * (own >= logits.amax(1, keepdim=True))).sum(1)

@@ -2,77 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from . import chunked, reference
-from .targets import Target
+from .request import RegionSums, Request
 
-__all__ = ['RegionSums', 'region_sums', 'IMPLEMENTATIONS']
+__all__ = ['IMPLEMENTATIONS', 'choose', 'region_sums']
 
-
-class RegionSums(NamedTuple):
-    """Sums over the pixels of each image, float64, differentiable.
-
-    With probability p, label y and pixel weight w:
-
-    Attributes:
-        prediction (Tensor): (N, C), P = sum of w p^n.
-        target (Tensor): (N, C), Y = sum of w y^n.
-        overlap (Tensor): (N, C), T = (P + Y - sum of w |p - y|^n) / 2; for
-            n = 1 the sum of w min(p, y), for n = 2 the sum of w p y.
-        product (Tensor, optional): (N, C), sum of w p y, where asked for.
-        cross_entropy (Tensor, optional): (N,), sum of w k_c y_c (-log p_c)
-            with class weights k, where asked for; with sigmoid the sum over
-            classes of the binary cross-entropies.
-        mass (Tensor): (N,), what a mean divides ``cross_entropy`` by: the
-            sum of w k_c y_c; with sigmoid the sum of w k_c.
-    """
-
-    prediction: Tensor
-    target: Tensor
-    overlap: Tensor
-    product: Tensor | None
-    cross_entropy: Tensor | None
-    mass: Tensor
+IMPLEMENTATIONS = ('auto', 'reference', 'torch', 'triton')
+_VARIABLE = 'MMSEG_JML_IMPL'
 
 
-def _triton(*args, **kwargs) -> tuple:
-    """The Triton kernels, imported when they are asked for."""
-    try:
-        from .triton_region_sums import region_sums
-    except ModuleNotFoundError as error:
-        if error.name != 'triton':
-            raise
-        raise ModuleNotFoundError(
-            "Expected triton to be installed for impl='triton', but it is "
-            "not; install it, or use impl='auto'",
-            name='triton',
-        ) from error
-    return region_sums(*args, **kwargs)
-
-
-IMPLEMENTATIONS = {
-    'torch': chunked.region_sums,
-    'triton': _triton,
-    'reference': reference.region_sums,
-}
-
-
-def region_sums(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None = None,
-    *,
-    norm: float = 1,
-    use_sigmoid: bool = False,
-    class_weight: Tensor | None = None,
-    with_product: bool = False,
-    with_cross_entropy: bool = False,
-    impl: str = 'auto',
-) -> RegionSums:
+def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
     """Sums over pixels that Jaccard, Dice, Tversky and cross-entropy need.
 
     Equal, for a dense label ``y`` and n = 1, to::
@@ -82,50 +30,219 @@ def region_sums(
         Y = (w * y).flatten(2).sum(2)
         T = (w * torch.minimum(p, y)).flatten(2).sum(2)
 
-    Gradients flow to ``logits`` only. Where p equals y the derivative of
-    min(p, y) is 1/2. At a hard label it is 1, since min(p, 1) = p; at a
-    smoothed one it is 1/2 or 1, as suits the implementation.
+    Gradients flow to the logits only. Where p equals y the derivative of
+    min(p, y) is 1/2. At a hard label it is 1, since min(p, 1) = p. A label
+    that is neither a class nor ignored does not count.
 
     Args:
-        logits (Tensor): (N, C, *), float16, bfloat16, float32 or float64.
-            Computed in float32 at least.
-        target (HardLabel | Probabilities | TeacherLogits): The label.
-        weight (Tensor, optional): (N, *) floats >= 0. Defaults to None.
-        norm (float): n >= 1. Defaults to 1.
-        use_sigmoid (bool): One sigmoid per class in place of the softmax
-            over classes. Defaults to False.
-        class_weight (Tensor, optional): (C,), for the cross-entropy alone.
-            Defaults to None.
-        with_product (bool): Also sum w p y. Defaults to False.
-        with_cross_entropy (bool): Also sum the cross-entropy. Defaults to
-            False.
-        impl (str): A key of ``IMPLEMENTATIONS`` or 'auto', which never picks
-            'triton' (CUDA only, and not yet run on a GPU: docs/triton.md).
-            Defaults to 'auto'.
+        request (Request): What to sum.
+        impl (str): 'reference', the formulas as they stand; 'torch', bounded
+            memory on any device; 'triton', a GPU's own kernels; or 'auto',
+            see :func:`choose`. Defaults to 'auto'.
 
     Returns:
         RegionSums: One row per image.
 
     Raises:
-        ValueError: If ``impl`` is unknown.
+        ValueError: If ``impl`` is unknown, or is 'triton' where Triton cannot
+            serve the request; the message says why.
     """
-    name = 'torch' if impl == 'auto' else impl
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"Expected impl to be 'auto' or one of "
-            f'{sorted(IMPLEMENTATIONS)}, but got {impl!r}'
-        )
+    name = choose(request, impl)
     # bfloat16 sums under autocast would lose small classes
-    with torch.autocast(logits.device.type, enabled=False):
-        return RegionSums(
-            *IMPLEMENTATIONS[name](
-                logits,
-                target,
-                weight,
-                norm=norm,
-                use_sigmoid=use_sigmoid,
-                class_weight=class_weight,
-                with_product=with_product,
-                with_cross_entropy=with_cross_entropy,
-            )
+    with torch.autocast(request.logits.device.type, enabled=False):
+        if name == 'reference':
+            return reference.region_sums(request)
+        return _as_one_step(_apply)(request, _engine(name))
+
+
+def choose(request: Request, impl: str = 'auto') -> str:
+    """The implementation that serves a request.
+
+    'auto' is what the environment variable MMSEG_JML_IMPL names, if it is
+    set. Otherwise it is 'triton' on CUDA wherever Triton can serve, else
+    'torch'; the log says once why Triton cannot.
+
+    Args:
+        request (Request): What to sum.
+        impl (str): One of ``IMPLEMENTATIONS``. Defaults to 'auto'.
+
+    Returns:
+        str: 'reference', 'torch' or 'triton'.
+
+    Raises:
+        ValueError: As for :func:`region_sums`.
+    """
+    source = 'impl'
+    if impl == 'auto' and _VARIABLE in os.environ:
+        impl, source = os.environ[_VARIABLE], _VARIABLE
+    if impl not in IMPLEMENTATIONS:
+        raise ValueError(
+            f'Expected {source} to be one of {IMPLEMENTATIONS}, but got '
+            f'{impl!r}'
         )
+    if impl == 'auto' and not request.logits.is_cuda:
+        return 'torch'
+    if impl not in ('auto', 'triton'):
+        return impl
+    reason = _why_not_triton(request)
+    if reason is None:
+        return 'triton'
+    if impl == 'triton':
+        raise ValueError(
+            f"Expected a request that Triton can serve for {source}='triton', "
+            f"but {reason}; impl='auto' takes what can"
+        )
+    _say_once(reason)
+    return 'torch'
+
+
+def _why_not_triton(request: Request) -> str | None:
+    try:
+        from . import triton_engine
+    except ImportError as error:
+        return f'Triton does not import here ({error})'
+    return triton_engine.why_not(request)
+
+
+@functools.lru_cache(maxsize=None)
+def _say_once(reason: str) -> None:
+    logging.getLogger('mmseg_jml').warning(
+        'The loss runs in plain PyTorch on this GPU, which is slower than '
+        'its Triton kernels, because %s.',
+        reason,
+    )
+
+
+def _engine(name: str) -> ModuleType:
+    """A module with ``sums(request)`` and ``gradient(request, slopes)``."""
+    if name == 'torch':
+        return chunked
+    from . import triton_engine
+
+    return triton_engine
+
+
+def _as_one_step(function):
+    """Hides loops and launches from ``torch.compile``.
+
+    A compiler would unroll a loop over chunks into thousands of operations.
+    It is imported only where it is in use, since that takes more than a
+    second; ``torch.compiler.disable`` as a decorator imports it at once.
+    """
+    compiler = getattr(torch, 'compiler', None)  # torch 2.1
+    is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
+    if is_compiling is not None and is_compiling():
+        return compiler.disable(function)
+    return function
+
+
+def _apply(request: Request, engine: ModuleType) -> RegionSums:
+    tensors = request.tensors()
+    names = tuple(tensors)
+    bare = request.with_tensors(dict.fromkeys(names))
+    return RegionSums(
+        *_RegionSums.apply(engine, bare, names, *tensors.values())
+    )
+
+
+class _RegionSums(torch.autograd.Function):
+    """Nothing is kept for the backward pass but the inputs."""
+
+    @staticmethod
+    def forward(
+        engine: ModuleType,
+        bare: Request,
+        names: tuple[str, ...],
+        *tensors: Tensor | None,
+    ) -> tuple:
+        request = bare.with_tensors(dict(zip(names, tensors)))
+        sums = engine.sums(request)
+        return sums.by_class, sums.by_image, sums.largest, sums.hits
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: tuple) -> None:
+        ctx.static = inputs[:3]
+        ctx.save_for_backward(*inputs[3:])
+        fixed = [value for value in output[2:] if value is not None]
+        ctx.mark_non_differentiable(*fixed)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, by_class, by_image, largest, hits) -> tuple:
+        gradient = _RegionGradient.apply(
+            *ctx.static, by_class, by_image, *ctx.saved_tensors
+        )
+        others = len(ctx.saved_tensors) - 1
+        return (None, None, None, gradient, *[None] * others)
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *inputs) -> tuple:
+        size = info.batch_size
+        folded = _fold(size, in_dims[3:], inputs[3:], inputs[2])
+        output = [
+            None if value is None else value.unflatten(0, (size, -1))
+            for value in _RegionSums.apply(*inputs[:3], *folded)
+        ]
+        dims = tuple(None if value is None else 0 for value in output)
+        return tuple(output), dims
+
+
+class _RegionGradient(torch.autograd.Function):
+    """A function of its own, so that a second derivative is refused."""
+
+    @staticmethod
+    def forward(
+        engine: ModuleType,
+        bare: Request,
+        names: tuple[str, ...],
+        by_class: Tensor | None,
+        by_image: Tensor | None,
+        *tensors: Tensor | None,
+    ) -> Tensor:
+        request = bare.with_tensors(dict(zip(names, tensors)))
+        return engine.gradient(request, by_class, by_image)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> None:
+        raise NotImplementedError(
+            'Expected one derivative of region sums, but got a request for '
+            "the second; impl='reference' has all of them"
+        )
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *inputs) -> tuple:
+        size, names = info.batch_size, inputs[2]
+        folded = _fold(
+            size, in_dims[3:], inputs[3:], ('by_class', 'by_image', *names)
+        )
+        output = _RegionGradient.apply(*inputs[:3], *folded)
+        return output.unflatten(0, (size, -1)), 0
+
+
+def _fold(
+    size: int,
+    in_dims: Sequence[int | None],
+    tensors: Sequence[Tensor | None],
+    names: Sequence[str],
+) -> list[Tensor | None]:
+    """A mapped dimension becomes part of the images, which are independent."""
+    folded = []
+    for name, dim, value in zip(names, in_dims, tensors):
+        if name == 'class_weight' and dim is not None:
+            raise NotImplementedError(
+                'Expected the same class_weight for all that vmap maps over, '
+                f'but got one with a mapped dimension {dim}'
+            )
+        if value is not None and name != 'class_weight':
+            value = (
+                value.expand(size, *value.shape)
+                if dim is None
+                else value.movedim(dim, 0)
+            )
+            value = value.flatten(0, 1)
+        folded.append(value)
+    return folded
