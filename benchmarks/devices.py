@@ -75,8 +75,11 @@ class CPU:
         """A block with ``peak`` and ``held``, the bytes that it allocates."""
         return Tracked()
 
-    def launches(self, call: Callable[[], object]) -> None:
-        """None: there are no kernels to launch."""
+    def count_later(self, row: dict, call: Callable[[], object]) -> None:
+        """Does nothing: a CPU has no kernels to launch."""
+
+    def count(self) -> None:
+        """Does nothing."""
 
 
 class CUDA:
@@ -84,7 +87,9 @@ class CUDA:
 
     Its time is that between events, in a stream that was kept busy until the
     host had asked for everything: gaps in which the device waits for the host
-    are not in it, and the host's own time is measured beside it.
+    are not in it, and the host's own time is measured beside it. Launches are
+    counted when all else is measured, because a profiler that has looked at
+    CUDA once may slow the host down until the process ends.
     """
 
     # More than the L2 of any device; zeroed often enough to take about 10 ms.
@@ -95,6 +100,7 @@ class CUDA:
         self._flushed = torch.empty(
             self._FLUSHED_BYTES, dtype=torch.uint8, device='cuda'
         )
+        self._to_count = []
 
     @property
     def name(self) -> str:
@@ -127,14 +133,22 @@ class CUDA:
         """A block with ``peak`` and ``held``, the bytes that it allocates."""
         return TrackedOnCUDA()
 
-    def launches(self, call: Callable[[], object]) -> int:
-        """Kernels that a call launches, those of its backward pass too."""
+    def count_later(self, row: dict, call: Callable[[], object]) -> None:
+        """Leaves a call for :meth:`count`, which fills ``row['launches']``."""
+        self._to_count.append((row, call))
+
+    def count(self) -> None:
+        """Counts the kernels that each call launches, on any thread."""
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-        torch.cuda.synchronize()
-        with profile(activities=activities) as record:
-            call()
+        for row, call in self._to_count:
+            call()  # compiles again what was forgotten since
             torch.cuda.synchronize()
-        return sum(bool(LAUNCH.match(e.name)) for e in record.events())
+            with profile(activities=activities) as record:
+                call()
+                torch.cuda.synchronize()
+            names = [event.name for event in record.events()]
+            row['launches'] = len([x for x in names if LAUNCH.match(x)])
+        self._to_count.clear()
 
 
 class TrackedOnCUDA:

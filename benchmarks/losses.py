@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -80,25 +81,41 @@ def measure_shape(
     rivals = {key: chosen.pop(key) for key in rivals if key in chosen}
     chosen |= running(rivals, *inputs)
     calls = {key: partial(loss, *inputs) for key, loss in chosen.items()}
+    unit, name = size_of(inputs[0]), 'x'.join(map(str, shape))
+    common = dict(kind=kind, dtype=dtype, shape=name)
     rows = []
     for row in compare(
-        calls, inputs[0], size_of(inputs[0]), device, arguments.rounds
+        calls, inputs[0], unit, device, arguments.rounds, **common
     ):
-        name = 'x'.join(map(str, shape))
-        rows.append({'kind': kind, 'dtype': dtype, 'shape': name} | row)
-        print_row(rows[-1])
+        rows.append(row)
+        print_row(row)
     return rows
 
 
 def print_row(row: dict) -> None:
     """A line of the table."""
     line = (
-        '{kind:5} {dtype:8} {shape:14} {loss:33} {ms:9.3f} ms {time:6.2f}'
+        '{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms {time:6.2f}'
         '   peak {peak:5.2f}   held {held:5.2f}'
     )
-    if row['launches'] != '':
-        line += '   host {host_ms:6.2f} ms {launches:4} launches'
+    if row['host_ms'] != '':
+        line += '   host {host_ms:6.2f} ms'
     print(line.format(**row), flush=True)
+
+
+def finish(
+    rows: list[dict],
+    arguments: argparse.Namespace,
+    device: CPU | CUDA,
+    name: str,
+) -> Path:
+    """Counts launches, prints them, and writes all again."""
+    device.count()
+    for row in rows:
+        if row['launches'] != '':
+            print('{shape:15} {dtype:8} {kind:5} {loss:33} {launches:5} '
+                  'launches'.format(**row))  # fmt: skip
+    return write(rows, arguments, device, name)
 
 
 def main() -> None:
@@ -111,8 +128,8 @@ def main() -> None:
         for dtype in arguments.dtype:
             for kind in arguments.kinds:
                 rows += measure_shape(shape, kind, dtype, arguments, device)
-                path = write(rows, arguments, device, 'losses')
-    print(path)
+                write(rows, arguments, device, 'losses')
+    print(finish(rows, arguments, device, 'losses'))
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
@@ -79,6 +80,7 @@ def compare(
     unit: int,
     device: CPU | CUDA,
     rounds: int,
+    **common: str,
 ) -> Iterator[dict]:
     """Measures losses with their backward passes; the first is the baseline.
 
@@ -88,51 +90,60 @@ def compare(
         unit (int): Bytes that memory is given in.
         device (CPU | CUDA): Where they run.
         rounds (int): How often each is timed.
+        **common (str): First columns of every row.
 
     Yields:
         dict: ``loss``, ``ms``, ``time`` and ``forward`` over the baseline's
-        total time, ``host_ms`` and ``launches`` (empty on a CPU), ``peak`` and
-        ``held`` in units.
+        total time, ``host_ms``, ``peak`` and ``held`` in units, ``launches``.
+        On a CPU, ``host_ms`` and ``launches`` are empty; on CUDA,
+        ``device.count()`` fills the latter.
     """
-
-    def backward(loss: Callable[[], Tensor]) -> None:
-        leaf.grad = None
-        loss().backward()
-
-    def timed(loss: Callable[[], Tensor]) -> Step:
-        leaf.grad = None
-        device.prepare()
-        asked, start = time.perf_counter(), device.mark()
-        value = loss()
-        middle = device.mark()
-        value.backward()
-        end, asked = device.mark(), time.perf_counter() - asked
-        total = device.seconds(start, end)
-        return Step(total, device.seconds(start, middle), asked)
-
-    steps = interleaved(losses, timed, rounds)
+    steps = interleaved(losses, partial(_timed, leaf, device), rounds)
     base = next(iter(steps.values()))
     for name, loss in losses.items():
         of = steps[name]
-        launches = device.launches(lambda loss=loss: backward(loss))
+        backward = partial(_backward, leaf, loss)
         leaf.grad = None
         with device.track() as whole:
-            loss().backward()
+            backward()
         leaf.grad = None
         with device.track() as forward:
             value = loss()
         del value
         host = statistics.median(step.host for step in of.values())
-        yield {
+        row = common | {
             'loss': name,
             'ms': 1000 * statistics.median(s.total for s in of.values()),
             'time': median_ratio(of, base),
             'forward': median_ratio(of, base, 'forward'),
-            'host_ms': '' if launches is None else 1000 * host,
-            'launches': '' if launches is None else launches,
+            'host_ms': 1000 * host if leaf.is_cuda else '',
             'peak': whole.peak / unit,
             'held': forward.held / unit,
+            'launches': '',
         }
+        device.count_later(row, backward)
+        yield row
+
+
+def _backward(leaf: Tensor, loss: Callable[[], Tensor]) -> None:
+    """A gradient of its own, not the sum with the one before."""
+    leaf.grad = None
+    loss().backward()
+
+
+def _timed(
+    leaf: Tensor, device: CPU | CUDA, loss: Callable[[], Tensor]
+) -> Step:
+    """A forward and a backward pass."""
+    leaf.grad = None
+    device.prepare()
+    asked, start = time.perf_counter(), device.mark()
+    value = loss()
+    middle = device.mark()
+    value.backward()
+    end, asked = device.mark(), time.perf_counter() - asked
+    total = device.seconds(start, end)
+    return Step(total, device.seconds(start, middle), asked)
 
 
 def interleaved(

@@ -13,8 +13,7 @@ import argparse
 from pathlib import Path
 
 from .candidates import BASELINE
-from .losses import begin, measure_shape, parse_arguments
-from .report import write
+from .losses import begin, finish, measure_shape, parse_arguments
 
 CLASSES = [(1, classes, 512, 512) for classes in (2, 4, 8, 19, 40, 80, 171)]
 PIXELS = [(1, 19, side, side) for side in (32, 64, 128, 256, 512, 1024)]
@@ -73,7 +72,7 @@ def main() -> None:
     for shape in dict.fromkeys(CLASSES + PIXELS):
         for dtype in arguments.dtype:
             rows += measure_shape(shape, 'hard', dtype, arguments, device)
-    path = write(rows, arguments, device, 'scaling')
+    path = finish(rows, arguments, device, 'scaling')
     for dtype in arguments.dtype:
         picture = path.with_name(f'{path.stem}-{dtype}.png')
         plot(rows, dtype, picture, arguments)

@@ -24,7 +24,7 @@ from mmseg_jml.functional import jaccard_metric_loss
 
 from .candidates import MIX, draw_label
 from .devices import CPU, CUDA
-from .losses import print_row
+from .losses import finish, print_row
 from .measure import compare
 from .report import add_options, check_names, choose, set_up, write
 from .rivals import running
@@ -116,10 +116,13 @@ def measure_shape(
     chosen |= running(rivals, logits, label)
     calls = {key: partial(loss, logits, label) for key, loss in chosen.items()}
     unit = label.numel() * classes * logits.element_size()
+    common = dict(kind='hard', dtype=dtype, shape=text)
     rows = []
-    for row in compare(calls, logits, unit, device, arguments.rounds):
-        rows.append({'kind': 'hard', 'dtype': dtype, 'shape': text} | row)
-        print_row(rows[-1])
+    for row in compare(
+        calls, logits, unit, device, arguments.rounds, **common
+    ):
+        rows.append(row)
+        print_row(row)
     return rows
 
 
@@ -132,8 +135,8 @@ def main() -> None:
     for text in arguments.shapes or SHAPES[arguments.device]:
         for dtype in arguments.dtype:
             rows += measure_shape(text, dtype, arguments, device)
-            path = write(rows, arguments, device, 'upsampled')
-    print(path)
+            write(rows, arguments, device, 'upsampled')
+    print(finish(rows, arguments, device, 'upsampled'))
 
 
 if __name__ == '__main__':
