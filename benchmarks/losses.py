@@ -23,8 +23,8 @@ import torch
 from .candidates import BASELINE, draw, find_candidates
 from .devices import CPU, CUDA
 from .measure import compare, size_of
-from .report import add_options, check_names, choose, set_up, write
-from .rivals import find_rivals, missing, running
+from .report import add_options, check_names, choose, running, set_up, write
+from .rivals import find_rivals, missing
 
 SHAPES = (
     '2x19x512x1024',
@@ -78,9 +78,9 @@ def measure_shape(
     losses = find_candidates(kind, arguments.device)
     rivals = find_rivals(kind)
     chosen = choose(losses | rivals, arguments.only, BASELINE)
-    rivals = {key: chosen.pop(key) for key in rivals if key in chosen}
-    chosen |= running(rivals, *inputs)
     calls = {key: partial(loss, *inputs) for key, loss in chosen.items()}
+    rivals = {key: calls.pop(key) for key in rivals if key in calls}
+    calls |= running(rivals, lambda call: call().backward())
     unit, name = size_of(inputs[0]), 'x'.join(map(str, shape))
     common = dict(kind=kind, dtype=dtype, shape=name)
     rows = []

@@ -6,7 +6,7 @@ import argparse
 import csv
 import datetime
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = [
     'check_names',
     'choose',
     'environment',
+    'running',
     'set_up',
     'write',
 ]
@@ -102,6 +103,25 @@ def choose(found: dict, only: list[str] | None, always: str) -> dict:
     """
     names = only or found
     return {key: found[key] for key in found if key in (always, *names)}
+
+
+def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
+    """Those that run; prints why the others are left out.
+
+    Args:
+        calls (dict[str, Callable]): By name.
+        run (Callable): Makes one of the calls.
+    """
+    found = {}
+    for name, call in calls.items():
+        try:
+            run(call)
+        except Exception as error:  # whatever a foreign library raises
+            line = (str(error).splitlines() or [''])[0][:150]
+            print(f'left out: {name}: {type(error).__name__}: {line}')
+        else:
+            found[name] = call
+    return found
 
 
 def environment(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import mmseg_jml  # noqa: F401 (lets mmseg import)
 
-__all__ = ['find_rivals', 'missing', 'plain_loss', 'running']
+__all__ = ['find_rivals', 'missing', 'plain_loss']
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -37,25 +37,6 @@ def find_rivals(kind: str) -> dict[str, Loss]:
 def missing() -> list[str]:
     """Libraries that would take part and are not installed."""
     return [name for name in LIBRARIES if find_spec(name) is None]
-
-
-def running(losses: dict[str, Loss], *arguments: Tensor) -> dict[str, Loss]:
-    """Those that run on these arguments; prints why the others do not.
-
-    Args:
-        losses (dict[str, Loss]): By name.
-        *arguments (Tensor): What each is called with.
-    """
-    found = {}
-    for name, loss in losses.items():
-        try:
-            loss(*arguments).backward()
-        except Exception as error:  # whatever a foreign library raises
-            line = (str(error).splitlines() or [''])[0]
-            print(f'left out: {name}: {type(error).__name__}: {line[:150]}')
-        else:
-            found[name] = loss
-    return found
 
 
 def plain_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 import mmseg_jml  # noqa: F401 (lets mmseg import)
 
 from .candidates import draw_label
+from .measure import size_of
 
-__all__ = ['build_runner', 'draw_batch', 'read_config']
+__all__ = ['build_runner', 'draw_batch', 'kept_bytes', 'read_config']
 
 
 def read_config(name: str, size: tuple[int, int]) -> Config:
@@ -105,3 +106,11 @@ def build_runner(
     runner.call_hook('before_run')
     runner.call_hook('before_train')
     return runner
+
+
+def kept_bytes(runner: Runner) -> int:
+    """Of weights, buffers and the optimizer's state."""
+    states = runner.optim_wrapper.optimizer.state.values()
+    tensors = [*runner.model.parameters(), *runner.model.buffers()]
+    tensors += [x for of in states for x in of.values() if torch.is_tensor(x)]
+    return sum(map(size_of, tensors))

@@ -25,9 +25,9 @@ import torch
 from mmengine.runner import Runner
 
 from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ratio, size_of
-from .report import add_options, check_names, choose, set_up, write
-from .stock_models import build_runner, draw_batch, read_config
+from .measure import Step, interleaved, median_ratio
+from .report import add_options, check_names, choose, running, set_up, write
+from .stock_models import build_runner, draw_batch, kept_bytes, read_config
 
 # A path in mmseg's own configs, the batch, and the size of its images.
 MODELS = {
@@ -130,18 +130,10 @@ def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
     return Step(device.now() - start)
 
 
-def kept_bytes(runner: Runner) -> int:
-    """Of weights, buffers and the optimizer's state."""
-    states = runner.optim_wrapper.optimizer.state.values()
-    tensors = [*runner.model.parameters(), *runner.model.buffers()]
-    tensors += [x for of in states for x in of.values() if torch.is_tensor(x)]
-    return sum(map(size_of, tensors))
-
-
 def measure_model(
     model: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
 ) -> list[dict]:
-    """One row for each loss entry."""
+    """One row for each loss entry that trains."""
     _, batch, size = MODELS[model]
     batch, size = arguments.batch or batch, arguments.size or size
     height, width = map(int, size.split('x'))
@@ -150,6 +142,7 @@ def measure_model(
         head = runs[BASELINE].model.decode_head
         data = draw_batch(batch, head.num_classes, (height, width))
         call = partial(train_step, batch=data, device=device)
+        runs = {BASELINE: runs.pop(BASELINE)} | running(runs, call)
         steps = interleaved(runs, call, arguments.rounds)
         rows = []
         for name, runner in runs.items():

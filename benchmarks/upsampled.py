@@ -26,8 +26,7 @@ from .candidates import MIX, draw_label
 from .devices import CPU, CUDA
 from .losses import finish, print_row
 from .measure import compare
-from .report import add_options, check_names, choose, set_up, write
-from .rivals import running
+from .report import add_options, check_names, choose, running, set_up, write
 
 SHAPES = dict(
     cpu=('2x27x384x768/4', '2x150x512x512/8'),
@@ -112,9 +111,9 @@ def measure_shape(
     logits.requires_grad_()
     losses, rivals = find_candidates(), find_rivals()
     chosen = choose(losses | rivals, arguments.only, BASELINE)
-    rivals = {key: chosen.pop(key) for key in rivals if key in chosen}
-    chosen |= running(rivals, logits, label)
     calls = {key: partial(loss, logits, label) for key, loss in chosen.items()}
+    rivals = {key: calls.pop(key) for key in rivals if key in calls}
+    calls |= running(rivals, lambda call: call().backward())
     unit = label.numel() * classes * logits.element_size()
     common = dict(kind='hard', dtype=dtype, shape=text)
     rows = []

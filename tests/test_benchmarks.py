@@ -10,13 +10,12 @@ from importlib import import_module
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from benchmarks import report
 from benchmarks.candidates import MIX, draw
 from benchmarks.devices import CPU, CUDA, LAUNCH
 from benchmarks.measure import Step, compare, interleaved
-from benchmarks.rivals import find_rivals, plain_loss, running
+from benchmarks.rivals import plain_loss
 from mmseg_jml.functional import jaccard_metric_loss
 
 SMALL = {
@@ -108,6 +107,9 @@ def test_training_step_says_what_is_left_out(run):
     if not torch.cuda.is_available():
         assert 'left out: half precision' in printed
     first, *others = rows
+    assert {'CE + Dice', 'CE + JML', 'CE + JML, both heads'} <= {
+        row['loss'] for row in others
+    }
     assert first['loss'] == 'stock CE'
     assert float(first['time']) == float(first['peak']) == 1
     kept = float(first['peak_mib']) - float(first['step_mib'])
@@ -156,13 +158,12 @@ def test_plain_loss_is_the_same_loss(kind):
     )
 
 
-def test_rivals_that_fail_are_named(capsys):
-    logits, target = draw(SHAPE, 'soft', torch.float32, 'cpu')
-    losses = dict(soft=F.cross_entropy, hard=F.nll_loss, none=find_rivals)
-    assert list(running(losses, logits, target)) == ['soft']
-    hard, none = capsys.readouterr().out.splitlines()
-    assert hard.startswith('left out: hard: RuntimeError: ')
-    assert none.startswith('left out: none: TypeError: ')
+def test_what_fails_is_named(capsys):
+    calls = {'two': '2', 'text': 'x', 'nothing': None}
+    assert report.running(calls, int) == {'two': '2'}
+    text, nothing = capsys.readouterr().out.splitlines()
+    assert text.startswith('left out: text: ValueError: invalid literal')
+    assert nothing.startswith('left out: nothing: TypeError: ')
 
 
 def test_devices_have_one_interface():
