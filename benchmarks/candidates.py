@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -83,10 +84,15 @@ def find_candidates(kind: str, device: str) -> dict[str, Loss]:
             ),
         }
     if device == 'cuda':
-        found |= {
-            'CE + JML, PyTorch': partial(both, impl='torch'),
-            'CE + JML, Triton': partial(both, impl='triton'),
-        }
+        # besides what 'auto' takes in the others, and with the host's
+        # part of a module that a config names
+        found['CE + JML, PyTorch'] = partial(both, impl='torch')
+        if find_spec('mmseg') is not None:
+            from mmseg_jml.losses import JaccardMetricCELoss
+
+            found['JaccardMetricCELoss'] = partial(
+                JaccardMetricCELoss(), ignore_index=255
+            )
     found['JML, plain formula'] = partial(
         jaccard_metric_loss, impl='reference'
     )
