@@ -104,8 +104,9 @@ def forward_kernel(
             inverse_temperature, KIND, HITS or not SIGMOID, CLASSES, BLOCK_C,
             BLOCK_P)
     for start in range(0, CLASSES, BLOCK_C):
-        classes = start + tl.arange(0, BLOCK_C)[:, None]
-        scale = _load_scale(class_weight, classes, CLASSES)
+        each = start + tl.arange(0, BLOCK_C)
+        classes = each[:, None]
+        scale = _load_scale(class_weight, each, CLASSES)
         weights = tl.zeros((1, BLOCK_P), tl.float32)
         prediction = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
         label = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
@@ -141,7 +142,8 @@ def forward_kernel(
                 extra += wy * (p if NORM == 1 else y)
             if ENTROPY:
                 cost = _entropy(
-                    z, y, cost, scale, classes, KIND, SIGMOID, CLASSES)
+                    z, y, cost, scale[:, None], classes, KIND, SIGMOID,
+                    CLASSES)
                 # at weight 0 the cost may be infinite
                 entropy += tl.where(w > 0, w * cost, 0.0)
             if HITS:
@@ -155,21 +157,24 @@ def forward_kernel(
                     value += y
                 largest = tl.maximum(largest, tl.where(w > 0, value, 0.0))
             weights += w
-        each = start + tl.arange(0, BLOCK_C)
-        _store_sum(row, each, prediction, CLASSES)
-        _store_sum(row + CLASSES, each,
-                   extra if EXTRA and NORM == 2 else label, CLASSES)
-        _store_sum(row + 2 * CLASSES, each, overlap, CLASSES)
+        real = each < CLASSES
+        label_sum = tl.sum(label, axis=1)
+        overlap_sum = tl.sum(overlap, axis=1)
+        extra_sum = tl.sum(extra, axis=1)
+        tl.store(row + each, tl.sum(prediction, axis=1), mask=real)
+        tl.store(row + CLASSES + each,
+                 extra_sum if EXTRA and NORM == 2 else label_sum, mask=real)
+        tl.store(row + 2 * CLASSES + each, overlap_sum, mask=real)
         if PRODUCT:
-            _store_sum(row + 3 * CLASSES, each, overlap if LINEAR else extra,
-                       CLASSES)
+            tl.store(row + 3 * CLASSES + each,
+                     overlap_sum if LINEAR else extra_sum, mask=real)
         if LARGEST is not None:
             tl.store(tail + TAIL + each, tl.max(largest, axis=1),
-                     mask=each < CLASSES)
+                     mask=real)
         if SIGMOID:
             mass += tl.sum(scale) * tl.sum(weights)
         else:
-            mass += tl.sum(scale * tl.sum(label, axis=1, keep_dims=True))
+            mass += tl.sum(scale * label_sum)
     tl.store(tail, tl.sum(entropy))
     tl.store(tail + 1, mass)
     if HITS:
@@ -212,9 +217,10 @@ def backward_kernel(
             inverse_temperature, KIND, not SIGMOID, CLASSES, BLOCK_C, BLOCK_P)
         dot = tl.zeros((1, BLOCK_P), tl.float32)
         for start in range(0, 0 if SIGMOID else CLASSES, BLOCK_C):
-            classes = start + tl.arange(0, BLOCK_C)[:, None]
+            each = start + tl.arange(0, BLOCK_C)
+            classes = each[:, None]
             by_p, by_t, by_q, by_e = _load_slopes(
-                by_class, by_image, class_weight, classes, by_class_row,
+                by_class, by_image, class_weight, each, by_class_row,
                 by_class_c, PRODUCT, CLASSES)
             z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
             p, _ = _activate(z, top, total, classes, SIGMOID, CLASSES)
@@ -227,9 +233,10 @@ def backward_kernel(
             h = _slope(p, y, by_class, by_p, by_t, by_q, KIND, NORM, PRODUCT)
             dot += tl.sum(p * h - by_e * y, axis=0, keep_dims=True)
     for start in range(0, CLASSES, BLOCK_C):
-        classes = start + tl.arange(0, BLOCK_C)[:, None]
+        each = start + tl.arange(0, BLOCK_C)
+        classes = each[:, None]
         by_p, by_t, by_q, by_e = _load_slopes(
-            by_class, by_image, class_weight, classes, by_class_row,
+            by_class, by_image, class_weight, each, by_class_row,
             by_class_c, PRODUCT, CLASSES)
         for tile in range(1 if MANY else tiles):
             if not MANY:
@@ -332,7 +339,7 @@ def _load_label(
         inverse_temperature, KIND: tl.constexpr, CLASSES: tl.constexpr):
     """Labels of a tile, booleans if 'hard', or a teacher's logits."""
     if KIND == 'hard':
-        y = index == classes
+        y = (index == classes) & (classes < CLASSES)
     elif KIND == 'smoothed':
         y = tl.where(index == classes, own, rest)
         y = tl.where(classes < CLASSES, y, 0.0)
@@ -466,39 +473,33 @@ def _slope(p, y, by_class, by_p, by_t, by_q, KIND: tl.constexpr,
 
 @triton.jit
 def _load_slopes(
-        by_class, by_image, class_weight, classes, stride_row, stride_c,
+        by_class, by_image, class_weight, each, stride_row, stride_c,
         PRODUCT: tl.constexpr, CLASSES: tl.constexpr):
     """Derivatives of the loss by P, T, Q and E, the latter times k, or 0."""
-    inside = classes < CLASSES
-    by_p = tl.zeros_like(classes).to(tl.float32)
+    real = each < CLASSES
+    by_p = tl.zeros_like(each).to(tl.float32)
     by_t = by_p
     by_q = by_p
     by_e = by_p
     if by_class is not None:
-        at = by_class + classes * stride_c
-        by_p = tl.load(at, mask=inside, other=0).to(tl.float32)
+        at = by_class + each * stride_c
+        by_p = tl.load(at, mask=real, other=0).to(tl.float32)
         at += 2 * stride_row
-        by_t = tl.load(at, mask=inside, other=0).to(tl.float32)
+        by_t = tl.load(at, mask=real, other=0).to(tl.float32)
         if PRODUCT:
             at += stride_row
-            by_q = tl.load(at, mask=inside, other=0).to(tl.float32)
+            by_q = tl.load(at, mask=real, other=0).to(tl.float32)
     if by_image is not None:
-        by_e = _load_scale(class_weight, classes, CLASSES)
+        by_e = _load_scale(class_weight, each, CLASSES)
         by_e *= tl.load(by_image).to(tl.float32)
-    return by_p, by_t, by_q, by_e
+    return by_p[:, None], by_t[:, None], by_q[:, None], by_e[:, None]
 
 
 @triton.jit
-def _load_scale(class_weight, classes, CLASSES: tl.constexpr):
+def _load_scale(class_weight, each, CLASSES: tl.constexpr):
     """Class weights, or ones; 0 in padding."""
-    inside = classes < CLASSES
-    scale = inside.to(tl.float32)
+    real = each < CLASSES
+    scale = real.to(tl.float32)
     if class_weight is not None:
-        scale = tl.load(class_weight + classes, mask=inside, other=0)
+        scale = tl.load(class_weight + each, mask=real, other=0)
     return scale.to(tl.float32)
-
-
-@triton.jit
-def _store_sum(row, classes, value, CLASSES: tl.constexpr):
-    """Sum over the pixels of a tile."""
-    tl.store(row + classes, tl.sum(value, axis=1), mask=classes < CLASSES)
