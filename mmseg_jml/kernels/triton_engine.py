@@ -57,7 +57,7 @@ def why_not(request: Request) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _why_not_on(device: int) -> str | None:
     """What a GPU and the installed Triton lack."""
     if _VERSION < OLDEST:
@@ -198,6 +198,8 @@ def _arguments(
             value,
             None if grad is None else grad.stride(),
             kind == 'hard',
+            request.with_product,
+            request.largest_of is not None,
         ),
     )
 
@@ -209,64 +211,88 @@ def _plan(
     target: tuple[int, ...] | None,
     grad: tuple[int, ...] | None,
     is_hard: bool,
+    with_product: bool,
+    with_largest: bool,
 ) -> dict:
     """What follows from shape and strides alone: they repeat at each step."""
     images, classes, rows, columns = shape
-    axes = ('n', 'c', 'row', 'col')
-    strides = dict(logits=logits, target=target, grad=grad)
-    plan = {
-        f'{name}_{axis}': None if value is None else value[i]
-        for name, value in strides.items()
-        for i, axis in enumerate(axes)
-        if name != 'grad' or value is not None
-    }
-    known = [value for value in strides.values() if value is not None]
     pixels = rows * columns
+    known = [value for value in (logits, target, grad) if value is not None]
+    plan = launch_configuration(
+        classes,
+        images * pixels,
+        is_hard,
+        with_product,
+        with_largest,
+        is_backward=grad is not None,
+    )
+    per_program = plan['BLOCK_P'] * plan['tiles']
     plan.update(
-        launch_configuration(classes, images * pixels),
+        grid=images * triton.cdiv(pixels, per_program),
         num_pixels=pixels,
         width=columns,
+        CLASSES=classes,
         FLAT=all(rows == 1 or s[2] == columns * s[3] for s in known),
         WIDE=any(span(shape, value) >= 2**31 for value in known),
+        **_named('logits', logits),
+        **_named('target', target or (None,) * 4),
     )
-    if grad is not None and is_hard:
-        # fewer registers, so that more programs run at a time; with soft
-        # labels they would not do
-        plan['maxnreg'] = 128
-    per_program = plan['BLOCK_P'] * plan['tiles']
-    plan['grid'] = images * triton.cdiv(pixels, per_program)
-    return plan
+    return plan if grad is None else plan | _named('grad', grad)
 
 
-def launch_configuration(num_classes: int, num_pixels: int) -> dict:
+def _named(name: str, strides: tuple) -> dict:
+    axes = ('n', 'c', 'row', 'col')
+    return {f'{name}_{axis}': value for axis, value in zip(axes, strides)}
+
+
+def launch_configuration(
+    num_classes: int,
+    num_pixels: int,
+    is_hard: bool = True,
+    with_product: bool = False,
+    with_largest: bool = False,
+    is_backward: bool = False,
+) -> dict:
     """Tile, warps and tiles of a program, chosen without looking at a GPU.
 
     A thread holds one pixel and at most 24 classes, which fits its registers.
     With more classes 2, 4 or 8 threads, each of another warp, share a pixel.
-    With more than that a thread holds 4 pixels and 8 classes at a time: it
-    adds the pixels before threads have to exchange anything.
+    With more than 192, and where the sums asked for are too many, a thread
+    holds 4 pixels and 4 classes at a time: it adds the pixels before threads
+    have to exchange anything.
 
     Args:
         num_classes (int): C.
         num_pixels (int): Pixels of all images.
+        is_hard (bool): Whether all labels are hard. Defaults to True.
+        with_product (bool): Defaults to False.
+        with_largest (bool): Defaults to False.
+        is_backward (bool): Whether the gradient is asked for, not the sums.
+            Defaults to False.
 
     Returns:
-        dict: Arguments of both kernels.
+        dict: Arguments of a kernel.
     """
     sharing = triton.next_power_of_2(triton.cdiv(num_classes, 24))
+    held = triton.cdiv(num_classes, sharing)
+    crowded = with_product and with_largest and not (is_hard or is_backward)
+    if sharing > 8 or (crowded and held > 4):
+        return dict(
+            BLOCK_C=4, BLOCK_P=512, tiles=1, num_warps=4, enable_fp_fusion=True
+        )
     block_p, num_warps = (128, 4) if sharing == 1 else (32, sharing)
-    block_c = triton.next_power_of_2(num_classes)
-    tiles = min(max(num_pixels // block_p // 1024, 1), 32)
-    if sharing > 8:
-        block_c, block_p, num_warps, tiles = 8, 512, 4, 1
-    return dict(
-        CLASSES=num_classes,
-        BLOCK_C=block_c,
+    configuration = dict(
+        BLOCK_C=triton.next_power_of_2(num_classes),
         BLOCK_P=block_p,
-        tiles=tiles,
+        tiles=min(max(num_pixels // block_p // 1024, 1), 32),
         num_warps=num_warps,
         enable_fp_fusion=True,
     )
+    if is_backward and is_hard and held <= (18 if with_product else 21):
+        # fewer registers, so that more programs run at a time; with soft
+        # labels they would not do, nor with more classes
+        configuration['maxnreg'] = 128
+    return configuration
 
 
 def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
