@@ -275,7 +275,7 @@ def launch_configuration(
     """
     sharing = triton.next_power_of_2(triton.cdiv(num_classes, 24))
     held = triton.cdiv(num_classes, sharing)
-    crowded = with_product and with_largest and not (is_hard or is_backward)
+    crowded = with_product and with_largest and not is_backward
     if sharing > 8 or (crowded and held > 4):
         return dict(
             BLOCK_C=4, BLOCK_P=512, tiles=1, num_warps=4, enable_fp_fusion=True
