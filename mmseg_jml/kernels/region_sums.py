@@ -169,11 +169,11 @@ class _RegionSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, by_class, by_image, largest, hits) -> tuple:
+        saved = ctx.saved_tensors  # checkpointing allows to ask once
         gradient = _RegionGradient.apply(
-            *ctx.static, by_class, by_image, *ctx.saved_tensors
+            *ctx.static, by_class, by_image, *saved
         )
-        others = len(ctx.saved_tensors) - 1
-        return (None, None, None, gradient, *[None] * others)
+        return (None, None, None, gradient, *[None] * (len(saved) - 1))
 
     @staticmethod
     def vmap(info, in_dims: tuple, *inputs) -> tuple:

@@ -21,6 +21,7 @@ from tests.kernels.cases import (
     draw,
     run,
 )
+from tests.tolerances import EXCESS
 
 CE = dict(with_cross_entropy=True)
 ALL = dict(
@@ -96,8 +97,15 @@ def test_sigmoid_with_any_number_of_classes(classes, engine):
 
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'teacher'])
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision(dtype, kind, engine):
+def test_half_precision(dtype, kind, engine, monkeypatch):
+    """Sums are those of the rounded logits.
+
+    The interpreter casts to bfloat16 towards zero, which a GPU does not
+    (test_triton.py), and thus doubles what rounding may take.
+    """
     impl, device = engine
+    if engine == ('triton', 'cpu'):
+        monkeypatch.setitem(EXCESS, torch.bfloat16, 2.0**-7)
     data = draw(kind, (2, 19, 5, 9), dtype, device=device)
     assert_right(*data, impl, **CE)
 

@@ -48,9 +48,7 @@ def test_offsets_beyond_32_bits(kind, stride, device):
 @pytest.mark.parametrize('classes', [3, 30])
 def test_several_tiles_and_programs(classes, configure, device):
     configure(lambda _, usual: usual | dict(tiles=3))
-    data = draw(
-        'boundary', (2, classes, 29, 31), torch.float32, device=device
-    )
+    data = draw('boundary', (2, classes, 29, 31), torch.float32, device=device)
     assert_right(*data, 'triton', **CE)
 
 
