@@ -67,11 +67,11 @@ def test_every_kind_and_option(kind, options, weighted, engine):
 
 
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'teacher'])
-@pytest.mark.parametrize('classes', [2, 19, 21, 33, 64, 97, 150, 192])
+@pytest.mark.parametrize('classes', [2, 19, 25, 97, 150, 192])
 def test_any_number_of_classes(classes, kind, engine):
     impl, device = engine
     data = draw(kind, (1, classes, 3, 17), torch.float32, device=device)
-    assert_right(*data, impl, **ALL)
+    assert_right(*data, impl, with_product=True, with_hits=True, **CE)
 
 
 @pytest.mark.parametrize('use_sigmoid', [False, True])
@@ -196,7 +196,7 @@ def test_the_same_bits_each_time(classes, engine):
     """Twice forward, and twice backward through one graph."""
     impl, device = engine
     data = draw(
-        'teacher', (2, classes, 6, 6), torch.float32, True, device=device
+        'teacher', (2, classes, 3, 3), torch.float32, True, device=device
     )
     one, two = (run(*data, impl, **ALL) for _ in range(2))
     assert_same(one, two, rtol=0, atol=0)
