@@ -218,13 +218,12 @@ class _Reduced(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor | None, *others) -> tuple:
-        if gradient is None:
-            return (None,) * (5 + len(ctx.saved_tensors))
-        gradient = _RegionGradient.apply(
-            *ctx.static, ctx.slopes * gradient, ctx.kept, *ctx.saved_tensors
-        )
-        rest = len(ctx.saved_tensors) - 1
-        return (*[None] * 5, gradient, *[None] * rest)
+        tensors = ctx.saved_tensors  # which checkpointing gives once
+        if gradient is not None:
+            gradient = _RegionGradient.apply(
+                *ctx.static, ctx.slopes * gradient, ctx.kept, *tensors
+            )
+        return (*[None] * 5, gradient, *[None] * (len(tensors) - 1))
 
 
 class _RegionSums(torch.autograd.Function):
