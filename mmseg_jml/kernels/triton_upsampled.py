@@ -92,12 +92,12 @@ def normalizer_kernel(
     tile go to a row of ``sums``.
     """
     image = tl.program_id(1).to(tl.int64)
-    items = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)[None, :]
+    items = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)[None, None, :]
     column = items // PARTS % (width + 1)
     y = items // PARTS // (width + 1)
     inside = y < label_height
     x, stop = _run(first_x, column, inside)
-    x += items % PARTS * BLOCK_S + tl.arange(0, BLOCK_S)[:, None]
+    x += items % PARTS * BLOCK_S + tl.arange(0, BLOCK_S)[:, None, None]
     pixel = inside & (x < stop)
     at = (image * label_height + y) * label_width + x
     t, w = _target(label + at, weight, at, pixel, ignore_index, CLASSES)
@@ -109,35 +109,35 @@ def normalizer_kernel(
     lower = tl.minimum(row, height - 1) * logits_row
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
-    top = tl.full((BLOCK_S, BLOCK_Q), float('-inf'), tl.float32)
+    top = tl.full((BLOCK_S, 1, BLOCK_Q), float('-inf'), tl.float32)
     shift = top
-    total = tl.zeros((BLOCK_S, BLOCK_Q), tl.float32)
-    mixed = tl.zeros((BLOCK_S, BLOCK_Q), tl.float32)
+    total = tl.zeros((BLOCK_S, 1, BLOCK_Q), tl.float32)
+    mixed = tl.zeros((BLOCK_S, 1, BLOCK_Q), tl.float32)
     for start in range(0, CLASSES, BLOCK_C):
-        classes = start + tl.arange(0, BLOCK_C)[:, None]
+        classes = start + tl.arange(0, BLOCK_C)[None, :, None]
         known = classes < CLASSES
         begin, span = _between(
-            *_corners(base + classes * logits_c, upper, left, right,
+            *_corners(base, classes * logits_c + upper, left, right,
                       inside & known),
-            *_corners(base + classes * logits_c, lower, left, right,
+            *_corners(base, classes * logits_c + lower, left, right,
                       inside & known), v)
-        begin = tl.where(known, begin, float('-inf'))
-        z = tl.fma(u[:, None, :], span[None, :, :], begin[None, :, :])
-        top = tl.maximum(top, tl.max(z, axis=1))
+        z = tl.fma(u, span, tl.where(known, begin, float('-inf')))
+        top = tl.maximum(top, tl.max(z, axis=1, keep_dims=True))
         ahead = top * _LOG2E
-        e = tl.exp2(tl.fma(z, _LOG2E, -ahead[:, None, :]))
-        total *= tl.exp2(shift - ahead)
+        e = tl.exp2(tl.fma(z, _LOG2E, -ahead))
+        faded = tl.exp2(shift - ahead)
+        total = total * faded + tl.sum(e, axis=1, keep_dims=True)
         if mixture is not None:
             a = _slopes(by_class, image, 0, classes, SLOPES, CLASSES)
-            mixed *= tl.exp2(shift - ahead)
-            mixed += tl.sum(e * a[None, :, :], axis=1)
-        total += tl.sum(e, axis=1)
+            mixed = mixed * faded + tl.sum(e * a, axis=1, keep_dims=True)
         shift = ahead
     own = _own(base, t, logits_c, upper, lower, left, right, v, u)
     value = shift + tl.log2(total)
     counted = w > 0
     scale = _at(class_weight, t, counted) * counted
-    tl.store(normalizer + at, value - tl.log2(w), mask=pixel)
+    folded = value - tl.log2(tl.where(counted, w, 1.0))
+    tl.store(normalizer + at, tl.where(counted, folded, float('inf')),
+             mask=pixel)
     if mixture is not None:
         b = _slopes(by_class, image, 2, t, SLOPES, CLASSES)
         k = -mixed / total - b * tl.exp2(tl.fma(own, _LOG2E, -value))
@@ -174,13 +174,12 @@ def sums_kernel(
     quads = tile * BLOCK_Q + tl.arange(0, BLOCK_Q)[None, :]
     strip, column = quads // (width + 1), quads % (width + 1)
     base = logits + image * logits_n
-    chunk = base + classes * logits_c
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
     x_first, x_stop = _run(first_x, column, strip * rows <= height)
     upper = tl.maximum(strip * rows - 1, 0) * logits_row
     upper_left, upper_right = _corners(
-        chunk, upper, left, right, known & (strip * rows <= height))
+        base, classes * logits_c + upper, left, right, known & (strip * rows <= height))
     prediction = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     target = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     overlap = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
@@ -192,15 +191,13 @@ def sums_kernel(
         inside = row <= height
         lower = tl.minimum(row, height - 1) * logits_row
         lower_left, lower_right = _corners(
-            chunk, lower, left, right, known & inside)
+            base, classes * logits_c + lower, left, right, known & inside)
         y_first, y_stop = _run(first_y, row, inside)
         for dy in range(tl.max(y_stop - y_first)):
             y = y_first + dy
             v = tl.load(share_y + y, mask=y < y_stop, other=0)
             begin, span = _between(upper_left, upper_right, lower_left,
                                    lower_right, v)
-            if normalizer is None:
-                begin = tl.where(known, begin, float('-inf'))
             for dx in range(tl.max(x_stop - x_first)):
                 x = x_first + dx
                 pixel = (y < y_stop) & (x < x_stop)
@@ -209,11 +206,11 @@ def sums_kernel(
                 t, w = _target(label + at, weight, at, pixel, ignore_index,
                                CLASSES)
                 z = tl.fma(u, span, begin)
+                is_own = t == classes
                 if normalizer is None:
-                    p, top, shift, total = _softmax(z)
-                    p *= w / total
-                    own = _own(base, t, logits_c, upper, lower, left, right,
-                               v, u)
+                    p, top, shift, total = _softmax(z, known)
+                    p = tl.where(known, p * (w / total), 0.0)
+                    own = _of_own(z, is_own)
                     counted = w > 0
                     scale = w * _at(class_weight, t, counted)
                     if ENTROPY:
@@ -223,7 +220,6 @@ def sums_kernel(
                     hits += tl.where(own >= top, w, 0.0)
                 else:
                     p = _probability(z, normalizer + at, pixel)
-                is_own = t == classes
                 prediction += p
                 target += tl.where(is_own, w, 0.0)
                 overlap += tl.where(is_own, p, 0.0)
@@ -272,15 +268,18 @@ def gradient_kernel(
     strips = tl.cdiv(height + 1, rows)
     present &= strip < strips
     base = logits + image * logits_n
-    chunk = base + classes * logits_c
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
     x_first, x_stop = _run(first_x, column, present)
     upper = tl.maximum(strip * rows - 1, 0) * logits_row
     upper_left, upper_right = _corners(
-        chunk, upper, left, right, known & present)
-    out = grad + image * grad_n + classes * grad_c + (column - 1) * grad_col
+        base, classes * logits_c + upper, left, right, known & present)
+    out = grad + image * grad_n
+    seam = seams + image * CLASSES * strips * width
     owned = known & present & (lane > 0) & (column > 0)
+    kept = tl.full((BLOCK_C, 1), True, tl.int1)
+    if normalizer is None:
+        kept = known
     a = _slopes(by_class, image, 0, classes, SLOPES, CLASSES)
     slope = 0.0
     if by_image is not None:
@@ -295,7 +294,7 @@ def gradient_kernel(
         inside = present & (row <= height)
         lower = tl.minimum(row, height - 1) * logits_row
         lower_left, lower_right = _corners(
-            chunk, lower, left, right, known & inside)
+            base, classes * logits_c + lower, left, right, known & inside)
         y_first, y_stop = _run(first_y, row, inside)
         below_left = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
         below_right = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
@@ -304,8 +303,6 @@ def gradient_kernel(
             v = tl.load(share_y + y, mask=y < y_stop, other=0)
             begin, span = _between(upper_left, upper_right, lower_left,
                                    lower_right, v)
-            if normalizer is None:
-                begin = tl.where(known, begin, float('-inf'))
             row_sum = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
             row_right = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
             for dx in range(tl.max(x_stop - x_first)):
@@ -316,44 +313,42 @@ def gradient_kernel(
                 t, w = _target(label + at, weight, at, pixel, ignore_index,
                                CLASSES)
                 z = tl.fma(u, span, begin)
+                is_own = t == classes
                 if normalizer is None:
-                    p, top, shift, total = _softmax(z)
-                    own = _own(base, t, logits_c, upper, lower, left, right,
-                               v, u)
-                    counted = w > 0
-                    p_own = tl.exp2(tl.fma(own, _LOG2E, -shift)) / total
-                    gain = p_own * _slopes(by_class, image, 2, t, SLOPES,
-                                           CLASSES)
-                    gain -= slope * _at(class_weight, t, counted)
+                    p, _, _, total = _softmax(z, known)
+                    gain = _of_own(p, is_own) / total * _slopes(
+                        by_class, image, 2, t, SLOPES, CLASSES)
+                    gain -= slope * _at(class_weight, t, t >= 0)
                     k = -gain - tl.sum(p * a, axis=0, keep_dims=True) / total
                     p *= w / total
-                    gain = tl.where(counted, w * gain, 0.0)
-                    k = tl.where(counted, k, 0.0)
+                    gain *= w
                 else:
                     p = _probability(z, normalizer + at, pixel)
                     k = tl.load(mixture + at, mask=pixel, other=0)
                     gain = tl.fma(b, p, -w * cost)
-                dz = tl.fma(p, a + k, tl.where(t == classes, gain, 0.0))
-                row_sum += dz
-                row_right = tl.fma(u, dz, row_right)
+                dz = tl.fma(p, a + k, tl.where(is_own, gain, 0.0))
+                row_sum = _add(row_sum, dz, 1.0, kept)
+                row_right = _add(row_right, dz, u, kept)
             row_left = row_sum - row_right
-            below_left = tl.fma(v, row_left, below_left)
-            below_right = tl.fma(v, row_right, below_right)
-            at_left += tl.fma(-v, row_left, row_left)
-            at_right += tl.fma(-v, row_right, row_right)
+            below_left = _add(below_left, row_left, v, kept)
+            below_right = _add(below_right, row_right, v, kept)
+            at_left = _add(at_left, row_left, 1 - v, kept)
+            at_right = _add(at_right, row_right, 1 - v, kept)
         value = at_left + _from_neighbour(at_right)
         if step == 0:
-            _store_seam(seams, 0, value, image, classes, strip, column,
-                        strips, width, owned, CLASSES)
+            line = classes * strips + strip
+            tl.store(seam + (line * width + column - 1), value, mask=owned)
         else:
-            tl.store(out + (row - 1) * grad_row,
+            place = (row - 1) * grad_row + (column - 1) * grad_col
+            tl.store(out + (classes * grad_c + place),
                      value.to(grad.dtype.element_ty), mask=owned & inside)
         at_left, at_right = below_left, below_right
         upper = lower
         upper_left, upper_right = lower_left, lower_right
     value = at_left + _from_neighbour(at_right)
-    _store_seam(seams, 1, value, image, classes, strip + 1, column, strips,
-                width, owned & (strip + 1 < strips), CLASSES)
+    seam += tl.num_programs(1) * CLASSES * strips * width
+    line = classes * strips + strip + 1
+    tl.store(seam + (line * width + column - 1), value, mask=owned & (strip + 1 < strips))
 
 
 @triton.jit
@@ -366,8 +361,8 @@ def _run(first, quad, inside):
 @triton.jit
 def _corners(base, row, left, right, mask):
     """Logits of a row at the left and at the right of quads, in float32."""
-    first = tl.load(base + row + left, mask=mask, other=0).to(tl.float32)
-    second = tl.load(base + row + right, mask=mask, other=0).to(tl.float32)
+    first = tl.load(base + (row + left), mask=mask, other=0).to(tl.float32)
+    second = tl.load(base + (row + right), mask=mask, other=0).to(tl.float32)
     return first, second
 
 
@@ -381,6 +376,12 @@ def _between(upper_left, upper_right, lower_left, lower_right, v):
     left = tl.fma(v, lower_left - upper_left, upper_left)
     right = tl.fma(v, lower_right - upper_right, upper_right)
     return left, right - left
+
+
+@triton.jit
+def _of_own(value, is_own):
+    """The value of each pixel's own class, 0 where there is none."""
+    return tl.sum(tl.where(is_own, value, 0.0), axis=0, keep_dims=True)
 
 
 @triton.jit
@@ -408,11 +409,11 @@ def _target(label, weight, at, pixel, ignore_index, CLASSES: tl.constexpr):
 
 
 @triton.jit
-def _softmax(z):
+def _softmax(z, known):
     """exp(z - max z), the maximum, it / log 2, and the sum over classes."""
-    top = tl.max(z, axis=0, keep_dims=True)
+    top = tl.max(tl.where(known, z, float('-inf')), axis=0, keep_dims=True)
     shift = top * _LOG2E
-    e = tl.exp2(tl.fma(z, _LOG2E, -shift))
+    e = tl.where(known, tl.exp2(tl.fma(z, _LOG2E, -shift)), 0.0)
     return e, top, shift, tl.sum(e, axis=0, keep_dims=True)
 
 
@@ -455,21 +456,17 @@ def _slopes(by_class, image, row, classes, SLOPES: tl.constexpr,
 
 
 @triton.jit
+def _add(total, value, factor, known):
+    """Adds a product; padding stays 0, so that a compiler can leave it out."""
+    return tl.where(known, tl.fma(value, factor, total), 0.0)
+
+
+@triton.jit
 def _from_neighbour(value):
     """Each thread's value from the thread to its left."""
     lanes = tl.arange(0, value.shape[1])[None, :]
     before = tl.maximum(lanes - 1, 0)
     return tl.gather(value, tl.broadcast_to(before, value.shape), axis=1)
-
-
-@triton.jit
-def _store_seam(seams, part, value, image, classes, strip, column, strips,
-                width, mask, CLASSES: tl.constexpr):
-    """One part of the row between a strip and the one before it."""
-    images = tl.num_programs(1)
-    line = (part * images + image) * CLASSES + classes
-    at = (line * strips + strip) * width + column - 1
-    tl.store(seams + at, value, mask=mask)
 
 
 @triton.jit
@@ -650,7 +647,7 @@ class _Launch:
             for n, m in zip((height, width), size)
         )
         # a thread goes through so many pixels, or so many rows, at most
-        pixels, most = (256, 16) if self.is_chunked else (96, 8)
+        pixels, most = (256, 16) if self.is_chunked else (80, 8)
         rows = pixels * height * width // size.numel()
         self.rows = min(max(rows, 1), most, height + 1)
         self.strips = triton.cdiv(height + 1, self.rows)
@@ -678,8 +675,8 @@ class _Launch:
             first_y=self.y.first,
             rows=self.rows,
             BLOCK_C=block_c,
-            BLOCK_Q=128,
-            num_warps=4,
+            BLOCK_Q=32 if block_c <= 8 else 16 if classes <= 21 else 8,
+            num_warps=1,
         )
 
     def new(self, *shape: int) -> Tensor:
@@ -693,7 +690,7 @@ class _Launch:
     ) -> tuple[Tensor, Tensor]:
         """The normalizer of each pixel, with sums (N, 3) or the mixture."""
         request, block_q = self.request, 128
-        block_s = min(8, triton.next_power_of_2(self.x.longest))
+        block_s = min(4, triton.next_power_of_2(self.x.longest))
         parts = triton.cdiv(self.x.longest, block_s)
         height, width = request.size[0], self.logits.shape[3]
         tiles = triton.cdiv(height * (width + 1) * parts, block_q)
@@ -712,7 +709,7 @@ class _Launch:
             SLOPES=3 if by_class is None else by_class.shape[1],
             PARTS=parts,
             BLOCK_S=block_s,
-            BLOCK_C=min(16, 32 // block_s),
+            BLOCK_C=8,
             BLOCK_Q=block_q,
             num_warps=4,
             **self.shared,
@@ -753,6 +750,7 @@ class _Launch:
             grad=grad,
             seams=seams,
             SLOPES=3 if by_class is None else by_class.shape[1],
+            maxnreg=168 if self.strip['BLOCK_Q'] == 32 else None,
             **_named(grad, 'grad'),
             **self.shared,
             **self.strip,
