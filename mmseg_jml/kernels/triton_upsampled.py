@@ -53,6 +53,7 @@ compiled and interpreted; how fast they are on a GPU is not known yet.
 from __future__ import annotations
 
 import functools
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -346,7 +347,8 @@ def gradient_kernel(
         upper = lower
         upper_left, upper_right = lower_left, lower_right
     value = at_left + _from_neighbour(at_right)
-    seam += tl.num_programs(1) * CLASSES * strips * width
+    images = tl.num_programs(1).to(tl.int64)
+    seam += images * CLASSES * strips * width
     line = classes * strips + strip + 1
     tl.store(seam + (line * width + column - 1), value, mask=owned & (strip + 1 < strips))
 
@@ -487,7 +489,6 @@ def _store_pixel_sums(out, cost, w, scale, hit, counted,
 
 
 # fmt: on
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 _WHOLE = 32  # the most classes that a thread holds at once
 
 
@@ -546,6 +547,9 @@ def axis_table(
 def why_not(request: Request) -> str | None:
     """Why the kernels here cannot serve a request, or None if they can.
 
+    What is asked of any request for Triton (its device, the dtype) is for
+    ``triton_engine`` to look at.
+
     Args:
         request (Request): What to sum, of logits smaller than the label.
 
@@ -553,8 +557,6 @@ def why_not(request: Request) -> str | None:
         str | None: The reason, as the end of a sentence.
     """
     logits = request.logits
-    if not hasattr(tl, 'gather'):
-        return f'Triton is {triton.__version__}, and tl.gather came with 3.2'
     if not request.is_hard:
         return 'the label of upsampled logits is not hard'
     if request.use_sigmoid:
@@ -563,8 +565,6 @@ def why_not(request: Request) -> str | None:
         return f'norm is {request.norm}, and is 1 for upsampled logits'
     if request.largest_of is not None:
         return 'the largest values of upsampled logits are asked for'
-    if logits.dtype not in _DTYPES:
-        return f'the logits are {logits.dtype}'
     if logits.ndim != 4 or any(
         n > m for n, m in zip(logits.shape[2:], request.size)
     ):
@@ -572,13 +572,10 @@ def why_not(request: Request) -> str | None:
             f'logits of shape {tuple(logits.shape)} are not upsampled to a '
             f'label of size {tuple(request.size)}'
         )
-    sizes = logits.shape[1:], request.size
-    spans = [
-        sum((n - 1) * abs(s) for n, s in zip(logits.shape[1:], strides))
-        for strides in [logits.stride()[1:]]
-    ]
-    if max(*spans, *(torch.Size(size).numel() for size in sizes)) >= 2**31:
-        return 'an image spans 2^31 elements or more'
+    steps = zip(logits.shape[1:], logits.stride()[1:])
+    span = sum((size - 1) * stride for size, stride in steps)
+    if max(span, prod(logits.shape[1:]), prod(request.size)) >= 2**30:
+        return 'an image spans 2^30 elements or more'
     return None
 
 
@@ -589,9 +586,10 @@ def sums(request: Request) -> RegionSums:
     launch = _Launch(request)
     classes = launch.classes
     normalizer = None
-    if launch.is_chunked:
-        normalizer, pixel_sums = launch.normalize()
-    partial = launch.partial_sums(normalizer)
+    with torch.cuda.device_of(request.logits):
+        if launch.is_chunked:
+            normalizer, pixel_sums = launch.normalize()
+        partial = launch.partial_sums(normalizer)
     total = partial.sum(1, dtype=torch.float64)
     if not launch.is_chunked:
         total, pixel_sums = total[:, : 3 * classes], total[:, 3 * classes :]
@@ -625,7 +623,8 @@ def gradient(
     )
     if not request.with_cross_entropy:
         by_image = None
-    return _Launch(request).gradient(by_class, by_image)
+    with torch.cuda.device_of(request.logits):
+        return _Launch(request).gradient(by_class, by_image)
 
 
 def _is_empty(request: Request) -> bool:
@@ -655,11 +654,13 @@ class _Launch:
         block_c = 8 if self.is_chunked else triton.next_power_of_2(classes)
         self.chunks = triton.cdiv(classes, block_c)
         weight, scale = request.weight, request.class_weight
+        if scale is not None:
+            scale = scale.to(logits.device).contiguous()
         self.shared = dict(
             logits=logits,
             label=request.target.label.contiguous(),
             weight=None if weight is None else weight.contiguous(),
-            class_weight=None if scale is None else scale.contiguous(),
+            class_weight=scale,
             share_y=self.y.share,
             first_x=self.x.first,
             share_x=self.x.share,
