@@ -27,27 +27,28 @@ which goes to the four corners by the shares: with D = sum dz and R = sum u dz
 over a row of pixels, R goes to the right, D - R to the left, and v of both
 to the lower corners.
 
-Two forms. *Whole*: a thread has a quad and all its classes, and takes the
-softmax itself; for few classes. *Chunked*: ``normalizer_kernel`` writes the
-log-sum-exp of each pixel, by a running maximum over chunks of classes, and
-for the gradient K; then a thread has a quad and one chunk of classes, and
-p = exp(z - log-sum-exp) needs no other class. What is held is one or two
-floats a pixel, which is little beside many classes.
+Two forms. *Whole*: a thread has a quad and all its classes, or its half or
+quarter of them where more than 8 or 21 would not fit into registers, and the
+softmax is taken on the spot; for few classes. *Chunked*:
+``normalizer_kernel`` writes the log-sum-exp of each pixel, by a running
+maximum over chunks of classes, and for the gradient K; then a thread has a
+quad and one chunk of 8 classes, and p = exp(z - log-sum-exp) needs no other
+class. What is held is one or two floats a pixel, little beside many classes.
 
-Quads are dealt out in *strips*, some quad rows below each other. A thread
-goes down the strip at one column of quads and carries the gradient of the
-lower corners into the next row; its neighbour hands it the gradient of the
-right corners. Where two strips meet, both write their part of a row of the
-gradient in float32 to ``seams``, and their sum ends in the gradient. A tile
-of quads overlaps the one before by one quad, which is computed twice. So
-there are no atomics, the bits are always the same, and partial gradients
-take little memory.
+Quads are dealt out in *strips*, some quad rows below each other, and a tile
+of neighbours in them to a warp. A thread goes down its strip and carries the
+gradient of the lower corners into the next row; its neighbour hands it the
+gradient of the right corners. Tiles overlap by one quad, which is computed
+twice. Where two strips meet, both write their part of a row of the gradient
+in float32 to ``seams``, and their sum ends in the gradient. So there are no
+atomics, the bits are always the same, and partial gradients take little
+memory.
 
-On an H100 the predecessors of both forms were timed, which had quads of one
-row and the same tile in the whole form (128 quads, 4 warps), but a thread a
-pixel in the chunked form, and wrote four partial gradients a quad. Strips,
-overlapping tiles, the hand-over and a quad a thread in the chunked form are
-compiled and interpreted; how fast they are on a GPU is not known yet.
+What was timed on a GPU (an H100) are simpler predecessors: tiles of 128
+quads of one row by 4 warps, whole; and 8 classes by 16 quads with a thread
+for each pixel, chunked; with four partial gradients a quad. These kernels
+here have been compiled and interpreted, not yet timed: strips, tiles of one
+warp, classes shared by threads, and the quads of the chunked form.
 """
 
 from __future__ import annotations
@@ -177,10 +178,12 @@ def sums_kernel(
     base = logits + image * logits_n
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
-    x_first, x_stop = _run(first_x, column, strip * rows <= height)
+    present = strip * rows <= height
+    x_first, x_stop = _run(first_x, column, present)
+    longest = tl.max(x_stop - x_first)
     upper = tl.maximum(strip * rows - 1, 0) * logits_row
     upper_left, upper_right = _corners(
-        base, classes * logits_c + upper, left, right, known & (strip * rows <= height))
+        base, classes * logits_c + upper, left, right, known & present)
     prediction = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     target = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     overlap = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
@@ -199,7 +202,7 @@ def sums_kernel(
             v = tl.load(share_y + y, mask=y < y_stop, other=0)
             begin, span = _between(upper_left, upper_right, lower_left,
                                    lower_right, v)
-            for dx in range(tl.max(x_stop - x_first)):
+            for dx in range(longest):
                 x = x_first + dx
                 pixel = (y < y_stop) & (x < x_stop)
                 u = tl.load(share_x + x, mask=pixel, other=0)
@@ -272,6 +275,7 @@ def gradient_kernel(
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
     x_first, x_stop = _run(first_x, column, present)
+    longest = tl.max(x_stop - x_first)
     upper = tl.maximum(strip * rows - 1, 0) * logits_row
     upper_left, upper_right = _corners(
         base, classes * logits_c + upper, left, right, known & present)
@@ -306,7 +310,7 @@ def gradient_kernel(
                                    lower_right, v)
             row_sum = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
             row_right = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
-            for dx in range(tl.max(x_stop - x_first)):
+            for dx in range(longest):
                 x = x_first + dx
                 pixel = (y < y_stop) & (x < x_stop)
                 u = tl.load(share_x + x, mask=pixel, other=0)
@@ -317,11 +321,12 @@ def gradient_kernel(
                 is_own = t == classes
                 if normalizer is None:
                     p, _, _, total = _softmax(z, known)
-                    gain = _of_own(p, is_own) / total * _slopes(
+                    part = 1 / total
+                    gain = part * _of_own(p, is_own) * _slopes(
                         by_class, image, 2, t, SLOPES, CLASSES)
                     gain -= slope * _at(class_weight, t, t >= 0)
-                    k = -gain - tl.sum(p * a, axis=0, keep_dims=True) / total
-                    p *= w / total
+                    k = -gain - part * tl.sum(p * a, axis=0, keep_dims=True)
+                    p *= w * part
                     gain *= w
                 else:
                     p = _probability(z, normalizer + at, pixel)
@@ -350,7 +355,8 @@ def gradient_kernel(
     images = tl.num_programs(1).to(tl.int64)
     seam += images * CLASSES * strips * width
     line = classes * strips + strip + 1
-    tl.store(seam + (line * width + column - 1), value, mask=owned & (strip + 1 < strips))
+    tl.store(seam + (line * width + column - 1), value,
+             mask=owned & (strip + 1 < strips))
 
 
 @triton.jit
@@ -489,7 +495,7 @@ def _store_pixel_sums(out, cost, w, scale, hit, counted,
 
 
 # fmt: on
-_WHOLE = 32  # the most classes that a thread holds at once
+WHOLE = 32  # the most classes that are not chunked
 
 
 class Axis(NamedTuple):
@@ -640,7 +646,7 @@ class _Launch:
         size = request.size
         self.request, self.logits, self.classes = request, logits, classes
         self.images, self.strides = images, _named(logits, 'logits')
-        self.is_chunked = classes > _WHOLE
+        self.is_chunked = classes > WHOLE
         self.y, self.x = (
             axis_table(n, m, request.align_corners, logits.device)
             for n, m in zip((height, width), size)
