@@ -118,11 +118,8 @@ def normalizer_kernel(
     for start in range(0, CLASSES, BLOCK_C):
         classes = start + tl.arange(0, BLOCK_C)[None, :, None]
         known = classes < CLASSES
-        begin, span = _between(
-            *_corners(base, classes * logits_c + upper, left, right,
-                      inside & known),
-            *_corners(base, classes * logits_c + lower, left, right,
-                      inside & known), v)
+        begin, span = _row(base, classes * logits_c, upper, lower, left,
+                           right, v, inside & known)
         z = tl.fma(u, span, tl.where(known, begin, float('-inf')))
         top = tl.maximum(top, tl.max(z, axis=1, keep_dims=True))
         ahead = top * _LOG2E
@@ -210,7 +207,7 @@ def sums_kernel(
                 t, w = _target(label + at, weight, at, pixel, ignore_index,
                                CLASSES)
                 z = tl.fma(u, span, begin)
-                is_own = t == classes
+                is_own = known & (t == classes)
                 if normalizer is None:
                     p, top, shift, total = _softmax(z, known)
                     p = tl.where(known, p * (w / total), 0.0)
@@ -225,8 +222,8 @@ def sums_kernel(
                 else:
                     p = _probability(z, normalizer + at, pixel)
                 prediction += p
-                target += tl.where(is_own, w, 0.0)
-                overlap += tl.where(is_own, p, 0.0)
+                target = tl.where(is_own, target + w, target)
+                overlap = tl.where(is_own, overlap + p, overlap)
         upper = lower
         upper_left, upper_right = lower_left, lower_right
     tiles = tl.num_programs(0) // chunks
@@ -282,6 +279,7 @@ def gradient_kernel(
     out = grad + image * grad_n
     seam = seams + image * CLASSES * strips * width
     owned = known & present & (lane > 0) & (column > 0)
+    # padding does no harm in a chunk, and is to be left out of a whole
     kept = tl.full((BLOCK_C, 1), True, tl.int1)
     if normalizer is None:
         kept = known
@@ -318,7 +316,7 @@ def gradient_kernel(
                 t, w = _target(label + at, weight, at, pixel, ignore_index,
                                CLASSES)
                 z = tl.fma(u, span, begin)
-                is_own = t == classes
+                is_own = kept & (t == classes)
                 if normalizer is None:
                     p, _, _, total = _softmax(z, known)
                     part = 1 / total
@@ -387,6 +385,14 @@ def _between(upper_left, upper_right, lower_left, lower_right, v):
 
 
 @triton.jit
+def _row(base, at, upper, lower, left, right, v, mask):
+    """The same, from the addresses of the corners."""
+    upper_left, upper_right = _corners(base, at + upper, left, right, mask)
+    lower_left, lower_right = _corners(base, at + lower, left, right, mask)
+    return _between(upper_left, upper_right, lower_left, lower_right, v)
+
+
+@triton.jit
 def _of_own(value, is_own):
     """The value of each pixel's own class, 0 where there is none."""
     return tl.sum(tl.where(is_own, value, 0.0), axis=0, keep_dims=True)
@@ -395,10 +401,8 @@ def _of_own(value, is_own):
 @triton.jit
 def _own(base, t, logits_c, upper, lower, left, right, v, u):
     """The logit of each pixel's own class; t is -1 where there is none."""
-    own = base + tl.maximum(t, 0) * logits_c
-    begin, span = _between(
-        *_corners(own, upper, left, right, t >= 0),
-        *_corners(own, lower, left, right, t >= 0), v)
+    begin, span = _row(base, tl.maximum(t, 0) * logits_c, upper, lower, left,
+                       right, v, t >= 0)
     return tl.fma(u, span, begin)
 
 

@@ -145,7 +145,7 @@ def usage(compiled, folder):
 COMPILED = [
     (90, 19, 4, torch.float32, False, 0),
     (100, 27, 8, torch.bfloat16, True, 24),
-    (90, 150, 4, torch.float32, False, 0),
+    (90, 150, 4, torch.float32, False, 8),
     (80, 150, 8, torch.bfloat16, True, 32),
 ]
 
