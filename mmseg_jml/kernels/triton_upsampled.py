@@ -558,7 +558,7 @@ def why_not(request: Request) -> str | None:
     """Why the kernels here cannot serve a request, or None if they can.
 
     What is asked of any request for Triton (its device, the dtype) is for
-    ``triton_engine`` to look at.
+    ``triton_engine`` to look at. ``tl.gather`` came after Triton 3.2.
 
     Args:
         request (Request): What to sum, of logits smaller than the label.
@@ -567,6 +567,8 @@ def why_not(request: Request) -> str | None:
         str | None: The reason, as the end of a sentence.
     """
     logits = request.logits
+    if not hasattr(tl, 'gather'):
+        return f'Triton is {triton.__version__}, and upsampling needs 3.3'
     if not request.is_hard:
         return 'the label of upsampled logits is not hard'
     if request.use_sigmoid:

@@ -320,3 +320,9 @@ def test_what_is_refused(reason):
     request = draw(FORMS['whole'])
     assert triton_upsampled.why_not(request) is None
     assert triton_upsampled.why_not(replace(request, **REFUSED[reason]))
+
+
+def test_an_older_triton_is_refused(monkeypatch):
+    monkeypatch.delattr(triton_upsampled.tl, 'gather')
+    reason = triton_upsampled.why_not(draw(FORMS['whole']))
+    assert 'upsampling needs 3.3' in reason
