@@ -340,21 +340,24 @@ def gradient_kernel(
             at_right = _add(at_right, row_right, 1 - v, kept)
         value = at_left + _from_neighbour(at_right)
         if step == 0:
-            line = classes * strips + strip
-            tl.store(seam + (line * width + column - 1), value, mask=owned)
+            place = (classes * strips + strip) * width + (column - 1)
+            place = tl.max_contiguous(place, (1, BLOCK_Q))  # as in _corners
+            tl.store(seam + place, value, mask=owned)
         else:
             place = (row - 1) * grad_row + (column - 1) * grad_col
-            tl.store(out + (classes * grad_c + place),
-                     value.to(grad.dtype.element_ty), mask=owned & inside)
+            place = classes * grad_c + place
+            place = tl.max_contiguous(place, (1, BLOCK_Q))
+            tl.store(out + place, value.to(grad.dtype.element_ty),
+                     mask=owned & inside)
         at_left, at_right = below_left, below_right
         upper = lower
         upper_left, upper_right = lower_left, lower_right
     value = at_left + _from_neighbour(at_right)
     images = tl.num_programs(1).to(tl.int64)
     seam += images * CLASSES * strips * width
-    line = classes * strips + strip + 1
-    tl.store(seam + (line * width + column - 1), value,
-             mask=owned & (strip + 1 < strips))
+    place = (classes * strips + strip + 1) * width + (column - 1)
+    place = tl.max_contiguous(place, (1, BLOCK_Q))
+    tl.store(seam + place, value, mask=owned & (strip + 1 < strips))
 
 
 @triton.jit
@@ -367,9 +370,20 @@ def _run(first, quad, inside):
 @triton.jit
 def _corners(base, row, left, right, mask):
     """Logits of a row at the left and at the right of quads, in float32."""
-    first = tl.load(base + (row + left), mask=mask, other=0).to(tl.float32)
-    second = tl.load(base + (row + right), mask=mask, other=0).to(tl.float32)
-    return first, second
+    first = row + left
+    second = row + right
+    # A hint to put threads along the quads, which older compilers need. That
+    # neighbours follow each other is not quite true at the end of a row, but
+    # cannot widen a load: it does not say what they are divisible by.
+    if len(first.shape) == 2:
+        first = tl.max_contiguous(first, (1, first.shape[1]))
+        second = tl.max_contiguous(second, (1, second.shape[1]))
+    else:
+        first = tl.max_contiguous(first, (1, 1, first.shape[2]))
+        second = tl.max_contiguous(second, (1, 1, second.shape[2]))
+    first = tl.load(base + first, mask=mask, other=0)
+    second = tl.load(base + second, mask=mask, other=0)
+    return first.to(tl.float32), second.to(tl.float32)
 
 
 @triton.jit
