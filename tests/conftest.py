@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,8 +63,10 @@ def device(request, gpus, monkeypatch):
 @pytest.fixture
 def deterministic(device):
     """Gives the same bits twice, on each device."""
-    with devices.deterministic() if device.type != 'cpu' else nullcontext():
-        yield
+    on_gpu = device.type != 'cpu'
+    devices.be_deterministic(on_gpu)
+    yield
+    devices.be_deterministic(False)
 
 
 @pytest.fixture(autouse=True)

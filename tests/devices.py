@@ -6,8 +6,7 @@ where to put what they compare it with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 
@@ -48,15 +47,10 @@ def on_device(function: Callable) -> Callable:
     return moved
 
 
-@contextmanager
-def deterministic() -> Iterator[None]:
+def be_deterministic(on: bool = True) -> None:
     """Lets the same steps give the same bits on a GPU, as on a CPU.
 
     What has no such kernel warns, and the tests show whether it matters.
     """
-    cudnn, before = torch.backends.cudnn, torch.backends.cudnn.deterministic
-    cudnn.deterministic = True
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    yield
-    torch.use_deterministic_algorithms(False)
-    cudnn.deterministic = before
+    torch.backends.cudnn.deterministic = on
+    torch.use_deterministic_algorithms(on, warn_only=True)

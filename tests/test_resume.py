@@ -56,7 +56,7 @@ def train(cfg: Config, name: str, *hooks: Hook, **changes) -> Runner:
 
 
 def load(path: Path) -> dict:
-    return CheckpointLoader.load_checkpoint(str(path))
+    return CheckpointLoader.load_checkpoint(str(path), 'cpu')
 
 
 def weights(work_dir: Path, step: int = STEPS) -> dict:
@@ -66,10 +66,10 @@ def weights(work_dir: Path, step: int = STEPS) -> dict:
 def assert_same(first: dict, second: dict) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        assert torch.equal(value.cpu(), second[name].cpu()), name
 
 
-def test_run_resumes_from_its_own_checkpoint(images, tmp_path, strict):
+def test_run_resumes_from_its_own_checkpoint(images, tmp_path, strict, device):
     cfg = tiny_config(images, tmp_path)
     cfg.custom_hooks = []
     train(cfg, 'first', **{'train_cfg.max_iters': 6})
@@ -96,7 +96,7 @@ def test_checkpoint_with_a_foreign_class_is_refused(images, tmp_path, strict):
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
-    images, tmp_path, workers
+    images, tmp_path, workers, deterministic
 ):
     unbroken, killed = tmp_path / 'unbroken', tmp_path / 'killed'
     train(tiny_config(images, unbroken, workers), 'unbroken')

@@ -7,6 +7,7 @@ import itertools
 import os
 from functools import partial
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -15,6 +16,12 @@ from tests.processes import run_in_processes
 from .distillation import KD, train
 
 STEPS = 4
+
+
+@pytest.fixture
+def device():
+    """The group of these processes is one of CPUs."""
+    return torch.device('cpu')
 
 
 def run(cfg, wrapped, *hooks):

@@ -154,6 +154,7 @@ def used_to_predict(model, side):
     size = torch.Size((side, side))
     meta = dict(img_shape=size, pad_shape=size, ori_shape=size)
     inputs = torch.randn(1, channels, side, side)
+    inputs = inputs.to(next(model.parameters()).device)
     logits = model.eval().encode_decode(inputs, [meta])
     (logits * torch.randn_like(logits)).sum().backward()
     return {

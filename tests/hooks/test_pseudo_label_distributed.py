@@ -6,6 +6,7 @@ import copy
 import os
 from functools import partial
 
+import pytest
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -21,6 +22,12 @@ WRAPPER = dict(
     broadcast_buffers=False,
     device_ids=None,
 )
+
+
+@pytest.fixture
+def device():
+    """The group of these processes is one of CPUs."""
+    return torch.device('cpu')
 
 
 def run(cfg, pictures, wrapper, **options) -> tuple[Record, Steps]:
