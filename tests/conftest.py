@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -58,6 +59,12 @@ def device(request, gpus, monkeypatch):
         if gpus is not None:
             monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
     return torch.device(request.param)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _collect_what_tests_leave():
+    """Keeps the garbage collector, which data sets call, off the imports."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import time
 from unittest import mock
 
@@ -31,6 +32,9 @@ def run_in_processes(function, folder, count=2):
 
 
 def _enter(rank, function, count, path):
+    gc.freeze()  # see tests/conftest.py
+    if 'mmengine.config' in sys.modules:
+        sys.modules['mmengine.config'].Config.pretty_text = ''
     dist.init_process_group(
         'gloo', init_method=f'file://{path}', rank=rank, world_size=count
     )

@@ -6,7 +6,6 @@ import copy
 import os
 import pickle
 import signal
-import subprocess
 import sys
 from fractions import Fraction
 from functools import partial
@@ -22,8 +21,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from tests.processes import run_in_processes
 from tests.tiny_run import STEPS, tiny_config, write_images
-
-ROOT = Path(__file__).parents[1]
+from tests.tools.run import ROOT, apart
 
 
 @pytest.fixture(scope='module')
@@ -104,10 +102,8 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
     cfg = tiny_config(images, killed, workers)
     cfg.custom_hooks.append(dict(type='KillHook', step=8))
     cfg.dump(tmp_path / 'killed.py')
-    command = [sys.executable, 'tools/train.py', tmp_path / 'killed.py']
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-    stopped = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    stopped = apart(
+        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=ROOT
     )
     assert stopped.returncode == -signal.SIGKILL, stopped.stderr
     assert (killed / 'last_checkpoint').read_text().endswith('iter_6.pth')

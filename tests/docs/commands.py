@@ -125,7 +125,7 @@ RUN_BY = {
     'tests/tools/test_split_dataset.py::test_published_list_of_cityscapes': [
         'python tools/split_dataset.py CONFIG --list PUBLISHED.txt --out DIR'
     ],
-    'tests/tools/test_split_dataset.py::test_folder_from_a_command_line': [
+    'tests/tools/test_split_dataset.py::test_folder': [
         'python tools/split_dataset.py FOLDER --img-suffix .png --ratio 1/8 '
         '--out DIR'
     ],

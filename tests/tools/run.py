@@ -25,6 +25,12 @@ def here(monkeypatch, tool: str, *arguments) -> None:
     runpy.run_path(path, run_name='__main__')
 
 
+def search_path(*folders) -> str:
+    """Puts folders in front of what this Python was told to search."""
+    inherited = os.environ.get('PYTHONPATH')
+    return os.pathsep.join(map(str, filter(None, (*folders, inherited))))
+
+
 def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
     """Runs a command in a process of its own, with this Python first."""
     search = [str(Path(sys.executable).parent), os.environ['PATH']]
@@ -37,7 +43,7 @@ def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
         env={
             **inherited,
             'PATH': os.pathsep.join(search),
-            'PYTHONPATH': str(ROOT),
+            'PYTHONPATH': search_path(ROOT),
             'OMP_NUM_THREADS': '1',
             **environment,
         },
