@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from mmseg_jml.functional import cutmix_boxes, paste, pseudo_label
+from mmseg_jml import functional
+from tests.devices import on_device
+
+cutmix_boxes = on_device(functional.cutmix_boxes)
+paste = on_device(functional.paste)
+pseudo_label = on_device(functional.pseudo_label)
 
 
 def sigmoid(x: float) -> float:

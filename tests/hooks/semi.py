@@ -46,7 +46,6 @@ def unlabeled(folder: Path, **loader) -> dict:
         data_prefix=dict(img_path=''),
         img_suffix='.png',
         metainfo=dict(classes=CLASSES),
-        serialize_data=False,  # which collects garbage, slowly
     )
     return dict(dataset=dataset, **loader)
 
