@@ -7,22 +7,9 @@ from collections.abc import Iterator, Sequence
 from mmengine.config import Config
 
 from . import losses
+from .heads import OTHER_TASKS
 
 PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
-
-_MASKS = (
-    'classifies whole masks: loss_cls, loss_mask and loss_dice compare '
-    'matched queries, and a loss_decode entry is ignored silently'
-)
-# Heads that hold no loss over the classes of pixels, whatever its type says.
-OTHER_TASKS = {
-    'MaskFormerHead': _MASKS,
-    'Mask2FormerHead': _MASKS,
-    'SideAdapterCLIPHead': 'classifies whole masks: the losses of its '
-    'loss_decode compare matched queries',
-    'VPDDepthHead': 'regresses depth',
-    'STDCHead': 'finds the borders between classes',
-}
 
 
 def replace_pixel_loss(

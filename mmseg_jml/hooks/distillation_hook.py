@@ -11,16 +11,13 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import mean_teacher, teacher_target
+from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
 from ..registry import HOOKS
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision
-from .student_outputs import (
-    StudentOutput,
-    auxiliary_heads,
-    main_head,
-)
+from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .teacher_checkpoint import build_frozen, check_classes
 

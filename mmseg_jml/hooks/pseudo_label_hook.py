@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import cutmix_boxes
+from ..heads import auxiliary_heads, main_head
 from ..registry import HOOKS
 from .average_keeper import AverageKeeper
 from .batch_statistics import statistics_kept
@@ -18,7 +19,7 @@ from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision, StudentPass
 from .strong_views import PhotometricDistortion
-from .student_outputs import StudentOutput, auxiliary_heads, main_head
+from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .unlabeled_images import UnlabeledImages
 

@@ -9,12 +9,13 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..heads import auxiliary_heads, main_head
 from ..kernels import Probabilities
 from ..registry import HOOKS
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision
-from .student_outputs import StudentOutput, auxiliary_heads, main_head
+from .student_outputs import StudentOutput
 
 __all__ = ['SoftLabelHook']
 

@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import as_target
+from ..heads import dense_heads, unwrapped, uses_sigmoid
 from ..registry import HOOKS
 from ..visualization import (
     SoftLabelPicture,
@@ -21,7 +21,6 @@ from ..visualization import (
     restore_image,
 )
 from .soft_supervision import SoftSupervision, SoftTarget
-from .student_outputs import dense_heads, uses_sigmoid
 
 __all__ = ['SoftLabelVisualizationHook']
 
@@ -73,9 +72,7 @@ class SoftLabelVisualizationHook(Hook):
             ValueError: If there are none.
         """
         self.after_train(runner)
-        segmentor = runner.model
-        if is_model_wrapper(segmentor):
-            segmentor = segmentor.module
+        segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
         self._listen_to_losses(segmentor)
         for hook in runner.hooks:

@@ -9,8 +9,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..heads import dense_heads, is_main, uses_sigmoid
 from ..kernels import Target
-from .student_outputs import dense_heads, is_main, uses_sigmoid
 
 __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'weigh_label_losses']
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..heads import unwrapped
 from .schedule import Number, Schedule
 from .soft_losses import (
     LossEntry,
@@ -143,9 +143,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             runner (Runner): The runner.
         """
         self._detach()  # a run that failed leaves its hooks behind
-        segmentor = runner.model
-        if is_model_wrapper(segmentor):
-            segmentor = segmentor.module
+        segmentor = unwrapped(runner.model)
         with self._explained():
             self._names = self.prepare(runner, segmentor)
             self._losses = SoftLosses(
