@@ -10,10 +10,10 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import cutmix_boxes
-from ..heads import auxiliary_heads, main_head
+from ..heads import auxiliary_heads, main_head, unwrapped
 from ..registry import HOOKS
-from .average_keeper import AverageKeeper
-from .batch_statistics import statistics_kept
+from .batch_statistics import share_statistics, statistics_kept
+from .mean_teacher import MeanTeacher
 from .pseudo_labels import Views, figures, label_views
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
@@ -27,7 +27,7 @@ __all__ = ['PseudoLabelHook']
 
 
 @HOOKS.register_module()
-class PseudoLabelHook(SoftSupervision, AverageKeeper):
+class PseudoLabelHook(SoftSupervision, MeanTeacher):
     """Lets any stock segmentor learn from images without labels too.
 
     In each iteration a teacher labels a weakly augmented batch, and the
@@ -111,7 +111,9 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         update_statistics: bool = True,
         evaluate_teacher: bool = False,
     ) -> None:
-        super().__init__(loss, auxiliary_loss, label_weight, loss_weight)
+        SoftSupervision.__init__(
+            self, loss, auxiliary_loss, label_weight, loss_weight
+        )
         _check_options(unlabeled_dataloader, teacher, views)
         _check_shares(threshold=threshold, cutmix=cutmix)
         if evaluate_teacher and teacher == 'self':
@@ -119,8 +121,8 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
                 "Expected teacher='ema' for evaluate_teacher=True but got "
                 "'self', which is the student."
             )
-        self.keep_average(
-            momentum if teacher == 'ema' else None, evaluate_teacher
+        MeanTeacher.__init__(
+            self, momentum if teacher == 'ema' else None, evaluate_teacher
         )
         self._loader_config = unlabeled_dataloader
         self._threshold, self._soft = threshold, soft
@@ -149,6 +151,14 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         model = self.start_average(runner, segmentor) or segmentor
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+
+    def own_name(self, runner: Runner) -> str:
+        """``teacher``, and ``teacher_2`` and so on for other hooks.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        return f'teacher{self.suffix(runner)}'
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -232,6 +242,24 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
     def figures(self) -> dict[str, Tensor]:
         """The share of confident pixels and, with labels, their mIoU."""
         return self._figures
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Gives all processes one teacher, and the average its step.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
+            outputs (dict, optional): The losses. Defaults to None.
+        """
+        share_statistics(unwrapped(runner.model))
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_train(self, runner: Runner) -> None:
         """Detaches the hooks of torch and ends the workers.

@@ -77,7 +77,7 @@ class SoftLabelVisualizationHook(Hook):
         self._listen_to_losses(segmentor)
         for hook in runner.hooks:
             if isinstance(hook, SoftSupervision):
-                self._listen_to_hook(hook)
+                self._listen_to_hook(hook, hook.source + hook.suffix(runner))
         if not self._undo:
             raise ValueError(
                 'Expected soft labels to draw, from label_smoothing in a loss '
@@ -181,7 +181,7 @@ class SoftLabelVisualizationHook(Hook):
         )
         self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
 
-    def _listen_to_hook(self, hook: SoftSupervision) -> None:
+    def _listen_to_hook(self, hook: SoftSupervision, source: str) -> None:
         make_targets = hook.make_targets
 
         def listen(segmentor, inputs, data_samples, outputs) -> Mapping:
@@ -189,9 +189,7 @@ class SoftLabelVisualizationHook(Hook):
             if self._due:
                 for name, soft in targets.items():
                     logits, label = outputs[name].logits, outputs[name].label
-                    self._keep(
-                        f'{name}_{hook.source}', inputs, logits, label, soft
-                    )
+                    self._keep(f'{name}_{source}', inputs, logits, label, soft)
             return targets
 
         hook.make_targets = listen

@@ -15,12 +15,7 @@ from torch import Tensor, nn
 
 from ..heads import unwrapped
 from .schedule import Number, Schedule
-from .soft_losses import (
-    LossEntry,
-    SoftLosses,
-    SoftTarget,
-    weigh_label_losses,
-)
+from .soft_losses import LossEntry, SoftLosses, SoftTarget, SupervisedLosses
 from .student_outputs import StudentOutput, StudentOutputs
 
 __all__ = ['SoftSupervision', 'StudentPass']
@@ -53,7 +48,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     that learn in :meth:`prepare` and gives their targets in
     :meth:`make_targets`. The outputs are those for the labelled images, unless
     :meth:`student_pass` gives others. The terms appear in the log as, for
-    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight.
+    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight. Those of a
+    second hook of the same source are ``decode.loss_kd_2_jml_ce``, and so are
+    its figures and schedules.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
@@ -72,7 +69,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         ValueError: If a weight is negative.
     """
 
-    source: str  # one of soft_losses.SOURCES
+    source: str  # stands in the names of terms
     weight_name = 'soft_weight'
 
     def __init__(
@@ -147,13 +144,34 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         with self._explained():
             self._names = self.prepare(runner, segmentor)
             self._losses = SoftLosses(
-                segmentor, self._names, *self._entries, self.source
+                segmentor,
+                self._names,
+                *self._entries,
+                self.source + self.suffix(runner),
             )
+        self._suffix = self.suffix(runner)
         self._student = StudentOutputs(segmentor)
         self._handles = [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
         ]
+
+    def suffix(self, runner: Runner) -> str:
+        """Tells hooks of the same source apart.
+
+        Args:
+            runner (Runner): The runner, with all of its hooks.
+
+        Returns:
+            str: Nothing for the first, then ``_2``, ``_3`` ...
+        """
+        alike = [
+            hook
+            for hook in runner.hooks
+            if isinstance(hook, SoftSupervision) and hook.source == self.source
+        ]
+        place = next((i for i, h in enumerate(alike) if h is self), 0)
+        return f'_{place + 1}' if place else ''
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -170,7 +188,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             value = schedule(runner.iter, runner.max_iters)
             self._numbers[name] = value
             if schedule.changes:
-                runner.message_hub.update_scalar(f'train/{name}', value)
+                runner.message_hub.update_scalar(
+                    f'train/{name}{self._suffix}', value
+                )
 
     def after_train(self, runner: Runner) -> None:
         """Detaches the hooks of torch.
@@ -187,15 +207,16 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     def _supervise(
         self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
-    ) -> dict | None:
+    ) -> SupervisedLosses | None:
         """Replaces the losses that the segmentor returns."""
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
         recorded = self._student.take()
         if call.get('mode') != 'loss':
             return None
         labelled = StudentPass(call['inputs'], call['data_samples'], recorded)
+        losses = SupervisedLosses.of(losses)
         with self._explained():
-            losses = weigh_label_losses(losses, self._numbers['label_weight'])
+            losses.weigh_labels(self._numbers['label_weight'])
             factor = self._numbers[self.weight_name]
             if factor == 0:
                 return losses
@@ -206,8 +227,11 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             )
             for name, target in targets.items():
                 logits = outputs[name].logits
-                losses.update(self._losses.terms(name, logits, target, factor))
-        return losses | self.figures()
+                losses.add(self._losses.terms(name, logits, target, factor))
+            losses.add(
+                {k + self._suffix: v for k, v in self.figures().items()}
+            )
+        return losses
 
     def figures(self) -> dict[str, Tensor]:
         """More to log: scalars by names without 'loss' in them."""
