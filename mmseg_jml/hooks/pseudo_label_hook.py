@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import cutmix_boxes
-from ..heads import auxiliary_heads, main_head, unwrapped
+from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
 from .batch_statistics import share_statistics, statistics_kept
 from .mean_teacher import MeanTeacher
@@ -143,6 +143,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             list[str]: The student outputs that learn.
         """
         main = main_head(segmentor)
+        self._ignore_index = named_heads(segmentor)[main].ignore_index
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
@@ -190,10 +191,12 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         weak = label_views(
             self._teacher, inputs, data_samples, self._threshold, self._soft
         )
-        self._figures = figures(weak, data_samples, segmentor.num_classes)
+        self._figures = figures(
+            weak, data_samples, segmentor.num_classes, self._ignore_index
+        )
         strong = self._strong(weak)
         samples = strong.data_samples(
-            data_samples * self._views, segmentor.decode_head
+            data_samples * self._views, self._ignore_index
         )
         with self._student.recording(), self._statistics(segmentor):
             segmentor.loss(strong.images, samples)

@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..random_state import random_state_kept
+from .class_names import same_names
 
 __all__ = ['build_frozen', 'check_classes', 'load_strictly']
 
@@ -191,10 +192,7 @@ def check_classes(
             f'({_enumerate(student_classes)}) but got one of {counts[1]} '
             f'({_enumerate(teacher_classes)}).'
         )
-    if not (student_classes and teacher_classes):
-        return
-    plain = [list(map(_plain, c)) for c in (student_classes, teacher_classes)]
-    if plain[0] != plain[1]:
+    if not same_names(student_classes, teacher_classes):
         raise ValueError(
             'Expected a teacher of the classes of the student, in their '
             f'order ({_enumerate(student_classes)}), but got one of '
@@ -204,7 +202,3 @@ def check_classes(
 
 def _enumerate(classes: list[str] | None) -> str:
     return ', '.join(map(str, classes or ())) or 'names unknown'
-
-
-def _plain(name: str) -> str:
-    return ''.join(c for c in str(name).lower() if c not in ' -_')
