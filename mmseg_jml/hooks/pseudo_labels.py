@@ -83,16 +83,18 @@ class Views(NamedTuple):
     ) -> list[SegDataSample]:
         """The hard pseudo labels as labels, for a head's own losses.
 
-        They are computed on the way to the logits, and dropped.
+        They are computed on the way to the logits, and dropped. Pixels of
+        little confidence keep their labels: mmseg's binary cross-entropy
+        fails where all are ignored.
 
         Args:
             samples (Sequence[SegDataSample]): Those of the images.
             ignore_index (int): Label of pixels that do not count.
 
         Returns:
-            list[SegDataSample]: With labels, ignored where not confident.
+            list[SegDataSample]: With labels, ignored where not valid.
         """
-        label = self.label.masked_fill(~self.confident, ignore_index)
+        label = self.label.masked_fill(~self.valid, ignore_index)
         made = []
         for sample, one in zip(samples, label):
             made.append(SegDataSample(metainfo=dict(sample.metainfo)))
