@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
 
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -81,6 +83,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         evaluate_teacher (bool): Whether validation and test give the figures
             of the average too, as ``teacher/mIoU`` and so on. Defaults to
             False.
+        check_classes (bool): Whether the classes of the unlabelled images
+            must have the names of those of the labelled ones. Defaults to
+            True.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule.
@@ -110,6 +115,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         loss_weight: Number = 0.5,
         update_statistics: bool = True,
         evaluate_teacher: bool = False,
+        check_classes: bool = True,
     ) -> None:
         SoftSupervision.__init__(
             self, loss, auxiliary_loss, label_weight, loss_weight
@@ -129,6 +135,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._views, self._cutmix = views, cutmix
         self._distortions = distortions
         self._outputs = outputs
+        self._check_classes = check_classes
         self._update_statistics = update_statistics
         self._figures: dict[str, Tensor] = {}
 
@@ -147,8 +154,16 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
-            runner, self._loader_config, preprocessor
+            runner, self._loader_config, preprocessor, self._check_classes
         )
+        if self._cutmix and self._images.batch_size == 1:
+            print_log(
+                f'cutmix={self._cutmix} does nothing in a batch of one image: '
+                'it pastes from another one. Raise batch_size of '
+                'unlabeled_dataloader, or set cutmix=0.',
+                logger='current',
+                level=logging.WARNING,
+            )
         model = self.start_average(runner, segmentor) or segmentor
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
