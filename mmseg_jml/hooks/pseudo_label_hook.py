@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from numbers import Real
 
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -16,11 +15,12 @@ from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
 from .batch_statistics import share_statistics, statistics_kept
 from .mean_teacher import MeanTeacher
+from .options import check_outputs, check_shares
 from .pseudo_labels import Views, figures, label_views
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision, StudentPass
-from .strong_views import PhotometricDistortion
+from .strong_views import PhotometricDistortion, check_distortions
 from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .unlabeled_images import UnlabeledImages
@@ -60,9 +60,10 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         soft (bool): Whether the teacher's probabilities are the label, in
             place of the most probable class. Defaults to True.
         views (int): Strong views of each image. Defaults to 1.
-        distortions (Sequence[dict], optional): Of strong views, from
-            ``kornia.augmentation``. None means jitter of colours, grey and
-            blur as in UniMatch (arXiv 2208.09910). Defaults to None.
+        distortions (str | Sequence[dict], optional): Of strong views, entries
+            from ``kornia.augmentation``. 'unimatch' stands for jitter of
+            colours, grey and blur as in UniMatch (arXiv 2208.09910); None and
+            an empty list for none. Defaults to 'unimatch'.
         cutmix (float): Probability that a view has a box of another image.
             Defaults to 0.5.
         loss (dict | Sequence[dict], optional): Losses of the main head. None
@@ -106,7 +107,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         threshold: float = 0.95,
         soft: bool = True,
         views: int = 1,
-        distortions: Sequence[dict] | None = None,
+        distortions: str | Sequence[dict] | None = 'unimatch',
         cutmix: float = 0.5,
         loss: LossEntry | None = None,
         auxiliary_loss: LossEntry | None = None,
@@ -121,7 +122,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             self, loss, auxiliary_loss, label_weight, loss_weight
         )
         _check_options(unlabeled_dataloader, teacher, views)
-        _check_shares(threshold=threshold, cutmix=cutmix)
+        check_outputs(outputs)
+        check_shares(threshold=threshold, cutmix=cutmix)
         if evaluate_teacher and teacher == 'self':
             raise ValueError(
                 "Expected teacher='ema' for evaluate_teacher=True but got "
@@ -133,6 +135,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._loader_config = unlabeled_dataloader
         self._threshold, self._soft = threshold, soft
         self._views, self._cutmix = views, cutmix
+        check_distortions(distortions)
         self._distortions = distortions
         self._outputs = outputs
         self._check_classes = check_classes
@@ -299,13 +302,6 @@ def _check_options(loader: dict, teacher: str, views: int) -> None:
         raise ValueError(
             f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
         )
-    if not (isinstance(views, int) and views >= 1):
+    is_count = isinstance(views, int) and not isinstance(views, bool)
+    if not (is_count and views >= 1):
         raise ValueError(f'Expected views to be 1 or more but got {views!r}.')
-
-
-def _check_shares(**shares: float) -> None:
-    for name, value in shares.items():
-        if not (isinstance(value, Real) and 0 <= value <= 1):
-            raise ValueError(
-                f'Expected {name} to be in [0, 1] but got {value!r}.'
-            )

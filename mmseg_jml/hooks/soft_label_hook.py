@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..heads import auxiliary_heads, main_head
 from ..kernels import Probabilities
 from ..registry import HOOKS
+from .options import check_outputs
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision
@@ -64,6 +65,7 @@ class SoftLabelHook(SoftSupervision):
         soft_weight: Number = 1.0,
     ) -> None:
         super().__init__(loss, auxiliary_loss, label_weight, soft_weight)
+        check_outputs(outputs)
         self._outputs = outputs
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Union
 
 import torch
@@ -47,22 +47,23 @@ class SoftLosses:
 
     Args:
         segmentor (nn.Module): The student.
-        names (Iterable[str]): Its outputs that learn.
+        names (Sequence[str]): Its outputs that learn.
         main (dict | Sequence[dict], optional): Losses of outputs of main
-            heads. None means ``MAIN_LOSS``.
+            heads. None means ``MAIN_LOSS``, an empty sequence none.
         auxiliary (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``AUXILIARY_LOSS``.
+            auxiliary heads. None means ``AUXILIARY_LOSS``, an empty sequence
+            none.
         source (str): Where soft labels come from, for the names of terms.
 
     Raises:
-        ValueError: If an output belongs to no head with dense logits, or a
-            loss takes no soft targets.
+        ValueError: If an output belongs to no head with dense logits, a
+            loss takes no soft targets, or there is no loss.
     """
 
     def __init__(
         self,
         segmentor: nn.Module,
-        names: Iterable[str],
+        names: Sequence[str],
         main: LossEntry | None,
         auxiliary: LossEntry | None,
         source: str,
@@ -70,6 +71,10 @@ class SoftLosses:
         self._source = source
         heads = dense_heads(segmentor)
         device = next(segmentor.parameters()).device
+        entries = {
+            True: MAIN_LOSS if main is None else main,
+            False: AUXILIARY_LOSS if auxiliary is None else auxiliary,
+        }
         self._losses = {}
         for name in names:
             head = name.partition('.')[0]
@@ -78,15 +83,23 @@ class SoftLosses:
                     f'Expected an output of {", ".join(heads)} to learn from '
                     f'soft labels but got {name!r}.'
                 )
-            entry = (
-                (main or MAIN_LOSS)
-                if is_main(head)
-                else (auxiliary or AUXILIARY_LOSS)
+            entry = entries[is_main(head)]
+            parts = [entry] if isinstance(entry, Mapping) else entry
+            if parts:
+                self._losses[name] = nn.ModuleList(
+                    _build(part, uses_sigmoid(heads[head])) for part in parts
+                ).to(device)
+        if not self._losses:
+            raise ValueError(
+                f'Expected a loss for one of the outputs {", ".join(names)} '
+                f'but got loss={main!r} and auxiliary_loss={auxiliary!r}. A '
+                'weight of 0 turns the hook off.'
             )
-            self._losses[name] = nn.ModuleList(
-                _build(part, uses_sigmoid(heads[head]))
-                for part in ([entry] if isinstance(entry, dict) else entry)
-            ).to(device)
+
+    @property
+    def names(self) -> list[str]:
+        """The outputs that have a loss."""
+        return list(self._losses)
 
     def terms(
         self, name: str, logits: Tensor, soft: SoftTarget, factor: float

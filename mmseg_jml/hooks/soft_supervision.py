@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..heads import unwrapped
+from .options import check_losses
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftLosses, SoftTarget, SupervisedLosses
 from .student_outputs import StudentOutput, StudentOutputs
@@ -55,9 +56,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
             head, which take a target of :mod:`mmseg_jml.kernels`. None means
-            ``soft_losses.MAIN_LOSS``.
+            ``soft_losses.MAIN_LOSS``, an empty list none.
         auxiliary_loss (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``.
+            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``, an
+            empty list none.
         label_weight (float | dict): Factor of every loss that the segmentor
             computes itself, or a schedule; see
             :class:`mmseg_jml.hooks.schedule.Schedule`.
@@ -65,8 +67,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             labels. Where it is 0 no target is made.
 
     Raises:
-        TypeError: If a weight is neither a number nor a schedule.
-        ValueError: If a weight is negative.
+        TypeError: If a weight is neither a number nor a schedule, or a loss
+            no entry.
+        ValueError: If a weight is negative; when training starts, if no
+            output has a loss.
     """
 
     source: str  # stands in the names of terms
@@ -79,6 +83,8 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         label_weight: Number,
         soft_weight: Number,
     ) -> None:
+        check_losses('loss', loss)
+        check_losses('auxiliary_loss', auxiliary_loss)
         self._entries = loss, auxiliary_loss
         self._schedules = {
             'label_weight': Schedule.parse('label_weight', label_weight),
@@ -141,15 +147,11 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         """
         self._detach()  # a run that failed leaves its hooks behind
         segmentor = unwrapped(runner.model)
-        with self._explained():
-            self._names = self.prepare(runner, segmentor)
-            self._losses = SoftLosses(
-                segmentor,
-                self._names,
-                *self._entries,
-                self.source + self.suffix(runner),
-            )
         self._suffix = self.suffix(runner)
+        source = self.source + self._suffix
+        with self._explained():
+            names = self.prepare(runner, segmentor)
+            self._losses = SoftLosses(segmentor, names, *self._entries, source)
         self._student = StudentOutputs(segmentor)
         self._handles = [
             self._student,
@@ -240,14 +242,15 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def _select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        missing = [name for name in self._names if name not in recorded]
+        names = self._losses.names
+        missing = [name for name in names if name not in recorded]
         if missing:
             raise ValueError(
                 'Expected the student to hand the logits of all pixels of '
                 f'{", ".join(missing)} to its losses but got those of '
                 f'{", ".join(recorded) or "no output"}.'
             )
-        return {name: recorded[name] for name in self._names}
+        return {name: recorded[name] for name in names}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
