@@ -97,7 +97,7 @@ class Steps(Hook):
         self.teachers = []
 
     def before_train(self, runner):
-        average = pseudo_hook(runner).ema_model
+        average = pseudo_hook(runner).average
         if average is not None:
             self.first_teacher = copy.deepcopy(average.module.state_dict())
 
@@ -108,7 +108,7 @@ class Steps(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.states.append(copy.deepcopy(runner.model.state_dict()))
-        average = pseudo_hook(runner).ema_model
+        average = pseudo_hook(runner).average
         if average is not None:
             self.teachers.append(copy.deepcopy(average.module.state_dict()))
 
