@@ -113,7 +113,8 @@ def label_entropy(request: Request) -> Tensor:
 def _elements(request: Request) -> int:
     logits = request.logits
     if logits.device.type == 'cpu':
-        return _PIECE_ON_CPU
+        # a band needs buffers for upsampling besides
+        return _PIECE_ON_CPU // (2 if request.is_upsampled else 1)
     # three buffers in float32 take half the memory of the logits
     share = logits.numel() * logits.element_size() // 24
     return max(_LEAST_PIECE_ON_GPU, share)

@@ -208,4 +208,4 @@ def test_small_logits_never_exist_at_full_size(kind, shape, stride):
             logits, target, ce_weight=0.25, label_smoothing=smoothing
         ).backward()
     full = torch.Size(shape).numel() * 4
-    assert memory.peak <= 0.2 * full
+    assert memory.peak <= (0.2 if kind == 'hard' else 0.25) * full
