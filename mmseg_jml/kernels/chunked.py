@@ -45,7 +45,7 @@ def sums(request: Request) -> RegionSums:
     sparse, total = _is_sparse(request), None
     for index in pieces:
         piece = pieces.read(index)
-        if sparse and pieces.is_whole(index):
+        if sparse and not request.logits.is_cuda and pieces.is_whole(index):
             # small enough to keep what the gradient would compute again
             return _hard_sums(piece)
         if total is None:
@@ -149,7 +149,7 @@ def _hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
     index, weight = _labelled(piece)
     twice = index.expand(-1, 2, -1)
     if out is None or out.is_cuda:
-        # a small batch and a GPU pay for calls, a large batch for passes
+        # a small batch and a GPU pay for calls, a large one for passes
         power = torch.log_softmax(piece.logits, 1, piece.dtype, out=out)
         likelihood = power.gather(1, index)
         prob = _exp_(power).mul_(weight)
