@@ -43,7 +43,9 @@ def test_a_wrong_label_is_reported_when_its_numbers_have_come(arrivals):
     check_later(EXPECTED, label(0, 7, 255), None, is_hard=True)
     check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
     arrivals[0].has_come = True
-    with pytest.raises(ValueError, match=r'but got \[7\]; check num_classes.*'):
+    with pytest.raises(
+        ValueError, match=r'but got \[7\]; check num_classes.*'
+    ):
         check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
     arrivals[1].has_come = True
     check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
