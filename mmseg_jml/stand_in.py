@@ -13,8 +13,8 @@ class StandIn:
     The module's class becomes a subclass of its own class and of ``methods``.
     Where ``methods`` inherits from the class whose methods it replaces,
     Python's method resolution order puts it right before that class: the
-    module calls the new method, a method of a subclass that overrides it finds
-    the new one by ``super()``, and other modules of the same class keep theirs.
+    module calls the new method, and an overriding method of a subclass finds
+    the new one by ``super()``. Other modules of the same class keep theirs.
 
     Args:
         module (nn.Module): Any module.

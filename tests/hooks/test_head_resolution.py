@@ -193,6 +193,16 @@ def test_logits_larger_than_the_label(caplog):
     assert found.keys() == {'loss_ce', 'loss_jml', 'acc_seg'}
 
 
+def test_compiled():
+    head = build(FCN, LOSSES['two'])
+    inputs, batch = features(), samples()
+    expected = head.loss(inputs, batch, None)
+    at_head_resolution(head)
+    found = torch.compile(head.loss, backend='eager')(inputs, batch, None)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
 def test_everything_ignored():
     head = build(FCN, [dict(CE, avg_non_ignore=True), JML])
     batch = samples()
