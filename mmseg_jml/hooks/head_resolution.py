@@ -17,12 +17,44 @@ from torch import Tensor, nn
 from ..functional import LossParts, loss_parts
 from ..losses import JaccardMetricLoss
 from ..stand_in import StandIn
+from .student_outputs import named_heads
 
-__all__ = ['at_head_resolution', 'loss_modules', 'why_full_resolution']
+__all__ = [
+    'HeadResolution',
+    'at_head_resolution',
+    'loss_modules',
+    'why_full_resolution',
+]
 
 # The code of BaseDecodeHead.loss_by_feat in mmsegmentation 1.2.2 and in
 # onedl-mmsegmentation 1.4.2; what replaces it says the same.
 KNOWN = {'4663376f8f1015dd'}
+
+
+class HeadResolution:
+    """Lets the heads of a segmentor compute losses from logits as they are.
+
+    Args:
+        segmentor (nn.Module): A segmentor, out of its wrapper.
+
+    Attributes:
+        reasons (dict[str, str | None]): For each head, by its name in the log
+            and its class, why it stays as it is; None: it does not.
+    """
+
+    def __init__(self, segmentor: nn.Module) -> None:
+        self.reasons: dict[str, str | None] = {}
+        self._handles: list[StandIn] = []
+        for name, head in _heads_with_losses(segmentor).items():
+            reason = why_full_resolution(head)
+            self.reasons[f'{name} ({type(head).__name__})'] = reason
+            if reason is None:
+                self._handles += at_head_resolution(head)
+
+    def remove(self) -> None:
+        """Gives heads and losses their own methods back."""
+        while self._handles:
+            self._handles.pop().remove()
 
 
 def at_head_resolution(head: nn.Module) -> list[StandIn]:
@@ -36,7 +68,7 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
     """
-    handles = [StandIn(head, _HeadResolution)]
+    handles = [StandIn(head, _SmallLogits)]
     for loss in loss_modules(head):
         is_own = isinstance(loss, JaccardMetricLoss)
         methods = _OwnLoss if is_own else _StockCrossEntropy
@@ -71,7 +103,20 @@ def loss_modules(head: nn.Module) -> list[nn.Module]:
     return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
-class _HeadResolution(BaseDecodeHead):
+def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
+    """All heads by their names in the log; K-Net's is inside another one."""
+    found = {}
+    for name, head in named_heads(segmentor).items():
+        inner = {
+            f'{name}.{path}'.rstrip('.'): module
+            for path, module in head.named_modules()
+            if hasattr(module, 'loss_decode')
+        }
+        found.update(inner or {name: head})
+    return found
+
+
+class _SmallLogits(BaseDecodeHead):
     """Replaces a method that resizes logits before it computes losses."""
 
     def loss_by_feat(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from ..registry import HOOKS
-from .student_outputs import named_heads
 
 __all__ = ['HeadResolutionHook']
 
@@ -39,7 +37,7 @@ class HeadResolutionHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._handles: list = []
+        self._resolution = None
 
     def before_train(self, runner: Runner) -> None:
         """Puts other methods into heads and losses.
@@ -48,20 +46,17 @@ class HeadResolutionHook(Hook):
             runner (Runner): The runner.
         """
         # importing mmseg.models takes seconds
-        from .head_resolution import at_head_resolution, why_full_resolution
+        from .head_resolution import HeadResolution
 
-        self._remove()  # a run that failed leaves its methods behind
+        self.after_train(runner)  # a run that failed leaves its methods behind
         segmentor = runner.model
         if is_model_wrapper(segmentor):
             segmentor = segmentor.module
-        for name, head in _heads_with_losses(segmentor).items():
-            reason = why_full_resolution(head)
-            if reason is None:
-                self._handles += at_head_resolution(head)
+        self._resolution = HeadResolution(segmentor)
+        for head, reason in self._resolution.reasons.items():
             runner.logger.info(
-                "%s (%s): losses at the %s's resolution%s",
-                name,
-                type(head).__name__,
+                "%s: losses at the %s's resolution%s",
+                head,
                 'head' if reason is None else 'label',
                 '' if reason is None else f', because {reason}',
             )
@@ -72,21 +67,5 @@ class HeadResolutionHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        self._remove()
-
-    def _remove(self) -> None:
-        while self._handles:
-            self._handles.pop().remove()
-
-
-def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """All heads by their names in the log; K-Net's is inside another one."""
-    found = {}
-    for name, head in named_heads(segmentor).items():
-        inner = {
-            f'{name}.{path}'.rstrip('.'): module
-            for path, module in head.named_modules()
-            if hasattr(module, 'loss_decode')
-        }
-        found.update(inner or {name: head})
-    return found
+        if self._resolution is not None:
+            self._resolution.remove()
