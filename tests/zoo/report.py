@@ -55,8 +55,8 @@ RESOLUTION = """\
 ## At the heads' resolution
 
 With [`HeadResolutionHook`](head_resolution.md) a step was taken once more,
-with `JaccardMetricCELoss` in the main head and with the stock losses. Each term
-of the log and the gradient of each parameter equal those of the step without
+with `JaccardMetricCELoss` in the main head and with the stock losses. Each
+term of the log and the gradient of each parameter equal those of the step without
 the hook to 1e-4 (float32). The column `heads` says how many of a config's
 heads with losses compute them from their own logits when its main loss is
 replaced. In configs, and why heads do not:
@@ -158,7 +158,7 @@ def resolution(run: Run):
         'main head': '`--loss JaccardMetricCELoss`',
         'stock': 'stock losses',
     }
-    for variant, described in losses.items():
+    for variant, described in (('main head', new), ('stock', 'stock losses')):
         numbers, why = Counter(), defaultdict(Counter)
         for config, standing in run.picks.items():
             reasons = run.reasons.get((config, variant))
