@@ -56,10 +56,10 @@ RESOLUTION = """\
 
 With [`HeadResolutionHook`](head_resolution.md) a step was taken once more,
 with `JaccardMetricCELoss` in the main head and with the stock losses. Each
-term of the log and the gradient of each parameter equal those of the step without
-the hook to 1e-4 (float32). The column `heads` says how many of a config's
-heads with losses compute them from their own logits when its main loss is
-replaced. In configs, and why heads do not:
+term of the log and the gradient of each parameter equal those of the step
+without the hook to 1e-4 (float32). The column `heads` says how many of a
+config's heads with losses compute them from their own logits when its main
+loss is replaced. In configs, and why heads do not:
 """
 
 
@@ -154,10 +154,7 @@ def heads(runs: list[Run], config: str) -> str:
 
 def resolution(run: Run):
     """Yields what the configs of a stack do at the heads' resolution."""
-    losses = {
-        'main head': '`--loss JaccardMetricCELoss`',
-        'stock': 'stock losses',
-    }
+    new = '`--loss JaccardMetricCELoss`'
     for variant, described in (('main head', new), ('stock', 'stock losses')):
         numbers, why = Counter(), defaultdict(Counter)
         for config, standing in run.picks.items():
