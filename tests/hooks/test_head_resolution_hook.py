@@ -56,6 +56,14 @@ def test_losses_and_gradients_are_the_same(cfg):
     compare(train(cfg, HOOK), train(cfg))
 
 
+def test_twenty_steps_go_the_same_way(cfg):
+    cfg.train_cfg.max_iters = 20
+    ours, theirs = train(cfg, HOOK), train(cfg)
+    assert len(ours.logs) == 20
+    for found, expected in zip(ours.logs, theirs.logs):
+        assert found['loss'] == pytest.approx(expected['loss'], rel=1e-3)
+
+
 def test_no_logits_are_resized(cfg, monkeypatch):
     def keep(*args, **kwargs):
         resized.append(kwargs['size'])
@@ -189,6 +197,7 @@ def test_killed_run_goes_on(cfg, tmp_path):
 
 
 def in_step(cfg, rank):
+    cfg.train_cfg.max_iters = 2
     os.environ['LOCAL_RANK'] = str(rank)
     for sync in (False, True):
         cfg.model.decode_head.loss_decode.sync = sync
