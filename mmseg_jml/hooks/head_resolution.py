@@ -93,6 +93,8 @@ def why_full_resolution(head: nn.Module) -> str | None:
         return 'mmseg has another BaseDecodeHead.loss_by_feat than the known'
     if head.sampler is not None:
         return f'{type(head.sampler).__name__} samples its pixels'
+    if head.out_channels == 1:
+        return 'it has a single channel, which costs little'
     reasons = (_why_full_logits(loss, head) for loss in loss_modules(head))
     return next(filter(None, reasons), None)
 
@@ -200,7 +202,7 @@ def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
         return f'{name} is one of sigmoids'
     if loss.reduction != 'mean':
         return f'{name} has reduction={loss.reduction!r}'
-    return None if head.out_channels > 1 else f'{name} has a single channel'
+    return None
 
 
 def _calls_stock_method(head: BaseDecodeHead) -> bool:

@@ -259,7 +259,14 @@ class TwiceHead(heads.FCNHead):
         (dict(loss=dict(CE, use_sigmoid=True)), 'one of sigmoids'),
         (dict(loss=dict(CE, reduction='sum')), "reduction='sum'"),
         (dict(loss=dict(JML, ignore_index=0)), 'ignores another label'),
-        (dict(out_channels=1, num_classes=2), 'single channel'),
+        (
+            dict(
+                out_channels=1,
+                num_classes=2,
+                loss=dict(JML, use_sigmoid=True),
+            ),
+            'single channel',
+        ),
     ],
 )
 def test_reasons(options, reason):
