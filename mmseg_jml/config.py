@@ -7,22 +7,9 @@ from collections.abc import Iterator, Sequence
 from mmengine.config import Config
 
 from . import losses
+from .heads import OTHER_TASKS
 
 PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
-
-_MASKS = (
-    'classifies whole masks: loss_cls, loss_mask and loss_dice compare '
-    'matched queries, and a loss_decode entry is ignored silently'
-)
-# Heads that hold no loss over the classes of pixels, whatever its type says.
-OTHER_TASKS = {
-    'MaskFormerHead': _MASKS,
-    'Mask2FormerHead': _MASKS,
-    'SideAdapterCLIPHead': 'classifies whole masks: the losses of its '
-    'loss_decode compare matched queries',
-    'VPDDepthHead': 'regresses depth',
-    'STDCHead': 'finds the borders between classes',
-}
 
 
 def replace_pixel_loss(
@@ -73,11 +60,11 @@ def replace_pixel_loss(
         (path, entry)
         for head in heads
         for path, entry in _loss_entries(model.get(head), f'model.{head}')
-        if _type_name(entry) in PIXEL_CROSS_ENTROPIES
+        if type_name(entry) in PIXEL_CROSS_ENTROPIES
     ]
     if not found:
         raise ValueError(_refusal(model, heads))
-    replaced = {path: _type_name(entry) for path, entry in found}
+    replaced = {path: type_name(entry) for path, entry in found}
     for _, entry in found:
         entry['type'] = new_type
     return replaced
@@ -123,7 +110,7 @@ def _known_loss(name: str) -> str:
     return short
 
 
-def _type_name(node: dict) -> str:
+def type_name(node: dict) -> str:
     """Returns the class name of an entry whose type is a string or a class."""
     kind = node.get('type', '')
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
@@ -139,7 +126,7 @@ def _children(node, path: str) -> Iterator[tuple[str, object]]:
 
 def _loss_entries(node, path: str) -> Iterator[tuple[str, dict]]:
     """Walks down to the ``loss_decode`` entries of all heads."""
-    if isinstance(node, dict) and _type_name(node) in OTHER_TASKS:
+    if isinstance(node, dict) and type_name(node) in OTHER_TASKS:
         return
     for child_path, child in _children(node, path):
         if not child_path.endswith('.loss_decode'):
@@ -172,8 +159,8 @@ def _as_list(heads) -> Sequence[dict]:
 
 
 def _describe(head: dict, path: str) -> str:
-    name = _type_name(head)
+    name = type_name(head)
     if name in OTHER_TASKS:
         return f'{name}, which {OTHER_TASKS[name]}'
-    types = [_type_name(entry) for _, entry in _loss_entries(head, path)]
+    types = [type_name(entry) for _, entry in _loss_entries(head, path)]
     return f'{name} with {", ".join(types) or "no loss_decode entry"}'

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
-from mmseg_jml.hooks.student_outputs import named_heads
+from mmseg_jml.heads import named_heads
 from tests.hooks.distillation import build, step
 from tests.zoo import catalog, trial
 

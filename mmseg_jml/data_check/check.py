@@ -16,7 +16,7 @@ from ..datasets.parts import (
     parts_of,
     source_entries,
 )
-from ..hooks.unlabeled_images import weak_pipeline
+from ..hooks.weak_pipeline import pipeline_of, weak_pipeline
 from .files import missing_files
 from .findings import Findings
 from .labels import count_pixels, examine, label_problems
@@ -88,11 +88,10 @@ def _entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
         loader = hook.get('unlabeled_dataloader')
         if loader:
             entry = copy.deepcopy(loader['dataset'])
-            first = next(source_entries(train), {}) if train else {}
             for source in source_entries(entry):
                 # what the hook does with a data set that has none
                 source.setdefault(
-                    'pipeline', weak_pipeline(first.get('pipeline') or [])
+                    'pipeline', weak_pipeline(pipeline_of(train or {}))
                 )
             yield UNLABELED, entry
 

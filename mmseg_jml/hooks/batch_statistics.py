@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, Callable
+from unittest.mock import patch
 
+import torch.utils.checkpoint
 from mmengine.dist import all_reduce_params
+from mmengine.runner import activation_checkpointing
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ['share_statistics', 'statistics_kept']
+
+# Where the blocks of backbones, resp. mmengine, look the function up.
+_CHECKPOINTING = torch.utils.checkpoint, activation_checkpointing
 
 
 def share_statistics(segmentor: nn.Module) -> None:
@@ -37,14 +46,32 @@ def share_statistics(segmentor: nn.Module) -> None:
 def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
     """Lets images pass in training mode without a trace in the statistics.
 
+    Blocks that are computed again in the backward pass (``with_cp``, or
+    ``activation_checkpointing`` of mmengine) leave none then either.
+
     Args:
         segmentor (nn.Module): The student.
     """
-    tracking = [
-        module
-        for module in segmentor.modules()
-        if isinstance(module, _BatchNorm) and module.track_running_stats
-    ]
+    norms = [m for m in segmentor.modules() if isinstance(m, _BatchNorm)]
+
+    def kept(function: Callable, *args: Any, **options: Any) -> Any:
+        @wraps(function)
+        def run(*inputs: Any, **keywords: Any) -> Any:
+            with _untracked(norms):
+                return function(*inputs, **keywords)
+
+        return checkpoint(run, *args, **options)
+
+    with ExitStack() as stack:
+        stack.enter_context(_untracked(norms))
+        for module in _CHECKPOINTING:
+            stack.enter_context(patch.object(module, 'checkpoint', kept))
+        yield
+
+
+@contextmanager
+def _untracked(norms: Iterable[nn.Module]) -> Iterator[None]:
+    tracking = [module for module in norms if module.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
     try:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import mean_teacher, teacher_target
+from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
 from ..registry import HOOKS
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision
-from .student_outputs import (
-    StudentOutput,
-    auxiliary_heads,
-    main_head,
-)
+from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .teacher_checkpoint import build_frozen, check_classes
 
@@ -45,8 +45,9 @@ class DistillationHook(SoftSupervision):
     not run. Pixels that the label ignores, padding among them, do not count.
 
     Args:
-        teacher (str | dict | Sequence[str | dict]): Path of a config, or a
-            config. Several teachers are averaged in probability.
+        teacher (str | dict | Config | Sequence): Path of a config, also that
+            of an installed package as ``mmseg::pspnet/...``, or a config.
+            Several teachers are averaged in probability.
         checkpoint (str | Sequence[str]): Path or URL of each teacher's
             weights. One config serves several checkpoints.
         loss (dict | Sequence[dict], optional): Losses of the main head
@@ -69,9 +70,16 @@ class DistillationHook(SoftSupervision):
             1.0.
         amp (str, optional): 'float16' or 'bfloat16' runs the teacher under
             autocast. None runs it in float32. Defaults to None.
+        check_classes (bool): Whether the classes of a teacher must have the
+            names of the student's. Their number always has to be the same.
+            Defaults to True.
+        strict (bool): Whether every weight of a teacher must be in its
+            checkpoint, and no other. If not, those that do not fit are
+            logged. Defaults to True.
 
     Raises:
-        TypeError: If a number or schedule is neither.
+        TypeError: If a number or schedule is neither, or another option is of
+            no kind that it can be.
         ValueError: If an option has no meaning; when training starts, also
             if teacher and student have different classes, if the checkpoint
             does not fit, or if the student has no logits to learn with.
@@ -85,7 +93,7 @@ class DistillationHook(SoftSupervision):
 
     def __init__(
         self,
-        teacher: str | dict | Sequence[str | dict],
+        teacher: str | dict | Config | Sequence,
         checkpoint: str | Sequence[str],
         loss: LossEntry | None = None,
         auxiliary_loss: LossEntry | None = None,
@@ -94,13 +102,17 @@ class DistillationHook(SoftSupervision):
         teacher_weight: Number = 0.5,
         temperature: Number = 1.0,
         amp: str | None = None,
+        check_classes: bool = True,
+        strict: bool = True,
     ) -> None:
         super().__init__(loss, auxiliary_loss, label_weight, teacher_weight)
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
         self._sources = _pair_up(teacher, checkpoint)
+        _check_outputs(outputs)
         self._outputs = outputs
+        self._check_classes, self._strict = check_classes, strict
         if amp is not None and amp not in _PRECISIONS:
             raise ValueError(
                 f"Expected amp to be 'float16', 'bfloat16' or None but got "
@@ -125,7 +137,8 @@ class DistillationHook(SoftSupervision):
         device = next(segmentor.parameters()).device
         self._teachers = []
         for config, checkpoint in self._sources:
-            model, known = build_frozen(config, checkpoint)
+            model, known = build_frozen(config, checkpoint, self._strict)
+            known = known if self._check_classes else None
             check_classes(segmentor, model, classes, known)
             self._teachers.append(
                 Teacher(
@@ -150,10 +163,21 @@ class DistillationHook(SoftSupervision):
             for name in self._teachers[0].outputs[1:]
             if all(name in teacher.outputs for teacher in self._teachers)
         ]
-        return {
-            main: 'decode',
-            **dict(zip(auxiliary_heads(segmentor), common)),
-        }
+        pairs = dict(zip(auxiliary_heads(segmentor), common))
+        alone = [
+            name for name in auxiliary_heads(segmentor) if name not in pairs
+        ]
+        if alone:
+            named = {main: 'decode', **pairs, **dict.fromkeys(alone, 'decode')}
+            print_log(
+                f'No auxiliary head of the teacher is the partner of '
+                f'{", ".join(alone)} of the student, which learns from labels '
+                'alone, and from them by label_weight. '
+                f'outputs={named!r} lets it learn from the main output.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return {main: 'decode', **pairs}
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -186,7 +210,7 @@ class DistillationHook(SoftSupervision):
         Returns:
             dict[str, SoftTarget]: Targets by the name of the output.
         """
-        wanted = set(self._pairs.values())
+        wanted = {self._pairs[name] for name in outputs}
         answers = [teacher(inputs, wanted) for teacher in self._teachers]
         if self._unchecked:
             self._check_finite(answers)
@@ -233,15 +257,35 @@ class DistillationHook(SoftSupervision):
                 )
 
 
-def _pair_up(
-    teacher: str | dict | Sequence[str | dict],
-    checkpoint: str | Sequence[str],
-) -> list[tuple[str | dict, str]]:
+def _check_outputs(outputs: object) -> None:
+    if outputs is None:
+        return
+    is_pairs = isinstance(outputs, Mapping) and all(
+        isinstance(name, str) for pair in outputs.items() for name in pair
+    )
+    if not (is_pairs and outputs):
+        raise ValueError(
+            'Expected outputs to say which output of the student learns from '
+            "which of the teacher, such as dict(decode='decode', "
+            f"aux='decode'), but got {outputs!r}. Leave it out for outputs "
+            'at the same places.'
+        )
+
+
+def _pair_up(teacher: object, checkpoint: object) -> list[tuple]:
     """One config and one checkpoint for each teacher."""
-    is_one = isinstance(teacher, (str, Path, dict))
-    configs = [teacher] if is_one else list(teacher)
-    is_one = isinstance(checkpoint, (str, Path))
-    checkpoints = [checkpoint] if is_one else list(checkpoint)
+    configs = _listed(
+        'teacher',
+        'the path of a config, such as mmseg::pspnet/..., or a config',
+        teacher,
+        (str, Path, dict, Config),
+    )
+    checkpoints = _listed(
+        'checkpoint',
+        'the path or URL of the weights of a teacher',
+        checkpoint,
+        (str, Path),
+    )
     if len(configs) == 1:
         configs *= len(checkpoints)
     if not checkpoints or len(configs) != len(checkpoints):
@@ -250,3 +294,15 @@ def _pair_up(
             f'{len(configs)} configs and {len(checkpoints)} checkpoints.'
         )
     return list(zip(configs, checkpoints))
+
+
+def _listed(name: str, what: str, value: object, kinds: tuple) -> list:
+    found = [value] if isinstance(value, kinds) else value
+    if not isinstance(found, Sequence) or not all(
+        isinstance(one, kinds) for one in found
+    ):
+        raise TypeError(
+            f'Expected {name} to be {what}, or a list of them, but got '
+            f'{value!r}.'
+        )
+    return list(found)

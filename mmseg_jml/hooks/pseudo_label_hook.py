@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from numbers import Real
 
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import cutmix_boxes
+from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
-from .average_keeper import AverageKeeper
-from .batch_statistics import statistics_kept
+from .batch_statistics import share_statistics, statistics_kept
+from .mean_teacher import MeanTeacher
+from .options import check_outputs, check_shares
 from .pseudo_labels import Views, figures, label_views
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision, StudentPass
-from .strong_views import PhotometricDistortion
-from .student_outputs import StudentOutput, auxiliary_heads, main_head
+from .strong_views import PhotometricDistortion, check_distortions
+from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .unlabeled_images import UnlabeledImages
 
@@ -26,7 +29,7 @@ __all__ = ['PseudoLabelHook']
 
 
 @HOOKS.register_module()
-class PseudoLabelHook(SoftSupervision, AverageKeeper):
+class PseudoLabelHook(SoftSupervision, MeanTeacher):
     """Lets any stock segmentor learn from images without labels too.
 
     In each iteration a teacher labels a weakly augmented batch, and the
@@ -57,9 +60,10 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         soft (bool): Whether the teacher's probabilities are the label, in
             place of the most probable class. Defaults to True.
         views (int): Strong views of each image. Defaults to 1.
-        distortions (Sequence[dict], optional): Of strong views, from
-            ``kornia.augmentation``. None means jitter of colours, grey and
-            blur as in UniMatch (arXiv 2208.09910). Defaults to None.
+        distortions (str | Sequence[dict], optional): Of strong views, entries
+            from ``kornia.augmentation``. 'unimatch' stands for jitter of
+            colours, grey and blur as in UniMatch (arXiv 2208.09910); None and
+            an empty list for none. Defaults to 'unimatch'.
         cutmix (float): Probability that a view has a box of another image.
             Defaults to 0.5.
         loss (dict | Sequence[dict], optional): Losses of the main head. None
@@ -80,6 +84,9 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         evaluate_teacher (bool): Whether validation and test give the figures
             of the average too, as ``teacher/mIoU`` and so on. Defaults to
             False.
+        check_classes (bool): Whether the classes of the unlabelled images
+            must have the names of those of the labelled ones. Defaults to
+            True.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule.
@@ -100,7 +107,7 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         threshold: float = 0.95,
         soft: bool = True,
         views: int = 1,
-        distortions: Sequence[dict] | None = None,
+        distortions: str | Sequence[dict] | None = 'unimatch',
         cutmix: float = 0.5,
         loss: LossEntry | None = None,
         auxiliary_loss: LossEntry | None = None,
@@ -109,23 +116,29 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         loss_weight: Number = 0.5,
         update_statistics: bool = True,
         evaluate_teacher: bool = False,
+        check_classes: bool = True,
     ) -> None:
-        super().__init__(loss, auxiliary_loss, label_weight, loss_weight)
+        SoftSupervision.__init__(
+            self, loss, auxiliary_loss, label_weight, loss_weight
+        )
         _check_options(unlabeled_dataloader, teacher, views)
-        _check_shares(threshold=threshold, cutmix=cutmix)
+        check_outputs(outputs)
+        check_shares(threshold=threshold, cutmix=cutmix)
         if evaluate_teacher and teacher == 'self':
             raise ValueError(
                 "Expected teacher='ema' for evaluate_teacher=True but got "
                 "'self', which is the student."
             )
-        self.keep_average(
-            momentum if teacher == 'ema' else None, evaluate_teacher
+        MeanTeacher.__init__(
+            self, momentum if teacher == 'ema' else None, evaluate_teacher
         )
         self._loader_config = unlabeled_dataloader
         self._threshold, self._soft = threshold, soft
         self._views, self._cutmix = views, cutmix
+        check_distortions(distortions)
         self._distortions = distortions
         self._outputs = outputs
+        self._check_classes = check_classes
         self._update_statistics = update_statistics
         self._figures: dict[str, Tensor] = {}
 
@@ -140,14 +153,31 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
             list[str]: The student outputs that learn.
         """
         main = main_head(segmentor)
+        self._ignore_index = named_heads(segmentor)[main].ignore_index
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
-            runner, self._loader_config, preprocessor
+            runner, self._loader_config, preprocessor, self._check_classes
         )
+        if self._cutmix and self._images.batch_size == 1:
+            print_log(
+                f'cutmix={self._cutmix} does nothing in a batch of one image: '
+                'it pastes from another one. Raise batch_size of '
+                'unlabeled_dataloader, or set cutmix=0.',
+                logger='current',
+                level=logging.WARNING,
+            )
         model = self.start_average(runner, segmentor) or segmentor
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+
+    def own_name(self, runner: Runner) -> str:
+        """``teacher``, and ``teacher_2`` and so on for other hooks.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        return f'teacher{self.suffix(runner)}'
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -179,10 +209,12 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         weak = label_views(
             self._teacher, inputs, data_samples, self._threshold, self._soft
         )
-        self._figures = figures(weak, data_samples, segmentor.num_classes)
+        self._figures = figures(
+            weak, data_samples, segmentor.num_classes, self._ignore_index
+        )
         strong = self._strong(weak)
         samples = strong.data_samples(
-            data_samples * self._views, segmentor.decode_head
+            data_samples * self._views, self._ignore_index
         )
         with self._student.recording(), self._statistics(segmentor):
             segmentor.loss(strong.images, samples)
@@ -232,6 +264,24 @@ class PseudoLabelHook(SoftSupervision, AverageKeeper):
         """The share of confident pixels and, with labels, their mIoU."""
         return self._figures
 
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Gives all processes one teacher, and the average its step.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
+            outputs (dict, optional): The losses. Defaults to None.
+        """
+        share_statistics(unwrapped(runner.model))
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
     def after_train(self, runner: Runner) -> None:
         """Detaches the hooks of torch and ends the workers.
 
@@ -252,13 +302,6 @@ def _check_options(loader: dict, teacher: str, views: int) -> None:
         raise ValueError(
             f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
         )
-    if not (isinstance(views, int) and views >= 1):
+    is_count = isinstance(views, int) and not isinstance(views, bool)
+    if not (is_count and views >= 1):
         raise ValueError(f'Expected views to be 1 or more but got {views!r}.')
-
-
-def _check_shares(**shares: float) -> None:
-    for name, value in shares.items():
-        if not (isinstance(value, Real) and 0 <= value <= 1):
-            raise ValueError(
-                f'Expected {name} to be in [0, 1] but got {value!r}.'
-            )

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..functional import (
     as_target,
     paste,
     pseudo_label,
-    region_counts,
     teacher_target,
 )
+from ..functional.pseudo_labels import mean_iou
 from .soft_losses import SoftTarget
 from .student_outputs import StudentOutput
 from .teacher import Teacher
@@ -79,21 +79,22 @@ class Views(NamedTuple):
         return SoftTarget(target, weight, self.share())
 
     def data_samples(
-        self, samples: Sequence[SegDataSample], head: nn.Module
+        self, samples: Sequence[SegDataSample], ignore_index: int
     ) -> list[SegDataSample]:
         """The hard pseudo labels as labels, for a head's own losses.
 
-        They are computed on the way to the logits, and dropped.
+        They are computed on the way to the logits, and dropped. Pixels of
+        little confidence keep their labels: mmseg's binary cross-entropy
+        fails where all are ignored.
 
         Args:
             samples (Sequence[SegDataSample]): Those of the images.
-            head (nn.Module): The decode head, or a list of them.
+            ignore_index (int): Label of pixels that do not count.
 
         Returns:
-            list[SegDataSample]: With labels, ignored where not confident.
+            list[SegDataSample]: With labels, ignored where not valid.
         """
-        last = head[-1] if isinstance(head, nn.ModuleList) else head
-        label = self.label.masked_fill(~self.confident, last.ignore_index)
+        label = self.label.masked_fill(~self.valid, ignore_index)
         made = []
         for sample, one in zip(samples, label):
             made.append(SegDataSample(metainfo=dict(sample.metainfo)))
@@ -136,24 +137,35 @@ def label_views(
 
 
 def figures(
-    views: Views, data_samples: Sequence[SegDataSample], num_classes: int
+    views: Views,
+    data_samples: Sequence[SegDataSample],
+    num_classes: int,
+    ignore_index: int,
 ) -> dict[str, Tensor]:
     """Tells how sure and, where labels are known, how right a teacher is.
 
     Args:
         views (Views): The images and their pseudo labels.
-        data_samples (Sequence[SegDataSample]): Theirs.
+        data_samples (Sequence[SegDataSample]): Theirs, with ``has_label``.
         num_classes (int): Number of classes.
+        ignore_index (int): Label of pixels that do not count.
 
     Returns:
         dict[str, Tensor]: ``pseudo_confident``, a share, and ``pseudo_mIoU``
-        in percent, over the classes of the batch.
+        in percent, over the classes of those images that have labels.
     """
     found = dict(pseudo_confident=views.share())
-    if all('gt_sem_seg' in sample for sample in data_samples):
-        truth = torch.stack([s.gt_sem_seg.data[0] for s in data_samples])
-        counts = region_counts(views.label, truth, num_classes)
-        hit, predicted, labelled = (count.sum(0) for count in counts)
-        iou = hit / (predicted + labelled - hit)  # 0 / 0 where there is none
-        found['pseudo_mIoU'] = 100 * iou.nanmean().float()
+    known = [i for i, sample in enumerate(data_samples) if sample.has_label]
+    if known:
+        truth, label, valid = (
+            torch.stack([values[i] for i in known])
+            for values in (
+                {i: data_samples[i].gt_sem_seg.data[0] for i in known},
+                views.label,
+                views.valid,
+            )
+        )
+        classes = max(num_classes, 2)  # one channel tells two classes apart
+        iou = mean_iou(label, truth, valid & (truth != ignore_index), classes)
+        found['pseudo_mIoU'] = 100 * iou
     return found

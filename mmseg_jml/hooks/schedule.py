@@ -83,6 +83,13 @@ class Schedule:
                     f'Expected {name} to be a number of at least {low} but '
                     f'got {value!r}.'
                 )
+        for key, value in (('begin', self.begin), ('end', self.end)):
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (is_whole or (key == 'end' and value is None)):
+                raise ValueError(
+                    f'Expected {key} of {name} to be an iteration, a whole '
+                    f'number such as 20000, but got {value!r}.'
+                )
         if self.end is not None and self.end <= self.begin:
             raise ValueError(
                 f'Expected {name} to end after iteration {self.begin}, '

@@ -9,12 +9,14 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..heads import auxiliary_heads, main_head
 from ..kernels import Probabilities
 from ..registry import HOOKS
+from .options import check_outputs
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
 from .soft_supervision import SoftSupervision
-from .student_outputs import StudentOutput, auxiliary_heads, main_head
+from .student_outputs import StudentOutput
 
 __all__ = ['SoftLabelHook']
 
@@ -63,6 +65,7 @@ class SoftLabelHook(SoftSupervision):
         soft_weight: Number = 1.0,
     ) -> None:
         super().__init__(loss, auxiliary_loss, label_weight, soft_weight)
+        check_outputs(outputs)
         self._outputs = outputs
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:

@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..functional import as_target
+from ..heads import dense_heads, unwrapped, uses_sigmoid
 from ..registry import HOOKS
 from ..visualization import (
     SoftLabelPicture,
@@ -21,7 +21,6 @@ from ..visualization import (
     restore_image,
 )
 from .soft_supervision import SoftSupervision, SoftTarget
-from .student_outputs import dense_heads, uses_sigmoid
 
 __all__ = ['SoftLabelVisualizationHook']
 
@@ -73,14 +72,12 @@ class SoftLabelVisualizationHook(Hook):
             ValueError: If there are none.
         """
         self.after_train(runner)
-        segmentor = runner.model
-        if is_model_wrapper(segmentor):
-            segmentor = segmentor.module
+        segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
         self._listen_to_losses(segmentor)
         for hook in runner.hooks:
             if isinstance(hook, SoftSupervision):
-                self._listen_to_hook(hook)
+                self._listen_to_hook(hook, hook.source + hook.suffix(runner))
         if not self._undo:
             raise ValueError(
                 'Expected soft labels to draw, from label_smoothing in a loss '
@@ -184,7 +181,7 @@ class SoftLabelVisualizationHook(Hook):
         )
         self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
 
-    def _listen_to_hook(self, hook: SoftSupervision) -> None:
+    def _listen_to_hook(self, hook: SoftSupervision, source: str) -> None:
         make_targets = hook.make_targets
 
         def listen(segmentor, inputs, data_samples, outputs) -> Mapping:
@@ -192,9 +189,7 @@ class SoftLabelVisualizationHook(Hook):
             if self._due:
                 for name, soft in targets.items():
                     logits, label = outputs[name].logits, outputs[name].label
-                    self._keep(
-                        f'{name}_{hook.source}', inputs, logits, label, soft
-                    )
+                    self._keep(f'{name}_{source}', inputs, logits, label, soft)
             return targets
 
         hook.make_targets = listen

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Union
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..heads import dense_heads, is_main, uses_sigmoid
 from ..kernels import Target
-from .student_outputs import dense_heads, is_main, uses_sigmoid
 
-__all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'weigh_label_losses']
+__all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
 
 LossEntry = Union[dict, Sequence[dict]]
-# The sources of soft labels, as they stand in the names of terms.
-SOURCES = ('kd', 'soft', 'pseudo')
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
 MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
 AUXILIARY_LOSS = dict(
@@ -49,22 +47,23 @@ class SoftLosses:
 
     Args:
         segmentor (nn.Module): The student.
-        names (Iterable[str]): Its outputs that learn.
+        names (Sequence[str]): Its outputs that learn.
         main (dict | Sequence[dict], optional): Losses of outputs of main
-            heads. None means ``MAIN_LOSS``.
+            heads. None means ``MAIN_LOSS``, an empty sequence none.
         auxiliary (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``AUXILIARY_LOSS``.
-        source (str): One of ``SOURCES``.
+            auxiliary heads. None means ``AUXILIARY_LOSS``, an empty sequence
+            none.
+        source (str): Where soft labels come from, for the names of terms.
 
     Raises:
-        ValueError: If an output belongs to no head with dense logits, or a
-            loss takes no soft targets.
+        ValueError: If an output belongs to no head with dense logits, a
+            loss takes no soft targets, or there is no loss.
     """
 
     def __init__(
         self,
         segmentor: nn.Module,
-        names: Iterable[str],
+        names: Sequence[str],
         main: LossEntry | None,
         auxiliary: LossEntry | None,
         source: str,
@@ -72,6 +71,10 @@ class SoftLosses:
         self._source = source
         heads = dense_heads(segmentor)
         device = next(segmentor.parameters()).device
+        entries = {
+            True: MAIN_LOSS if main is None else main,
+            False: AUXILIARY_LOSS if auxiliary is None else auxiliary,
+        }
         self._losses = {}
         for name in names:
             head = name.partition('.')[0]
@@ -80,15 +83,23 @@ class SoftLosses:
                     f'Expected an output of {", ".join(heads)} to learn from '
                     f'soft labels but got {name!r}.'
                 )
-            entry = (
-                (main or MAIN_LOSS)
-                if is_main(head)
-                else (auxiliary or AUXILIARY_LOSS)
+            entry = entries[is_main(head)]
+            parts = [entry] if isinstance(entry, Mapping) else entry
+            if parts:
+                self._losses[name] = nn.ModuleList(
+                    _build(part, uses_sigmoid(heads[head])) for part in parts
+                ).to(device)
+        if not self._losses:
+            raise ValueError(
+                f'Expected a loss for one of the outputs {", ".join(names)} '
+                f'but got loss={main!r} and auxiliary_loss={auxiliary!r}. A '
+                'weight of 0 turns the hook off.'
             )
-            self._losses[name] = nn.ModuleList(
-                _build(part, uses_sigmoid(heads[head]))
-                for part in ([entry] if isinstance(entry, dict) else entry)
-            ).to(device)
+
+    @property
+    def names(self) -> list[str]:
+        """The outputs that have a loss."""
+        return list(self._losses)
 
     def terms(
         self, name: str, logits: Tensor, soft: SoftTarget, factor: float
@@ -119,21 +130,54 @@ class SoftLosses:
         return terms
 
 
-def weigh_label_losses(losses: dict, factor: float) -> dict:
-    """Multiplies the losses against labels, and no others.
+class SupervisedLosses(dict):
+    """What a segmentor returns, and terms that hooks have added.
+
+    It is handed from one hook to the next, so that each of them knows the
+    losses against labels by what they are, not by how they are called.
 
     Args:
-        losses (dict): What a segmentor returns, perhaps with terms of
-            :class:`SoftLosses`.
-        factor (float): Multiplies each loss.
-
-    Returns:
-        dict: A copy.
+        losses (dict): What the segmentor computes itself.
     """
-    return {
-        name: _times(value, factor) if _is_label_loss(name) else value
-        for name, value in losses.items()
-    }
+
+    def __init__(self, losses: dict) -> None:
+        super().__init__(losses)
+        self._own = frozenset(losses)
+
+    @classmethod
+    def of(cls, losses: dict) -> SupervisedLosses:
+        """A copy of what a segmentor or another hook returns."""
+        copy = cls(losses)
+        copy._own = getattr(losses, '_own', copy._own)
+        return copy
+
+    def weigh_labels(self, factor: float) -> None:
+        """Multiplies the losses against labels, and no others.
+
+        Args:
+            factor (float): Multiplies each loss.
+        """
+        for name in self._own:
+            if 'loss' in name:
+                self[name] = _times(self[name], factor)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Adds terms.
+
+        Args:
+            terms (dict[str, Tensor]): By their names in the log.
+
+        Raises:
+            ValueError: If a name is taken.
+        """
+        for name, value in terms.items():
+            if name in self:
+                raise ValueError(
+                    f'Expected names of their own for all losses but got '
+                    f'{name!r} twice: give the entry of loss_decode, or that '
+                    'of the hook, another loss_name.'
+                )
+            self[name] = value
 
 
 def _build(entry: dict, use_sigmoid: bool) -> nn.Module:
@@ -148,12 +192,6 @@ def _build(entry: dict, use_sigmoid: bool) -> nn.Module:
             f'got {entry["type"]!r}, which takes labels.'
         )
     return loss
-
-
-def _is_label_loss(name: str) -> bool:
-    return 'loss' in name and not any(
-        f'.loss_{source}_' in name for source in SOURCES
-    )
 
 
 def _times(value: Tensor | list[Tensor], factor: float) -> Tensor | list:

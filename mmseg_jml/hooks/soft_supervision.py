@@ -10,17 +10,13 @@ from typing import NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..heads import unwrapped
+from .options import check_losses
 from .schedule import Number, Schedule
-from .soft_losses import (
-    LossEntry,
-    SoftLosses,
-    SoftTarget,
-    weigh_label_losses,
-)
+from .soft_losses import LossEntry, SoftLosses, SoftTarget, SupervisedLosses
 from .student_outputs import StudentOutput, StudentOutputs
 
 __all__ = ['SoftSupervision', 'StudentPass']
@@ -53,14 +49,17 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     that learn in :meth:`prepare` and gives their targets in
     :meth:`make_targets`. The outputs are those for the labelled images, unless
     :meth:`student_pass` gives others. The terms appear in the log as, for
-    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight.
+    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight. Those of a
+    second hook of the same source are ``decode.loss_kd_2_jml_ce``, and so are
+    its figures and schedules.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
             head, which take a target of :mod:`mmseg_jml.kernels`. None means
-            ``soft_losses.MAIN_LOSS``.
+            ``soft_losses.MAIN_LOSS``, an empty list none.
         auxiliary_loss (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``.
+            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``, an
+            empty list none.
         label_weight (float | dict): Factor of every loss that the segmentor
             computes itself, or a schedule; see
             :class:`mmseg_jml.hooks.schedule.Schedule`.
@@ -68,11 +67,13 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             labels. Where it is 0 no target is made.
 
     Raises:
-        TypeError: If a weight is neither a number nor a schedule.
-        ValueError: If a weight is negative.
+        TypeError: If a weight is neither a number nor a schedule, or a loss
+            no entry.
+        ValueError: If a weight is negative; when training starts, if no
+            output has a loss.
     """
 
-    source: str  # one of soft_losses.SOURCES
+    source: str  # stands in the names of terms
     weight_name = 'soft_weight'
 
     def __init__(
@@ -82,6 +83,8 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         label_weight: Number,
         soft_weight: Number,
     ) -> None:
+        check_losses('loss', loss)
+        check_losses('auxiliary_loss', auxiliary_loss)
         self._entries = loss, auxiliary_loss
         self._schedules = {
             'label_weight': Schedule.parse('label_weight', label_weight),
@@ -143,19 +146,34 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             runner (Runner): The runner.
         """
         self._detach()  # a run that failed leaves its hooks behind
-        segmentor = runner.model
-        if is_model_wrapper(segmentor):
-            segmentor = segmentor.module
+        segmentor = unwrapped(runner.model)
+        self._suffix = self.suffix(runner)
+        source = self.source + self._suffix
         with self._explained():
-            self._names = self.prepare(runner, segmentor)
-            self._losses = SoftLosses(
-                segmentor, self._names, *self._entries, self.source
-            )
+            names = self.prepare(runner, segmentor)
+            self._losses = SoftLosses(segmentor, names, *self._entries, source)
         self._student = StudentOutputs(segmentor)
         self._handles = [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
         ]
+
+    def suffix(self, runner: Runner) -> str:
+        """Tells hooks of the same source apart.
+
+        Args:
+            runner (Runner): The runner, with all of its hooks.
+
+        Returns:
+            str: Nothing for the first, then ``_2``, ``_3`` ...
+        """
+        alike = [
+            hook
+            for hook in runner.hooks
+            if isinstance(hook, SoftSupervision) and hook.source == self.source
+        ]
+        place = next((i for i, h in enumerate(alike) if h is self), 0)
+        return f'_{place + 1}' if place else ''
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -172,7 +190,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             value = schedule(runner.iter, runner.max_iters)
             self._numbers[name] = value
             if schedule.changes:
-                runner.message_hub.update_scalar(f'train/{name}', value)
+                runner.message_hub.update_scalar(
+                    f'train/{name}{self._suffix}', value
+                )
 
     def after_train(self, runner: Runner) -> None:
         """Detaches the hooks of torch.
@@ -189,15 +209,16 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     def _supervise(
         self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
-    ) -> dict | None:
+    ) -> SupervisedLosses | None:
         """Replaces the losses that the segmentor returns."""
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
         recorded = self._student.take()
         if call.get('mode') != 'loss':
             return None
         labelled = StudentPass(call['inputs'], call['data_samples'], recorded)
+        losses = SupervisedLosses.of(losses)
         with self._explained():
-            losses = weigh_label_losses(losses, self._numbers['label_weight'])
+            losses.weigh_labels(self._numbers['label_weight'])
             factor = self._numbers[self.weight_name]
             if factor == 0:
                 return losses
@@ -208,8 +229,11 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             )
             for name, target in targets.items():
                 logits = outputs[name].logits
-                losses.update(self._losses.terms(name, logits, target, factor))
-        return losses | self.figures()
+                losses.add(self._losses.terms(name, logits, target, factor))
+            losses.add(
+                {k + self._suffix: v for k, v in self.figures().items()}
+            )
+        return losses
 
     def figures(self) -> dict[str, Tensor]:
         """More to log: scalars by names without 'loss' in them."""
@@ -218,14 +242,15 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def _select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        missing = [name for name in self._names if name not in recorded]
+        names = self._losses.names
+        missing = [name for name in names if name not in recorded]
         if missing:
             raise ValueError(
                 'Expected the student to hand the logits of all pixels of '
                 f'{", ".join(missing)} to its losses but got those of '
                 f'{", ".join(recorded) or "no output"}.'
             )
-        return {name: recorded[name] for name in self._names}
+        return {name: recorded[name] for name in names}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
 
 from ..normalisation import Normalisation
 
-__all__ = ['PhotometricDistortion']
+__all__ = ['PhotometricDistortion', 'check_distortions']
 
 # Those of UniMatch (arXiv 2208.09910). The window holds three deviations of
 # the widest blur.
-DISTORTIONS = (
+UNIMATCH = (
     dict(
         type='ColorJitter',
         brightness=0.5,
@@ -36,22 +37,25 @@ class PhotometricDistortion:
     """Applies kornia's augmentations to normalised images.
 
     Args:
-        entries (Sequence[dict], optional): Intensity augmentations of
+        entries (str | Sequence[dict], optional): Intensity augmentations of
             ``kornia.augmentation``, applied in this order, each image with
-            numbers of its own. None means ``DISTORTIONS``.
+            numbers of its own. 'unimatch' stands for ``UNIMATCH``, None for
+            none.
         preprocessor (nn.Module): The segmentor's ``data_preprocessor``.
 
     Raises:
         ImportError: If kornia is not installed.
-        ValueError: If kornia has no such augmentation, or it moves pixels.
+        ValueError: If kornia has no such augmentation, it moves pixels, or
+            its options are others.
     """
 
     def __init__(
-        self, entries: Sequence[dict] | None, preprocessor: nn.Module
+        self, entries: str | Sequence[dict] | None, preprocessor: nn.Module
     ) -> None:
+        check_distortions(entries)
         self._normalisation = Normalisation.of(preprocessor)
-        entries = DISTORTIONS if entries is None else entries
-        self._steps = [_build(**entry) for entry in entries]
+        entries = UNIMATCH if entries == 'unimatch' else entries or ()
+        self._steps = [_build(entry) for entry in entries]
 
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
@@ -82,7 +86,30 @@ class PhotometricDistortion:
         return torch.where(valid.unsqueeze(1), distorted.to(images), images)
 
 
-def _build(type: str, **options) -> nn.Module:  # noqa: A002
+def check_distortions(value: object) -> None:
+    """Checks the option, as far as that needs no kornia.
+
+    Args:
+        value (object): Of :class:`PhotometricDistortion`.
+
+    Raises:
+        ValueError: If it is no list of entries, nor one of its other values.
+    """
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    if value is None or value == 'unimatch':
+        return
+    if not is_list or not all(
+        isinstance(entry, Mapping) and isinstance(entry.get('type'), str)
+        for entry in value
+    ):
+        raise ValueError(
+            "Expected distortions to be 'unimatch', a list of entries such as "
+            "[dict(type='ColorJitter', brightness=0.5)], or [] for none, but "
+            f'got {value!r}.'
+        )
+
+
+def _build(entry: Mapping) -> nn.Module:
     try:
         import kornia.augmentation as augmentation  # seconds, and optional
     except ImportError as error:
@@ -90,15 +117,22 @@ def _build(type: str, **options) -> nn.Module:  # noqa: A002
             'Expected kornia to be installed for the strong views of '
             "unlabelled images: pip install 'mmseg_jml[semi]'"
         ) from error
-    step = getattr(augmentation, type, None)
+    options = dict(entry)
+    name = options.pop('type')
+    step = getattr(augmentation, name, None)
     base = augmentation.IntensityAugmentationBase2D
-    if not (isinstance(step, type_of_classes) and issubclass(step, base)):
+    if not (isinstance(step, type) and issubclass(step, base)):
         raise ValueError(
             'Expected distortions to name intensity augmentations of '
             'kornia.augmentation, which leave pixels in their places, such '
-            f'as ColorJitter, but got {type!r}.'
+            f'as ColorJitter, but got {name!r}.'
         )
-    return step(**options)
-
-
-type_of_classes = type
+    try:
+        return step(**options)
+    except Exception as error:  # kornia raises all kinds
+        raise ValueError(
+            f'Expected the entry {name!r} of distortions to have options of '
+            f'kornia.augmentation.{name}, which are '
+            f'{", ".join(signature(step).parameters)}, but got '
+            f'{dict(entry)!r}: {error}'
+        ) from error

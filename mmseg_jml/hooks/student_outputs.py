@@ -9,22 +9,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ..config import OTHER_TASKS
+from ..heads import dense_heads, losses_of, main_output, uses_sigmoid
 
-__all__ = [
-    'StudentOutput',
-    'StudentOutputs',
-    'auxiliary_heads',
-    'dense_heads',
-    'is_main',
-    'main_head',
-    'named_heads',
-    'uses_sigmoid',
-]
-
-_POINTS = 'PointHead', 'predicts single points'
-# Heads whose prediction is not what they hand to their losses first.
-_MAIN_OUTPUT = {'PIDHead': 1, 'IterativeDecodeHead': -1}
+__all__ = ['StudentOutput', 'StudentOutputs']
 
 
 class StudentOutput(NamedTuple):
@@ -71,7 +58,7 @@ class StudentOutputs:
                 partial(self._record, name), with_kwargs=True
             )
             for name, head in self._heads.items()
-            for loss in _losses(head)
+            for loss in losses_of(head)
         ]
         # Another hook may let the student pass again once this one has ended.
         self._handles += [
@@ -99,7 +86,7 @@ class StudentOutputs:
         recorded, self._recorded = self._recorded, {}
         named = {}
         for head, outputs in recorded.items():
-            main = _main_output(self._heads[head]) % len(outputs)
+            main = main_output(self._heads[head]) % len(outputs)
             for place, output in enumerate(outputs):
                 name = head if place == main else f'{head}.{place}'
                 named[name] = output
@@ -127,124 +114,3 @@ class StudentOutputs:
             outputs.append(
                 StudentOutput(logits, label, ignore_index, uses_sigmoid(head))
             )
-
-
-def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The heads of a segmentor by the names that they have in the log.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: Main heads, then auxiliary heads.
-    """
-    heads = {}
-    for name, key in (('decode', 'decode_head'), ('aux', 'auxiliary_head')):
-        head = getattr(segmentor, key, None)
-        if isinstance(head, nn.ModuleList):
-            heads.update((f'{name}_{i}', part) for i, part in enumerate(head))
-        elif head is not None:
-            heads[name] = head
-    return heads
-
-
-def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The heads that classify pixels and hand all of them to their loss.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
-    return {
-        name: head
-        for name, head in named_heads(segmentor).items()
-        if _why_not_dense(head) is None
-    }
-
-
-def main_head(segmentor: nn.Module) -> str:
-    """The name of the last main head that classifies all pixels.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        str: ``decode`` or, in a cascade, ``decode_0``, ``decode_1`` ...
-
-    Raises:
-        ValueError: If there is none, with the reason.
-    """
-    names = [name for name in dense_heads(segmentor) if is_main(name)]
-    if names:
-        return names[-1]
-    reasons = [
-        f'{type(head).__name__}, which {_why_not_dense(head)}'
-        for name, head in named_heads(segmentor).items()
-        if is_main(name)
-    ]
-    raise ValueError(
-        'Expected a decode head that hands the logits of all pixels to its '
-        f'loss_decode but got {"; ".join(reasons) or "no decode head"}.'
-    )
-
-
-def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The auxiliary heads that tell the same classes apart for all pixels.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
-    return {
-        name: head
-        for name, head in dense_heads(segmentor).items()
-        if not is_main(name) and head.num_classes == segmentor.num_classes
-    }
-
-
-def is_main(name: str) -> bool:
-    """Whether an output of this name belongs to a main head."""
-    return name.startswith('decode')
-
-
-def uses_sigmoid(head: nn.Module) -> bool:
-    """Whether the classes of a head's logits are not exclusive.
-
-    The first entry of ``loss_decode`` tells. The others do not: mmseg's
-    DiceLoss says ``use_sigmoid=True`` beside a softmax by default.
-
-    Args:
-        head (nn.Module): A decode head.
-    """
-    losses = _losses(head)
-    said = bool(losses) and getattr(losses[0], 'use_sigmoid', False)
-    return said or getattr(head, 'out_channels', None) == 1
-
-
-def _losses(head: nn.Module) -> list[nn.Module]:
-    """The modules under ``loss_decode``, in the head or in one inside it."""
-    found = []
-    for name, module in head.named_modules():
-        if name.rpartition('.')[2] == 'loss_decode':
-            is_list = isinstance(module, nn.ModuleList)
-            found += list(module) if is_list else [module]
-    return found
-
-
-def _why_not_dense(head: nn.Module) -> str | None:
-    classes = {base.__name__ for base in type(head).__mro__}
-    for name, reason in (*OTHER_TASKS.items(), _POINTS):
-        if name in classes:
-            return reason
-    return None if _losses(head) else 'has no loss_decode'
-
-
-def _main_output(head: nn.Module) -> int:
-    for base in type(head).__mro__:
-        if base.__name__ in _MAIN_OUTPUT:
-            return _MAIN_OUTPUT[base.__name__]
-    return 0

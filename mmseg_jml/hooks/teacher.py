@@ -10,18 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import score_logits
-from ..normalisation import Normalisation, swap_channels
-from .student_outputs import (
+from ..heads import (
     auxiliary_heads,
     is_main,
     named_heads,
+    predicts_scores,
     uses_sigmoid,
 )
+from ..normalisation import Normalisation, swap_channels
 
 __all__ = ['Teacher']
-
-# Their prediction is a sum of masks weighted by class probabilities.
-QUERY_HEADS = {'MaskFormerHead', 'Mask2FormerHead', 'SideAdapterCLIPHead'}
 
 
 class Teacher:
@@ -55,8 +53,7 @@ class Teacher:
         self._sigmoid = {'decode': uses_sigmoid(main)}
         for name, head in self._auxiliary.items():
             self._sigmoid[name] = uses_sigmoid(head)
-        names = {base.__name__ for base in type(main).__mro__}
-        self._returns_scores = bool(names & QUERY_HEADS)
+        self._returns_scores = predicts_scores(main)
 
     @property
     def outputs(self) -> list[str]:
@@ -105,15 +102,19 @@ class Teacher:
             padding_size=[0] * 4,
         )
         metas = [meta] * len(inputs)
-        features = []
-        last = model.neck if model.with_neck else model.backbone
-        handle = last.register_forward_hook(
-            lambda module, args, output: features.append(output)
-        )
+        features, handles = [], []
+        if names - {'decode'}:  # SAN has neither neck nor these heads
+            last = model.neck if model.with_neck else model.backbone
+            handles.append(
+                last.register_forward_hook(
+                    lambda module, args, output: features.append(output)
+                )
+            )
         try:
             main = model.encode_decode(inputs, metas)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
         logits = {
             'decode': score_logits(main.float())
             if self._returns_scores

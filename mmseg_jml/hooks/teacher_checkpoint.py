@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..random_state import random_state_kept
+from .class_names import same_names
 
-__all__ = ['build_frozen', 'check_classes', 'load_strictly']
+__all__ = ['build_frozen', 'check_classes', 'load_weights']
 
 _NAMES_SHOWN = 5
 
 
 def build_frozen(
-    config: str | dict, checkpoint: str
+    config: str | dict | Config, checkpoint: str, strict: bool = True
 ) -> tuple[nn.Module, list[str] | None]:
     """Builds a segmentor that only predicts.
 
@@ -31,8 +35,11 @@ def build_frozen(
     been built.
 
     Args:
-        config (str | dict): Path of a config, a config, or its ``model``.
+        config (str | dict | Config): Path of a config, such as
+            ``mmseg::pspnet/...`` in an installed package, a config, or its
+            ``model``.
         checkpoint (str): Path or URL of a checkpoint.
+        strict (bool): Whether every weight must fit. Defaults to True.
 
     Returns:
         tuple[nn.Module, list[str] | None]: The segmentor, and the names of
@@ -46,18 +53,20 @@ def build_frozen(
     model_config = _model_config(config)
     with random_state_kept():
         model = revert_sync_batchnorm(MODELS.build(model_config))
-    classes = load_strictly(model, checkpoint)
+    classes = load_weights(model, checkpoint, strict)
     return model.eval().requires_grad_(False), classes
 
 
-def _model_config(config: str | dict) -> ConfigDict:
+def _model_config(config: str | dict | Config) -> ConfigDict:
     if isinstance(config, (str, Path)):
-        if not Path(config).is_file():
+        path = _config_path(str(config))
+        if not path.is_file():
             raise FileNotFoundError(
                 f'Expected teacher to be the path of a config but got '
-                f'{str(config)!r}, which is no file.'
+                f'{str(config)!r}, which is no file. A config of an installed '
+                "package is 'mmseg::pspnet/pspnet_r50-...py'."
             )
-        config = Config.fromfile(config)
+        config = Config.fromfile(path)
     model = config.get('model', config)
     if 'decode_head' not in model:
         raise ValueError(
@@ -67,13 +76,35 @@ def _model_config(config: str | dict) -> ConfigDict:
     return ConfigDict(model)  # some heads read their config by attributes
 
 
-def load_strictly(model: nn.Module, checkpoint: str) -> list[str] | None:
-    """Loads weights, all of them and nothing else.
+def _config_path(config: str) -> Path:
+    """A path as it is, or that of ``package::path`` in the package.
+
+    mmengine's get_config would install a package whose distribution has
+    another name, as on the OneDL stack.
+    """
+    package, separator, inner = config.partition('::')
+    if not separator:
+        return Path(config)
+    found = find_spec(package) if package.isidentifier() else None
+    if found is None or found.origin is None:
+        raise FileNotFoundError(
+            f'Expected teacher to name a config of an installed package but '
+            f'got {config!r}: there is no package {package!r}.'
+        )
+    return Path(found.origin).parent / '.mim' / 'configs' / inner
+
+
+def load_weights(
+    model: nn.Module, checkpoint: str, strict: bool = True
+) -> list[str] | None:
+    """Loads weights, by default all of them and nothing else.
 
     Args:
         model (nn.Module): What to fill.
         checkpoint (str): Path or URL of a checkpoint with a ``state_dict``,
             or of a state dict.
+        strict (bool): Whether every weight must fit. Those that do not are
+            logged otherwise. Defaults to True.
 
     Returns:
         list[str] | None: Names of the classes that it was trained on.
@@ -81,19 +112,29 @@ def load_strictly(model: nn.Module, checkpoint: str) -> list[str] | None:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, holds more than weights and plain
-            values, or has other weights than the model.
+            values, or has other weights than the model, without ``strict``
+            none of them.
     """
     content = _read(checkpoint)
     state = content.get('state_dict', content)
     state = {name.removeprefix('module.'): v for name, v in state.items()}
-    problems = _differences(model.state_dict(), state)
+    own = model.state_dict()
+    fits = {
+        name: state[name]
+        for name, value in own.items()
+        if name in state and _shape(state[name]) == _shape(value)
+    }
+    problems = _differences(own, state)
+    told = (
+        f'Expected the checkpoint {checkpoint!r} to have the weights of '
+        f'the teacher but got {"; ".join(problems)}.'
+    )
+    if problems and (strict or not fits):
+        way_out = ' strict=False loads what fits.' * bool(fits)
+        raise ValueError(f'{told} Does it belong to this config?{way_out}')
     if problems:
-        raise ValueError(
-            f'Expected the checkpoint {checkpoint!r} to have the weights of '
-            f'the teacher but got {"; ".join(problems)}. Does it belong to '
-            'this config?'
-        )
-    model.load_state_dict(state)
+        print_log(told, logger='current', level=logging.WARNING)
+    model.load_state_dict(fits, strict=False)
     meta = content.get('meta') or {}
     # checkpoints of mmseg 0.x and of its first 1.x versions use capitals
     for place in (meta.get('dataset_meta') or {}, meta):
@@ -191,20 +232,14 @@ def check_classes(
             f'({_enumerate(student_classes)}) but got one of {counts[1]} '
             f'({_enumerate(teacher_classes)}).'
         )
-    if not (student_classes and teacher_classes):
-        return
-    plain = [list(map(_plain, c)) for c in (student_classes, teacher_classes)]
-    if plain[0] != plain[1]:
+    if not same_names(student_classes, teacher_classes):
         raise ValueError(
             'Expected a teacher of the classes of the student, in their '
             f'order ({_enumerate(student_classes)}), but got one of '
-            f'{_enumerate(teacher_classes)}.'
+            f'{_enumerate(teacher_classes)}. If they mean the same, set '
+            'check_classes=False.'
         )
 
 
 def _enumerate(classes: list[str] | None) -> str:
     return ', '.join(map(str, classes or ())) or 'names unknown'
-
-
-def _plain(name: str) -> str:
-    return ''.join(c for c in str(name).lower() if c not in ' -_')

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS, DATASETS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..datasets.named_images import NamedImages
 from ..datasets.numbered_batches import NumberedBatches
+from ..datasets.pixel_marks import FILLER, UNKNOWN
 from ..random_state import random_state_kept
+from .class_names import same_names
 from .exact_resume_hook import common_seed
+from .weak_pipeline import give_pipeline
 
-__all__ = ['UnlabeledImages', 'valid_pixels', 'weak_pipeline']
+__all__ = ['UnlabeledImages', 'valid_pixels']
 
 # Apart from the labelled samples of ExactResumeHook.
 _UNLABELED = 2
 _INHERITED = 'batch_size', 'num_workers', 'persistent_workers', 'pin_memory'
-_PLACE, _LABEL, _PACK = (
-    (
-        *('RandomResize', 'RandomChoiceResize', 'Resize', 'RandomCrop'),
-        *('RandomFlip', 'RandomRotate', 'RandomRotFlip', 'RandomCutOut'),
-    ),
-    'LoadAnnotations',
-    'PackSegInputs',
-)
+_SAMPLER = dict(type='InfiniteSampler', shuffle=True)
 
 
 class UnlabeledImages:
@@ -38,13 +34,15 @@ class UnlabeledImages:
 
     What the configuration leaves out is as for the labelled images: batch
     size, workers and, in the dataset, the pipeline, of which those transforms
-    stay that load images and move their pixels. Labels are loaded where there
-    are any, to measure pseudo labels with.
+    stay that load images and move their pixels. Labels are loaded for those
+    images that have any, to measure pseudo labels with.
 
     Args:
         runner (Runner): The runner, at the iteration where it goes on.
         config (dict): A dataloader, with its dataset.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
+        check_classes (bool): Whether to compare the names of the classes with
+            those of the labelled images. Defaults to True.
 
     Raises:
         ValueError: If there are no images, the configuration is not one of a
@@ -52,18 +50,21 @@ class UnlabeledImages:
     """
 
     def __init__(
-        self, runner: Runner, config: Mapping, preprocessor: nn.Module
+        self,
+        runner: Runner,
+        config: Mapping,
+        preprocessor: nn.Module,
+        check_classes: bool = True,
     ) -> None:
         self._preprocessor = preprocessor
         seed = common_seed(runner)
         labelled = runner.cfg.get('train_dataloader') or {}
         with random_state_kept():
             loader = _build(_complete(config, labelled), seed)
-            if 'pipeline' not in config['dataset'] and _has_labels(loader):
-                full = _complete(config, labelled, with_labels=True)
-                loader = _build(full, seed)
-            _check_classes(loader, runner.train_dataloader)
+            if check_classes:
+                _check_classes(loader, runner.train_dataloader)
             sampler = config.get('sampler', _SAMPLER)
+            self.batch_size = loader.batch_size
             self._batches = NumberedBatches(
                 loader,
                 DATA_SAMPLERS.build(
@@ -84,7 +85,8 @@ class UnlabeledImages:
         Returns:
             tuple[Tensor, list]: Images (N, C, H, W), preprocessed and padded
             on the right and at the bottom, and their data samples, whose
-            ``img_shape`` leaves the padding out.
+            ``img_shape`` leaves the padding out. ``has_label`` tells whether
+            some of the pixels have a label.
 
         Raises:
             RuntimeError: If a file cannot be read, or a worker has died.
@@ -99,7 +101,15 @@ class UnlabeledImages:
                 f'got {type(error).__name__}: {error}. Once this is mended '
                 'the run resumes from its last checkpoint.'
             ) from error
+        if not {'inputs', 'data_samples'} <= batch.keys():
+            raise ValueError(
+                'Expected the pipeline of unlabeled_dataloader.dataset to '
+                'give inputs and data_samples but got '
+                f'{", ".join(batch)}. Let it end with PackSegInputs.'
+            )
         self._check_sizes(batch['inputs'])
+        for sample in batch['data_samples']:
+            _note_labels(sample)
         batch = self._preprocessor(batch, training=True)
         return batch['inputs'], batch['data_samples']
 
@@ -117,72 +127,14 @@ class UnlabeledImages:
                 )
 
 
-def weak_pipeline(
-    labelled: list[Mapping], with_labels: bool = False
-) -> list[dict]:
-    """The part of a training pipeline that needs no label.
-
-    Args:
-        labelled (list[Mapping]): Transforms of labelled images.
-        with_labels (bool): Whether to load labels too. Defaults to False.
-
-    Returns:
-        list[dict]: Those that load, resize, crop, turn and pack images.
-
-    Examples:
-        >>> stock = [
-        ...     dict(type='LoadImageFromFile'),
-        ...     dict(type='LoadAnnotations'),
-        ...     dict(type='RandomCrop', crop_size=(64, 64)),
-        ...     dict(type='PhotoMetricDistortion'),
-        ...     dict(type='PackSegInputs'),
-        ... ]
-        >>> [transform['type'] for transform in weak_pipeline(stock)]
-        ['LoadImageFromFile', 'RandomCrop', 'PackSegInputs']
-    """
-    kept = []
-    for transform in copy.deepcopy(labelled):
-        name = transform['type'].rpartition('.')[2]
-        loads = 'Load' in name and not ('Annotation' in name or 'Soft' in name)
-        if name == 'RandomCrop':
-            transform['cat_max_ratio'] = 1.0  # must not depend on a label
-        if loads or name in _PLACE or (name == _LABEL and with_labels):
-            kept.append(transform)
-    return [*kept, dict(type=_PACK)]
-
-
-_SAMPLER = dict(type='InfiniteSampler', shuffle=True)
-
-
-def _complete(
-    config: Mapping, labelled: Mapping, with_labels: bool = False
-) -> dict:
+def _complete(config: Mapping, labelled: Mapping) -> dict:
     inherited = {key: labelled[key] for key in _INHERITED if key in labelled}
     own = copy.deepcopy(dict(config))
     if 'num_workers' in own:  # 0 forbids persistent ones
         inherited.pop('persistent_workers', None)
     full = dict(sampler=_SAMPLER, **inherited) | own
-    pipeline = _first_pipeline(labelled.get('dataset', {}))
-    _give_pipeline(full['dataset'], weak_pipeline(pipeline, with_labels))
+    give_pipeline(full['dataset'], labelled.get('dataset') or {})
     return full
-
-
-def _first_pipeline(dataset: Mapping) -> list:
-    while 'pipeline' not in dataset:
-        inner = dataset.get('dataset', dataset.get('datasets', [None])[0])
-        if inner is None:
-            return []
-        dataset = inner
-    return dataset['pipeline']
-
-
-def _give_pipeline(dataset: dict, pipeline: list[dict]) -> None:
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        dataset.setdefault('pipeline', pipeline)
-        return
-    for part in inner:
-        _give_pipeline(part, pipeline)
 
 
 def _build(config: dict, seed: int) -> DataLoader:
@@ -206,37 +158,45 @@ def _build(config: dict, seed: int) -> DataLoader:
     return loader
 
 
-def _has_labels(loader: DataLoader) -> bool:
-    info = loader.dataset.dataset.get_data_info(0)
-    return os.path.isfile(info.get('seg_map_path') or '')
-
-
 def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
     names, expected = (
         getattr(dataset, 'metainfo', {}).get('classes')
         for dataset in (unlabeled.dataset.dataset, labelled.dataset)
     )
-    if names and expected and tuple(names) != tuple(expected):
+    if not same_names(names, expected):
         raise ValueError(
             'Expected unlabeled_dataloader to have the '
             f'{len(expected)} classes of the labelled images '
             f'({", ".join(expected)}), or none, but got {len(names)} '
-            f'({", ".join(names)}).'
+            f'({", ".join(names)}). If they mean the same, set '
+            'check_classes=False.'
         )
 
 
+def _note_labels(sample: SegDataSample) -> None:
+    """Says whether there is a label, while that makes no GPU wait."""
+    marks = getattr(sample, 'gt_sem_seg', None)
+    known = marks is not None and bool((marks.data < UNKNOWN).any())
+    sample.set_metainfo(dict(has_label=known))
+
+
 def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
-    """The pixels that are not padding.
+    """The pixels that are those of an image.
 
     Args:
         inputs (Tensor): (N, C, H, W), padded on the right and at the bottom.
-        data_samples (list[SegDataSample]): With ``img_shape``.
+        data_samples (list[SegDataSample]): With ``img_shape`` and, where
+            :class:`MarkPixels` was in the pipeline, its map.
 
     Returns:
-        Tensor: (N, H, W) bool.
+        Tensor: (N, H, W) bool, False on padding and what transforms filled
+        in.
     """
     valid = torch.zeros_like(inputs[:, 0], dtype=torch.bool)
     for mask, sample in zip(valid, data_samples):
         height, width = sample.img_shape[:2]
         mask[:height, :width] = True
+        marks = getattr(sample, 'gt_sem_seg', None)
+        if marks is not None and marks.data.shape[1:] == mask.shape:
+            mask &= marks.data[0] != FILLER
     return valid

@@ -129,6 +129,7 @@ class CalibrationMetric(RunningMetric):
         ):
             print_log(f'\n{table.get_string()}', logger='current')
         name = '_'.join(filter(None, ('reliability', self.prefix)))
+        name = name.replace('/', '_')  # which would be a folder
         if self.plot:
             log_image(name, reliability_diagram([top]))
         if self.plot_classes:

@@ -17,7 +17,7 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_jml.hooks.student_outputs import named_heads
+from mmseg_jml.heads import named_heads
 from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 

@@ -97,9 +97,9 @@ class Steps(Hook):
         self.teachers = []
 
     def before_train(self, runner):
-        average = pseudo_hook(runner)._average
+        average = pseudo_hook(runner).ema_model
         if average is not None:
-            self.first_teacher = copy.deepcopy(average.model.state_dict())
+            self.first_teacher = copy.deepcopy(average.module.state_dict())
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         images, samples = pseudo_hook(runner)._batch
@@ -108,9 +108,9 @@ class Steps(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.states.append(copy.deepcopy(runner.model.state_dict()))
-        average = pseudo_hook(runner)._average
+        average = pseudo_hook(runner).ema_model
         if average is not None:
-            self.teachers.append(copy.deepcopy(average.model.state_dict()))
+            self.teachers.append(copy.deepcopy(average.module.state_dict()))
 
 
 def learn(cfg, folder: Path, *hooks, **options) -> tuple[Record, Steps]:

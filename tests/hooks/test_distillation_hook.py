@@ -224,3 +224,15 @@ def test_schedules_follow_the_iteration(cfg, teacher):
         [0, 0.5, 1, 1]
     )
     assert list(logged['train/temperature'].data[0]) == [1, 1.5, 2, 2.5]
+
+
+def test_order_of_the_losses_of_a_head_does_not_matter(cfg, tmp_path):
+    """Dice says sigmoid beside a softmax; the cross-entropy decides."""
+    dice, entropy = dict(type='DiceLoss'), dict(type='CrossEntropyLoss')
+    logs = []
+    for number, losses in enumerate(([entropy, dice], [dice, entropy])):
+        cfg.model.decode_head.loss_decode = losses
+        paths = write_teacher(tmp_path / str(number), cfg.model)
+        logs.append(train(cfg, dict(type=KD, **paths)).logs[0])
+    name = 'decode.loss_kd_jml_ce'
+    assert logs[0][name] == logs[1][name]

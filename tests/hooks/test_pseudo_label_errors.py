@@ -258,7 +258,7 @@ def test_distortions_that_move_pixels_or_are_unknown(cfg, pictures, name):
     )
 
 
-@pytest.mark.parametrize('distortions', [None, []])
+@pytest.mark.parametrize('distortions', ['unimatch', [], None])
 def test_grey_images(cfg, pictures, distortions):
     """Distortions are those of colours; all else takes any channels."""
     cfg.model.backbone.in_channels = 1
@@ -267,10 +267,10 @@ def test_grey_images(cfg, pictures, distortions):
     cfg.train_dataloader.dataset.pipeline[0] = grey
     del cfg.train_dataloader.dataset.pipeline[5]  # photometric
     loader = unlabeled(pictures)
-    if distortions is None:
+    if distortions:
         refuse(cfg, ValueError, 'three channels .* got 1;', loader)
     else:
-        record, steps = learn(cfg, pictures, distortions=[])
+        record, steps = learn(cfg, pictures, distortions=distortions)
         assert steps.images[0].shape == (2, 1, 32, 32)
         assert len(record.logs) == 3
 

@@ -51,6 +51,34 @@ def test_gradients_of_labels_are_those_of_a_run_without_the_hook(
     assert two[name] == (6 if update_statistics else 3)
 
 
+@pytest.mark.filterwarnings('ignore:.*use_reentrant:UserWarning')
+@pytest.mark.filterwarnings('ignore:None of the inputs have req:UserWarning')
+@pytest.mark.parametrize('checkpointing', ['with_cp', 'mmengine', None])
+def test_statistics_are_kept_where_blocks_are_computed_again(
+    cfg, pictures, checkpointing
+):
+    """The pass of labels updates them twice then, as without the hook."""
+    if checkpointing == 'with_cp':
+        cfg.model.backbone.with_cp = True
+    elif checkpointing:
+        cfg.activation_checkpointing = ['backbone.encoder.1']
+    plain = train(cfg)
+    silent, _ = learn(
+        cfg,
+        pictures,
+        label_weight=1.0,
+        threshold=1.0,
+        update_statistics=False,
+    )
+    again = max(
+        int(value)
+        for name, value in plain.model.state_dict().items()
+        if 'num_batches' in name
+    )
+    assert again == (6 if checkpointing else 3)
+    assert_same(plain.model.state_dict(), silent.model.state_dict())
+
+
 @pytest.mark.parametrize('update_statistics', [True, False])
 def test_statistics_are_those_of_a_loop_written_by_hand(
     cfg, pictures, update_statistics

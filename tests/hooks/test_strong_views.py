@@ -34,7 +34,7 @@ def images():
 ALL = torch.ones(4, 16, 16, dtype=torch.bool)
 
 
-def distorted(seed, images, valid=ALL, entries=None, **options):
+def distorted(seed, images, valid=ALL, entries='unimatch', **options):
     distort = PhotometricDistortion(entries, preprocessor(**options))
     torch.manual_seed(seed)
     return distort(images, valid)

@@ -10,6 +10,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
+from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -137,6 +138,46 @@ def test_scores_of_a_head_of_queries_are_divided_by_their_sum(
     assert not is_sigmoid
     torch.testing.assert_close(
         logits.softmax(1), scores / scores.sum(1, keepdim=True)
+    )
+
+
+@MODELS.register_module()
+class ImageEncoderDecoder(BaseSegmentor):
+    """A segmentor of parts with other names, such as those of SAN."""
+
+    def __init__(self, backbone, decode_head, data_preprocessor):
+        super().__init__(data_preprocessor)
+        self.image_encoder = MODELS.build(backbone)
+        self.decode_head = MODELS.build(decode_head)
+        self.num_classes = self.decode_head.num_classes
+
+    def encode_decode(self, inputs, batch_img_metas):
+        return self.decode_head.predict(
+            self.image_encoder(inputs), batch_img_metas, {}
+        )
+
+    def extract_feat(self, inputs):
+        return self.image_encoder(inputs)
+
+    def _forward(self, inputs, data_samples=None):
+        return self.decode_head(self.extract_feat(inputs))
+
+    loss = predict = _forward
+
+
+def test_teacher_without_a_backbone_of_this_name(cfg, raw, tmp_path):
+    model = dict(
+        type='ImageEncoderDecoder',
+        backbone=cfg.model.backbone,
+        decode_head=cfg.model.decode_head,
+        data_preprocessor=cfg.model.data_preprocessor,
+    )
+    teacher = frozen(model, tmp_path)
+    images = preprocess(teacher, raw)
+    found = Teacher(teacher, teacher.data_preprocessor)(images, ['decode'])
+    meta = dict(img_shape=(32, 32))
+    assert torch.equal(
+        found['decode'][0], teacher.encode_decode(images, [meta] * 2)
     )
 
 

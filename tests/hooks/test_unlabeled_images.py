@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from mmengine.runner import Runner
+from pathlib import Path
 
-from mmseg_jml.hooks.unlabeled_images import weak_pipeline
+import pytest
+from mmcv.transforms import BaseTransform
+from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
+
+from mmseg_jml.hooks.weak_pipeline import weak_pipeline
 from tests.zoo import catalog
 
 from .distillation import train
@@ -47,14 +51,6 @@ def test_stock_pipelines(name):
     assert crop['cat_max_ratio'] == 1.0
     (stock_crop,) = (t for t in stock if t['type'] == 'RandomCrop')
     assert crop['crop_size'] == stock_crop['crop_size']
-
-    labelled = weak_pipeline(stock, with_labels=True)
-    types = [t['type'] for t in labelled]
-    assert [t for t in types if t != 'LoadAnnotations'] == [
-        t['type'] for t in weak
-    ]
-    (load,) = (t for t in labelled if t['type'] == 'LoadAnnotations')
-    assert load == next(t for t in stock if t['type'] == 'LoadAnnotations')
 
 
 def test_transforms_of_this_package_and_with_a_scope():
@@ -130,3 +126,101 @@ def test_loader_takes_after_the_labelled_one(cfg, pictures, monkeypatch):
     assert first['persistent_workers'] is True
     assert [second[k] for k in ('batch_size', 'num_workers')] == [3, 0]
     assert 'persistent_workers' not in second
+
+
+def logged(cfg) -> str:
+    return ''.join(p.read_text() for p in Path(cfg.work_dir).glob('*/*.log'))
+
+
+def test_transforms_inside_others_and_of_any_size():
+    flip, cut = dict(type='RandomFlip', prob=1.0), dict(type='RandomCutOut')
+    colour = dict(type='PhotoMetricDistortion')
+    stock = [
+        dict(type='LoadImageFromFile'),
+        dict(type='ResizeShortestEdge', scale=(64, 32), max_size=64),
+        dict(type='ResizeToMultiple', size_divisor=8),
+        dict(type='CLAHE'),
+        dict(type='RandomApply', prob=0.5, transforms=[colour, flip]),
+        dict(type='RandomApply', prob=0.5, transforms=colour),
+        dict(type='RandomChoice', transforms=[[cut, colour], [colour]]),
+    ]
+    kept = weak_pipeline(stock)
+    assert [t['type'] for t in kept] == [
+        'LoadImageFromFile',
+        'ResizeShortestEdge',
+        'ResizeToMultiple',
+        'CLAHE',
+        'RandomApply',
+        'RandomChoice',
+        'PackSegInputs',
+    ]
+    assert kept[4]['transforms'] == [flip]
+    assert kept[5]['transforms'] == [[cut], []]
+
+
+def test_derived_pipeline_is_logged_with_what_it_lacks(cfg, pictures):
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline.insert(3, dict(type='Invert'))
+    train(cfg, dict(type=PSEUDO, unlabeled_dataloader=unlabeled(pictures)))
+    text = logged(cfg)
+    assert 'Unlabelled images go through LoadImageFromFile(), ' in text
+    assert 'RandomCrop(crop_size=(32, 32), cat_max_ratio=1.0), Ran' in text
+    assert 'might mix images or need labels: Invert. Give' in text
+    assert 'PhotoMetricDistortion. Give' not in text  # by design
+
+    cfg.work_dir += '_own'
+    loader = unlabeled(pictures)
+    loader['dataset']['pipeline'] = weak_pipeline(pipeline)
+    train(cfg, dict(type=PSEUDO, unlabeled_dataloader=loader))
+    assert 'Unlabelled images go through' not in logged(cfg)
+
+
+@TRANSFORMS.register_module()
+class Invert(BaseTransform):
+    """A transform of the user, of which nothing is known."""
+
+    def transform(self, results: dict) -> dict:
+        results['img'] = 255 - results['img']
+        return results
+
+
+def test_mixed_images(cfg, pictures):
+    """Loading is in the inner data set there, the rest in the outer."""
+    inner = cfg.train_dataloader.dataset
+    mosaic = dict(type='RandomMosaic', prob=1.0, img_scale=(48, 48))
+    cfg.train_dataloader.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(inner, pipeline=inner.pipeline[:2]),
+        pipeline=[mosaic, *inner.pipeline[2:]],
+    )
+    steps = Steps()
+    hook = dict(type=PSEUDO, unlabeled_dataloader=unlabeled(pictures))
+    train(cfg, hook, steps)
+    assert steps.images[0].shape == (2, 3, 32, 32)
+    assert 'need labels: RandomMosaic. Give' in logged(cfg)
+
+
+def test_nothing_to_derive_from(cfg, pictures):
+    cfg.train_dataloader.dataset.pipeline[0] = dict(type='ReadImage')
+    hook = dict(type=PSEUDO, unlabeled_dataloader=unlabeled(pictures))
+    with pytest.raises(
+        ValueError, match=r'loads images .*ReadImage.* a pipeline'
+    ):
+        train(cfg, hook)
+
+
+@TRANSFORMS.register_module()
+class ReadImage(BaseTransform):
+    """Loads an image, but its name does not say so."""
+
+    def transform(self, results: dict) -> dict:
+        load = TRANSFORMS.build(dict(type='LoadImageFromFile'))
+        return load(results)
+
+
+@pytest.mark.parametrize('size', [1, 2])
+def test_cutmix_needs_two_images(cfg, pictures, size):
+    loader = unlabeled(pictures, batch_size=size)
+    train(cfg, dict(type=PSEUDO, unlabeled_dataloader=loader))
+    said = 'cutmix=0.5 does nothing in a batch of one image' in logged(cfg)
+    assert said == (size == 1)

@@ -1,0 +1,191 @@
+"""The pipeline of unlabelled images, from that of labelled ones."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+
+from mmengine.logging import print_log
+
+from ..config import type_name
+from ..datasets.parts import source_entries
+from ..datasets.pixel_marks import FILLER
+
+__all__ = ['give_pipeline', 'pipeline_of', 'weak_pipeline']
+
+_KEPT = {
+    # move pixels
+    *('Resize', 'RandomResize', 'RandomChoiceResize', 'ResizeShortestEdge'),
+    *('ResizeToMultiple', 'RandomCrop', 'CenterCrop', 'RandomFlip'),
+    *('RandomRotate', 'RandomRotFlip', 'RandomCutOut'),
+    # change colours, but of every image alike
+    *('CLAHE', 'AdjustGamma', 'Rerange', 'RGB2Gray'),
+}
+# Colours by chance are for strong views, the preprocessor pads, and the others
+# are about labels.
+_DROPPED = {
+    'Pad',
+    *('PhotoMetricDistortion', 'RandomGrayscale', 'ColorJitter'),
+    *('LoadAnnotations', 'LoadDepthAnnotation', 'LoadSoftLabels'),
+    *('GenerateEdge', 'SegRescale', 'PackSegInputs', 'PackSoftLabels'),
+}
+_CHOICES = 'RandomApply', 'RandomChoice'
+# The option that fills in the label map, whatever the labelled images need.
+_FILLS = {'RandomRotate': 'seg_pad_val', 'RandomCutOut': 'seg_fill_in'}
+_MARK = 'mmseg_jml.MarkPixels'
+_WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
+
+
+def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
+    """The part of a training pipeline that needs no label.
+
+    Args:
+        labelled (Sequence[Mapping]): Transforms of labelled images.
+
+    Returns:
+        list[dict]: Those that load, resize, crop, turn and pack images, also
+        inside ``RandomApply`` and ``RandomChoice``.
+
+    Examples:
+        >>> stock = [
+        ...     dict(type='LoadImageFromFile'),
+        ...     dict(type='LoadAnnotations'),
+        ...     dict(type='RandomCrop', crop_size=(64, 64)),
+        ...     dict(type='PhotoMetricDistortion'),
+        ...     dict(type='PackSegInputs'),
+        ... ]
+        >>> [transform['type'] for transform in weak_pipeline(stock)]
+        ['LoadImageFromFile', 'RandomCrop', 'PackSegInputs']
+    """
+    return [*_part(labelled, []), dict(type='PackSegInputs')]
+
+
+def _part(labelled: Sequence[Mapping], unknown: list[str]) -> list[dict]:
+    """The transforms to keep; the names of unknown ones are appended."""
+    kept = []
+    for entry in copy.deepcopy(list(labelled)):
+        name = type_name(entry)
+        loads = 'Load' in name and not ('Annotation' in name or 'Soft' in name)
+        if name in _CHOICES:
+            branches = entry['transforms']
+            if name == 'RandomChoice':
+                branches = [_part(_listed(b), unknown) for b in branches]
+            else:
+                branches = _part(_listed(branches), unknown)
+            entry['transforms'] = branches
+            if any(branches):
+                kept.append(entry)
+        elif loads or name in _KEPT:
+            if name == 'RandomCrop':
+                entry['cat_max_ratio'] = 1.0  # must not depend on a label
+            kept.append(entry)
+        elif name not in _DROPPED:
+            unknown.append(name)
+    return kept
+
+
+def _listed(entries: Mapping | Sequence[Mapping]) -> Sequence[Mapping]:
+    return [entries] if isinstance(entries, Mapping) else entries
+
+
+def pipeline_of(dataset: Mapping) -> list[Mapping]:
+    """The transforms of a data set, through all of its wrappers.
+
+    Args:
+        dataset (Mapping): The data set. Of several in a wrapper the first
+            one tells.
+
+    Returns:
+        list[Mapping]: From the innermost to the outermost: the outer ones of
+        a ``MultiImageMixDataset`` do not load.
+    """
+    inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
+    first = next(filter(None, inner), None)
+    own = list(dataset.get('pipeline') or ())
+    return (pipeline_of(first) if first else []) + own
+
+
+def give_pipeline(dataset: dict, labelled: Mapping) -> None:
+    """Completes a data set of unlabelled images, and marks their pixels.
+
+    A pipeline of its own stays. What another one is derived from, and what
+    could not be, is logged.
+
+    Args:
+        dataset (dict): The data set, perhaps a wrapper of others, changed in
+            place.
+        labelled (Mapping): The data set of labelled images.
+
+    Raises:
+        ValueError: If no pipeline can be derived.
+    """
+    leaves = list(source_entries(dataset))
+    if any('pipeline' not in leaf for leaf in leaves):
+        stock = pipeline_of(labelled)
+        derived = _derive(stock)
+        names = map(type_name, stock)
+        annotations = dict(zip(names, stock)).get('LoadAnnotations')
+    for leaf in leaves:
+        if 'pipeline' in leaf:
+            leaf['pipeline'] = _marked(leaf['pipeline'])
+        else:
+            leaf['pipeline'] = _marked(derived, annotations)
+
+
+def _derive(stock: Sequence[Mapping]) -> list[dict]:
+    unknown = []
+    derived = _part(stock, unknown)
+    if not any('Load' in type_name(entry) for entry in derived):
+        raise ValueError(
+            'Expected a transform that loads images in the pipeline of '
+            'train_dataloader, from which that of the unlabelled images is '
+            f'derived, but got {_told(stock) or "no pipeline"}. {_WAY_OUT}'
+        )
+    derived.append(dict(type='PackSegInputs'))
+    print_log(
+        f'Unlabelled images go through {_told(derived)}. {_WAY_OUT}',
+        logger='current',
+    )
+    if unknown:
+        print_log(
+            f'Left out of the pipeline of the unlabelled images, because '
+            'they might mix images or need labels: '
+            f'{", ".join(dict.fromkeys(unknown))}. {_WAY_OUT}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return derived
+
+
+def _told(pipeline: Sequence[Mapping]) -> str:
+    told = []
+    for entry in pipeline:
+        options = ', '.join(
+            f'{k}={v!r}' for k, v in entry.items() if k != 'type'
+        )
+        told.append(f'{type_name(entry)}({options})')
+    return ', '.join(told)
+
+
+def _marked(
+    pipeline: Sequence[Mapping], annotations: Mapping | None = None
+) -> list[dict]:
+    """Marks the pixels once all is loaded, and has filler marked as such."""
+    pipeline = [_filling(entry) for entry in pipeline]
+    loads = [i for i, e in enumerate(pipeline) if 'Load' in type_name(e)]
+    if loads:
+        mark = dict(type=_MARK, annotations=annotations)
+        pipeline.insert(loads[-1] + 1, mark)
+    return pipeline
+
+
+def _filling(entry: Mapping | Sequence) -> dict | list:
+    if not isinstance(entry, Mapping):
+        return [_filling(part) for part in entry]
+    entry, name = dict(entry), type_name(entry)
+    if name in _FILLS:
+        entry[_FILLS[name]] = FILLER
+    if name in _CHOICES:
+        entry['transforms'] = _filling(_listed(entry['transforms']))
+    return entry
