@@ -15,9 +15,9 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
 from ..functional import LossParts, loss_parts
+from ..heads import named_heads
 from ..losses import JaccardMetricLoss
 from ..stand_in import StandIn
-from .student_outputs import named_heads
 
 __all__ = [
     'HeadResolution',

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ..heads import unwrapped
 from ..registry import HOOKS
 
 __all__ = ['HeadResolutionHook']
@@ -49,10 +49,7 @@ class HeadResolutionHook(Hook):
         from .head_resolution import HeadResolution
 
         self.after_train(runner)  # a run that failed leaves its methods behind
-        segmentor = runner.model
-        if is_model_wrapper(segmentor):
-            segmentor = segmentor.module
-        self._resolution = HeadResolution(segmentor)
+        self._resolution = HeadResolution(unwrapped(runner.model))
         for head, reason in self._resolution.reasons.items():
             runner.logger.info(
                 "%s: losses at the %s's resolution%s",

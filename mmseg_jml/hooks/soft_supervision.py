@@ -152,7 +152,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         with self._explained():
             names = self.prepare(runner, segmentor)
             self._losses = SoftLosses(segmentor, names, *self._entries, source)
-        self._student = StudentOutputs(segmentor)
+        self._student = StudentOutputs(segmentor, self._losses.full_size)
         self._handles = [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
@@ -228,8 +228,8 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 segmentor, learns.inputs, learns.data_samples, outputs
             )
             for name, target in targets.items():
-                logits = outputs[name].logits
-                losses.add(self._losses.terms(name, logits, target, factor))
+                output = outputs[name]
+                losses.add(self._losses.terms(name, output, target, factor))
             losses.add(
                 {k + self._suffix: v for k, v in self.figures().items()}
             )
