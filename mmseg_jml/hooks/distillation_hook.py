@@ -19,7 +19,7 @@ from ..kernels import TeacherLogits
 from ..registry import HOOKS
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftTarget
-from .soft_supervision import SoftSupervision
+from .soft_supervision import Lesson, SoftSupervision, StudentPass
 from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .teacher_checkpoint import build_frozen, check_classes
@@ -192,30 +192,25 @@ class DistillationHook(SoftSupervision):
         super().before_train_iter(runner, batch_idx, data_batch)
         self._unchecked |= runner.iter % _CHECK_INTERVAL == 0
 
-    def make_targets(
-        self,
-        segmentor: nn.Module,
-        inputs: Tensor,
-        data_samples: list,
-        outputs: Mapping[str, StudentOutput],
-    ) -> dict[str, SoftTarget]:
+    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Asks the teachers.
 
         Args:
-            segmentor (nn.Module): Not used.
-            inputs (Tensor): (N, 3, H, W), preprocessed for the student.
-            data_samples (list[SegDataSample]): Not used.
-            outputs (Mapping[str, StudentOutput]): The outputs that learn.
+            segmentor (nn.Module): The student.
+            labelled (StudentPass): The pass of the labelled images.
 
         Returns:
-            dict[str, SoftTarget]: Targets by the name of the output.
+            Lesson: The answers as targets of the same pass.
         """
+        outputs = self.select(labelled.outputs)
         wanted = {self._pairs[name] for name in outputs}
-        answers = [teacher(inputs, wanted) for teacher in self._teachers]
+        answers = [
+            teacher(labelled.inputs, wanted) for teacher in self._teachers
+        ]
         if self._unchecked:
             self._check_finite(answers)
             self._unchecked = False
-        return {
+        targets = {
             name: SoftTarget(
                 self._target(
                     [answer[self._pairs[name]] for answer in answers], output
@@ -224,6 +219,7 @@ class DistillationHook(SoftSupervision):
             )
             for name, output in outputs.items()
         }
+        return Lesson(labelled, targets, {})
 
     def _target(
         self, answers: list[tuple[Tensor, bool]], output: StudentOutput

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from ..functional import cutmix_boxes
 from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
@@ -18,10 +18,9 @@ from .mean_teacher import MeanTeacher
 from .options import check_outputs, check_shares
 from .pseudo_labels import Views, figures, label_views
 from .schedule import Number
-from .soft_losses import LossEntry, SoftTarget
-from .soft_supervision import SoftSupervision, StudentPass
+from .soft_losses import LossEntry
+from .soft_supervision import Lesson, SoftSupervision, StudentPass
 from .strong_views import PhotometricDistortion, check_distortions
-from .student_outputs import StudentOutput
 from .teacher import Teacher
 from .unlabeled_images import UnlabeledImages
 
@@ -140,7 +139,6 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._outputs = outputs
         self._check_classes = check_classes
         self._update_statistics = update_statistics
-        self._figures: dict[str, Tensor] = {}
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
         """Opens the unlabelled images and starts or restores the teacher.
@@ -193,24 +191,20 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         with self._explained():
             self._batch = next(self._images)
 
-    def student_pass(
-        self, segmentor: nn.Module, labelled: StudentPass
-    ) -> StudentPass:
+    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Labels the weak view, and shows the student the strong ones.
 
         Args:
             segmentor (nn.Module): The student.
-            labelled (StudentPass): Not used.
+            labelled (StudentPass): The pass of the labelled images.
 
         Returns:
-            StudentPass: The pass of the strong views.
+            Lesson: The pseudo labels as targets of the strong views, the
+            share of confident pixels and, with labels, their mIoU.
         """
         inputs, data_samples = self._batch
         weak = label_views(
             self._teacher, inputs, data_samples, self._threshold, self._soft
-        )
-        self._figures = figures(
-            weak, data_samples, segmentor.num_classes, self._ignore_index
         )
         strong = self._strong(weak)
         samples = strong.data_samples(
@@ -218,8 +212,15 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         )
         with self._student.recording(), self._statistics(segmentor):
             segmentor.loss(strong.images, samples)
-        self._learned = strong
-        return StudentPass(strong.images, samples, self._student.take())
+        learns = StudentPass(strong.images, samples, self._student.take())
+        targets = {
+            name: strong.target(output, self._teacher.is_sigmoid)
+            for name, output in self.select(learns.outputs).items()
+        }
+        found = figures(
+            weak, data_samples, segmentor.num_classes, self._ignore_index
+        )
+        return Lesson(learns, targets, found)
 
     def _strong(self, weak: Views) -> Views:
         number, size = len(weak.images), weak.images.shape[2:]
@@ -234,35 +235,6 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         if self._update_statistics:
             return nullcontext()
         return statistics_kept(segmentor)
-
-    def make_targets(
-        self,
-        segmentor: nn.Module,
-        inputs: Tensor,
-        data_samples: list,
-        outputs: Mapping[str, StudentOutput],
-    ) -> dict[str, SoftTarget]:
-        """Makes targets of the pseudo labels.
-
-        Args:
-            segmentor (nn.Module): Not used.
-            inputs (Tensor): Not used.
-            data_samples (list[SegDataSample]): Not used.
-            outputs (Mapping[str, StudentOutput]): The outputs that learn.
-
-        Returns:
-            dict[str, SoftTarget]: Targets by the name of the output.
-        """
-        views, self._learned = self._learned, None
-        is_sigmoid = self._teacher.is_sigmoid
-        return {
-            name: views.target(output, is_sigmoid)
-            for name, output in outputs.items()
-        }
-
-    def figures(self) -> dict[str, Tensor]:
-        """The share of confident pixels and, with labels, their mIoU."""
-        return self._figures
 
     def after_train_iter(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,7 +15,7 @@ from ..registry import HOOKS
 from .options import check_outputs
 from .schedule import Number
 from .soft_losses import LossEntry, SoftTarget
-from .soft_supervision import SoftSupervision
+from .soft_supervision import Lesson, SoftSupervision, StudentPass
 from .student_outputs import StudentOutput
 
 __all__ = ['SoftLabelHook']
@@ -81,37 +81,29 @@ class SoftLabelHook(SoftSupervision):
         main = main_head(segmentor)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
-    def make_targets(
-        self,
-        segmentor: nn.Module,
-        inputs: Tensor,
-        data_samples: list,
-        outputs: Mapping[str, StudentOutput],
-    ) -> dict[str, SoftTarget]:
+    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Collects the soft labels of a batch.
 
         Args:
             segmentor (nn.Module): The student.
-            inputs (Tensor): Not used.
-            data_samples (list[SegDataSample]): With ``soft_label``.
-            outputs (Mapping[str, StudentOutput]): The outputs that learn.
+            labelled (StudentPass): With ``soft_label`` in its data samples.
 
         Returns:
-            dict[str, SoftTarget]: Targets by the name of the output.
+            Lesson: The soft labels as targets of the same pass.
         """
         classes, targets = segmentor.num_classes, {}
-        for name, output in outputs.items():
+        for name, output in self.select(labelled.outputs).items():
             label = torch.stack(
                 [
                     _probabilities(sample, output, classes)
-                    for sample in data_samples
+                    for sample in labelled.data_samples
                 ]
             )
             weight = (label.sum(1) > 0).float()
             if output.logits.shape[1] == 1:
                 label = label[:, 1:]
             targets[name] = SoftTarget(Probabilities(label), weight)
-        return targets
+        return Lesson(labelled, targets, {})
 
 
 def _probabilities(sample, output: StudentOutput, num_classes: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -20,7 +20,7 @@ from ..visualization import (
     log_image,
     restore_image,
 )
-from .soft_supervision import SoftSupervision, SoftTarget
+from .soft_supervision import Lesson, SoftSupervision, SoftTarget
 
 __all__ = ['SoftLabelVisualizationHook']
 
@@ -182,18 +182,21 @@ class SoftLabelVisualizationHook(Hook):
         self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
 
     def _listen_to_hook(self, hook: SoftSupervision, source: str) -> None:
-        make_targets = hook.make_targets
+        def listen(lesson: Lesson) -> None:
+            if not self._due:
+                return
+            for name, soft in lesson.targets.items():
+                output = lesson.student.outputs[name]
+                self._keep(
+                    f'{name}_{source}',
+                    lesson.student.inputs,
+                    output.logits,
+                    output.label,
+                    soft,
+                )
 
-        def listen(segmentor, inputs, data_samples, outputs) -> Mapping:
-            targets = make_targets(segmentor, inputs, data_samples, outputs)
-            if self._due:
-                for name, soft in targets.items():
-                    logits, label = outputs[name].logits, outputs[name].label
-                    self._keep(f'{name}_{source}', inputs, logits, label, soft)
-            return targets
-
-        hook.make_targets = listen
-        self._undo.append(partial(delattr, hook, 'make_targets'))
+        hook.listeners.append(listen)
+        self._undo.append(partial(hook.listeners.remove, listen))
 
     def _keep(
         self,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -19,7 +19,7 @@ from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftLosses, SoftTarget, SupervisedLosses
 from .student_outputs import StudentOutput, StudentOutputs
 
-__all__ = ['SoftSupervision', 'StudentPass']
+__all__ = ['Lesson', 'SoftSupervision', 'StudentPass']
 
 
 class StudentPass(NamedTuple):
@@ -36,6 +36,21 @@ class StudentPass(NamedTuple):
     outputs: dict[str, StudentOutput]
 
 
+class Lesson(NamedTuple):
+    """What the student is to learn in one iteration.
+
+    Attributes:
+        student (StudentPass): The pass that the losses belong to.
+        targets (dict[str, SoftTarget]): By the names of its outputs.
+        figures (dict[str, Tensor]): More to log: scalars by names without
+            'loss' in them.
+    """
+
+    student: StudentPass
+    targets: dict[str, SoftTarget]
+    figures: dict[str, Tensor]
+
+
 class SoftSupervision(Hook, metaclass=ABCMeta):
     """Adds losses against soft labels to those that a segmentor computes.
 
@@ -46,12 +61,12 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     training, autocast and gradient accumulation see ordinary losses.
 
     A subclass says where soft labels come from: it names the student outputs
-    that learn in :meth:`prepare` and gives their targets in
-    :meth:`make_targets`. The outputs are those for the labelled images, unless
-    :meth:`student_pass` gives others. The terms appear in the log as, for
-    instance, ``decode.loss_kd_jml_ce``, multiplied by their weight. Those of a
-    second hook of the same source are ``decode.loss_kd_2_jml_ce``, and so are
-    its figures and schedules.
+    that learn in :meth:`prepare` and gives their targets in :meth:`teach`.
+    What it gives is handed to all functions in ``listeners``.
+
+    The terms appear in the log as, for instance, ``decode.loss_kd_jml_ce``,
+    multiplied by their weight. Those of a second hook of the same source are
+    ``decode.loss_kd_2_jml_ce``, and so are its figures and schedules.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
@@ -92,6 +107,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         }
         self._numbers: dict[str, float] = {}
         self._handles: list = []
+        self.listeners: list[Callable[[Lesson], object]] = []
 
     @abstractmethod
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
@@ -105,38 +121,17 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             list[str]: The student outputs that will learn.
         """
 
-    def student_pass(
-        self, segmentor: nn.Module, labelled: StudentPass
-    ) -> StudentPass:
-        """Chooses the images that the student learns from.
+    @abstractmethod
+    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
+        """Makes the targets of one iteration.
 
         Args:
             segmentor (nn.Module): The student, out of its wrapper.
             labelled (StudentPass): The pass that has just ended.
 
         Returns:
-            StudentPass: The same, or another one.
-        """
-        return labelled
-
-    @abstractmethod
-    def make_targets(
-        self,
-        segmentor: nn.Module,
-        inputs: Tensor,
-        data_samples: list,
-        outputs: Mapping[str, StudentOutput],
-    ) -> dict[str, SoftTarget]:
-        """Makes the targets of one iteration.
-
-        Args:
-            segmentor (nn.Module): The student, out of its wrapper.
-            inputs (Tensor): (N, 3, H, W), preprocessed.
-            data_samples (list[SegDataSample]): One for each image.
-            outputs (Mapping[str, StudentOutput]): The outputs that learn.
-
-        Returns:
-            dict[str, SoftTarget]: Targets by the name of the output.
+            Lesson: For this pass, or for another one that the student was
+            taken through; see :meth:`select`.
         """
 
     def before_train(self, runner: Runner) -> None:
@@ -222,26 +217,31 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             factor = self._numbers[self.weight_name]
             if factor == 0:
                 return losses
-            learns = self.student_pass(segmentor, labelled)
-            outputs = self._select(learns.outputs)
-            targets = self.make_targets(
-                segmentor, learns.inputs, learns.data_samples, outputs
-            )
-            for name, target in targets.items():
-                output = outputs[name]
+            lesson = self.teach(segmentor, labelled)
+            for name, target in lesson.targets.items():
+                output = lesson.student.outputs[name]
                 losses.add(self._losses.terms(name, output, target, factor))
             losses.add(
-                {k + self._suffix: v for k, v in self.figures().items()}
+                {k + self._suffix: v for k, v in lesson.figures.items()}
             )
+        for listen in self.listeners:
+            listen(lesson)
         return losses
 
-    def figures(self) -> dict[str, Tensor]:
-        """More to log: scalars by names without 'loss' in them."""
-        return {}
-
-    def _select(
+    def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
+        """Finds the outputs that learn.
+
+        Args:
+            recorded (dict[str, StudentOutput]): All of a pass.
+
+        Returns:
+            dict[str, StudentOutput]: Those that have a loss.
+
+        Raises:
+            ValueError: If one is missing.
+        """
         names = self._losses.names
         missing = [name for name in names if name not in recorded]
         if missing:

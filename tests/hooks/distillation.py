@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_jml.heads import named_heads
+from mmseg_jml.hooks.soft_supervision import SoftSupervision
 from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 
@@ -117,6 +118,18 @@ class Record(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.logs.append({k: v.item() for k, v in outputs.items()})
+
+
+class Lessons(Hook):
+    """Keeps what the hooks of this package teach."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.found = []
+        for hook in runner.hooks:
+            if isinstance(hook, SoftSupervision):
+                hook.listeners.append(self.found.append)
 
 
 def train(cfg: Config, *hooks: dict | Hook) -> Record:

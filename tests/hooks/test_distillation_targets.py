@@ -11,11 +11,10 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from PIL import Image
 
-from mmseg_jml.hooks import DistillationHook
-
 from .distillation import (
     KD,
     OTHER_COLOURS,
+    Lessons,
     forward,
     read_teacher,
     train,
@@ -24,19 +23,13 @@ from .distillation import (
 )
 
 
-def targets_of(cfg, monkeypatch, **hook):
+def targets_of(cfg, **hook):
     """The targets of the first step, with what they were made from."""
-
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((inputs, outputs, made))
-        return made
-
-    found, make = [], DistillationHook.make_targets
-    monkeypatch.setattr(DistillationHook, 'make_targets', keep)
     cfg.train_cfg.max_iters = 1
-    record = train(cfg, dict(type=KD, **hook))
-    return record, *found[0]
+    lessons = Lessons()
+    record = train(cfg, dict(type=KD, **hook), lessons)
+    ((student, targets, _),) = lessons.found
+    return record, student.inputs, student.outputs, targets
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -50,12 +43,10 @@ class BFloat16Wrapper(OptimWrapper):
 
 
 @pytest.mark.parametrize('amp', [None, 'bfloat16'])
-def test_autocast_of_the_student_is_not_the_teachers(
-    cfg, teacher, monkeypatch, amp
-):
+def test_autocast_of_the_student_is_not_the_teachers(cfg, teacher, amp):
     cfg.optim_wrapper.type = 'BFloat16Wrapper'
     record, inputs, outputs, targets = targets_of(
-        cfg, monkeypatch, amp=amp, temperature=3.0, **teacher
+        cfg, amp=amp, temperature=3.0, **teacher
     )
     assert outputs['decode'].logits.dtype == torch.bfloat16
     exact = forward(read_teacher(teacher), inputs)
@@ -71,14 +62,13 @@ def test_autocast_of_the_student_is_not_the_teachers(
     assert all(g.isfinite().all() for g in record.gradients[0].values())
 
 
-def test_ensemble_is_the_mean_probability(cfg, tmp_path, monkeypatch):
+def test_ensemble_is_the_mean_probability(cfg, tmp_path):
     paths = [
         write_teacher(tmp_path, wider(cfg.model, **OTHER_COLOURS), seed=2),
         write_teacher(tmp_path, cfg.model, seed=3),
     ]
     _, inputs, outputs, targets = targets_of(
         cfg,
-        monkeypatch,
         teacher=[path['teacher'] for path in paths],
         checkpoint=[path['checkpoint'] for path in paths],
         temperature=2.0,
@@ -98,11 +88,10 @@ def test_ensemble_is_the_mean_probability(cfg, tmp_path, monkeypatch):
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_config_serves_several_checkpoints(cfg, tmp_path, monkeypatch):
+def test_one_config_serves_several_checkpoints(cfg, tmp_path):
     paths = [write_teacher(tmp_path, cfg.model, seed) for seed in (2, 3)]
     _, inputs, _, targets = targets_of(
         cfg,
-        monkeypatch,
         teacher=paths[0]['teacher'],
         checkpoint=[path['checkpoint'] for path in paths],
     )
@@ -113,15 +102,13 @@ def test_one_config_serves_several_checkpoints(cfg, tmp_path, monkeypatch):
     )
 
 
-def test_ignored_pixels_and_padding_do_not_count(
-    cfg, teacher, tmp_path, monkeypatch
-):
+def test_ignored_pixels_and_padding_do_not_count(cfg, teacher, tmp_path):
     cfg.model.data_preprocessor.size = (40, 36)
     mask = np.array(Image.open(tmp_path / 'noise/masks/0.png'))
     for i in range(10):
         mask[10:20] = 255
         Image.fromarray(mask).save(tmp_path / f'noise/masks/{i}.png')
-    _, _, outputs, targets = targets_of(cfg, monkeypatch, **teacher)
+    _, _, outputs, targets = targets_of(cfg, **teacher)
     label, weight = outputs['decode'].label, targets['decode'].weight
     assert torch.equal(weight, (label != 255).float())
     assert not weight[:, 32:].any()

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmseg_jml.hooks import DistillationHook, PseudoLabelHook, SoftLabelHook
 
-from .distillation import KD, assert_same, train, write_teacher
+from .distillation import KD, Lessons, assert_same, train, write_teacher
 from .semi import PSEUDO, learn, unlabeled
 
 PATHS = dict(teacher='a.py', checkpoint='b.pth')
@@ -128,15 +128,12 @@ def test_pipeline_that_does_not_pack(cfg, pictures):
 
 
 @pytest.mark.parametrize('distortions', [None, []])
-def test_no_distortions(cfg, pictures, monkeypatch, distortions):
-    def keep(self, segmentor, inputs, *args):
-        found.append(inputs)
-        return make(self, segmentor, inputs, *args)
-
-    found, make = [], PseudoLabelHook.make_targets
-    monkeypatch.setattr(PseudoLabelHook, 'make_targets', keep)
-    _, steps = learn(cfg, pictures, distortions=distortions, cutmix=0.0)
-    assert torch.equal(found[0], steps.images[0])
+def test_no_distortions(cfg, pictures, distortions):
+    lessons = Lessons()
+    _, steps = learn(
+        cfg, pictures, lessons, distortions=distortions, cutmix=0.0
+    )
+    assert torch.equal(lessons.found[0].student.inputs, steps.images[0])
 
 
 def terms(record) -> set:

@@ -14,26 +14,14 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_jml.datasets.pixel_marks import FILLER, UNKNOWN, MarkPixels
-from mmseg_jml.hooks import PseudoLabelHook
 
-from .distillation import build, forward, train
+from .distillation import Lessons, build, forward, train
 from .semi import PLAIN, learn, unlabeled
 
 WHITE, BLACK = (255 - 128) / 64, (0 - 128) / 64
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 ROTATE = dict(type='RandomRotate', prob=1.0, degree=(30, 30), seg_pad_val=0)
 CUT_OUT = dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(10, 10))
-
-
-def kept_weights(monkeypatch) -> list:
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((inputs, made['decode'].weight))
-        return made
-
-    found, make = [], PseudoLabelHook.make_targets
-    monkeypatch.setattr(PseudoLabelHook, 'make_targets', keep)
-    return found
 
 
 @pytest.mark.parametrize('own', [True, False])
@@ -46,9 +34,7 @@ def kept_weights(monkeypatch) -> list:
         [dict(type='RandomChoice', transforms=[[ROTATE], [CUT_OUT, ROTATE]])],
     ],
 )
-def test_what_transforms_fill_in_is_not_learned(
-    cfg, pictures, monkeypatch, filling, own
-):
+def test_what_transforms_fill_in_is_not_learned(cfg, pictures, filling, own):
     """Images are white, so that all that is black was filled in."""
     for path in pictures.glob('*.png'):
         Image.new('RGB', (48, 48), 'white').save(path)
@@ -61,11 +47,19 @@ def test_what_transforms_fill_in_is_not_learned(
     else:
         pipeline = [*LOAD, *filling, crop, pack]
         cfg.train_dataloader.dataset.pipeline = pipeline
-    found = kept_weights(monkeypatch)
+    lessons = Lessons()
     record, _ = learn(
-        cfg, pictures, unlabeled_dataloader=loader, threshold=0.0, **PLAIN
+        cfg,
+        pictures,
+        lessons,
+        unlabeled_dataloader=loader,
+        threshold=0.0,
+        **PLAIN,
     )
-    images, weights = (torch.cat(part) for part in zip(*found))
+    images = torch.cat([lesson.student.inputs for lesson in lessons.found])
+    weights = torch.cat(
+        [lesson.targets['decode'].weight for lesson in lessons.found]
+    )
     black = (images < BLACK + 1e-3).all(1)
     white = (images > WHITE - 1e-3).all(1)
     assert black.sum() > 50

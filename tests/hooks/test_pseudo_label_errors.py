@@ -17,7 +17,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_jml.hooks import PseudoLabelHook
 from tests.tools import run
 
-from .distillation import train
+from .distillation import Lessons, train
 from .semi import PLAIN, PSEUDO, learn, unlabeled, write_pictures
 
 LIST = 'unlabeled_dataloader to list images but got'
@@ -109,20 +109,20 @@ def test_crop_that_is_larger_than_images(cfg, tmp_path):
         dict(type='PackSegInputs'),
     ]
 
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((outputs['decode'].label, made['decode'].weight))
-        return made
-
-    found, make = [], PseudoLabelHook.make_targets
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PseudoLabelHook, 'make_targets', keep)
-        record, steps = learn(
-            cfg, small, unlabeled_dataloader=loader, threshold=0.0, views=2
-        )
+    lessons = Lessons()
+    record, steps = learn(
+        cfg,
+        small,
+        lessons,
+        unlabeled_dataloader=loader,
+        threshold=0.0,
+        views=2,
+    )
     assert steps.images[0].shape == (2, 3, 32, 32)
     assert record.logs[0]['pseudo_confident'] == 1
-    for label, weight in found:
+    for student, targets, _ in lessons.found:
+        label = student.outputs['decode'].label
+        weight = targets['decode'].weight
         assert weight.shape == (4, 32, 32)
         assert (weight[:, :20, :28] == 1).all()
         assert weight.sum() == 4 * 20 * 28

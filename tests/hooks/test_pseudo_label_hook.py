@@ -9,9 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_jml.hooks import PseudoLabelHook
-
-from .distillation import assert_same, build, forward, load, train
+from .distillation import Lessons, assert_same, build, forward, load, train
 from .semi import PLAIN, THRESHOLD, certain, learn
 
 
@@ -125,21 +123,22 @@ def test_ramp_up(cfg, pictures):
     assert list(logged.data[0]) == [0, 0.5, 1]
 
 
-def test_views(cfg, pictures, monkeypatch):
+def test_views(cfg, pictures):
     """Two strong views of each image, of the same pixels and labels."""
 
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((inputs, outputs, made['decode']))
-        return made
-
     certain(cfg)
-    found, make = [], PseudoLabelHook.make_targets
-    monkeypatch.setattr(PseudoLabelHook, 'make_targets', keep)
+    lessons = Lessons()
     _, steps = learn(
-        cfg, pictures, views=2, soft=False, threshold=THRESHOLD, cutmix=0.0
+        cfg,
+        pictures,
+        lessons,
+        views=2,
+        soft=False,
+        threshold=THRESHOLD,
+        cutmix=0.0,
     )
-    inputs, outputs, soft = found[0]
+    (inputs, _, outputs), targets, _ = lessons.found[0]
+    soft = targets['decode']
     weak = steps.images[0]
     assert inputs.shape == (4, *weak.shape[1:])
     assert outputs['decode'].logits.shape[0] == 4

@@ -7,9 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_jml.hooks import SoftLabelHook
-
-from .distillation import KD, assert_same, train
+from .distillation import KD, Lessons, assert_same, train
 
 SOFT = 'mmseg_jml.SoftLabelHook'
 
@@ -38,20 +36,16 @@ def set_sources(cfg, sources):
     pipeline[-1].type = 'mmseg_jml.PackSoftLabels'
 
 
-def made_targets(cfg, monkeypatch, **hook):
-    def keep(self, segmentor, inputs, data_samples, outputs):
-        made = make(self, segmentor, inputs, data_samples, outputs)
-        found.append((data_samples, outputs, made))
-        return made
-
-    found, make = [], SoftLabelHook.make_targets
-    monkeypatch.setattr(SoftLabelHook, 'make_targets', keep)
-    return train(cfg, dict(type=SOFT, **hook)), *found[0]
+def made_targets(cfg, **hook):
+    lessons = Lessons()
+    record = train(cfg, dict(type=SOFT, **hook), lessons)
+    student, targets, _ = lessons.found[0]
+    return record, student.data_samples, targets
 
 
-def test_votes_are_averaged_pixel_by_pixel(annotators, monkeypatch):
+def test_votes_are_averaged_pixel_by_pixel(annotators):
     annotators.model.data_preprocessor.size = (40, 40)
-    record, samples, outputs, targets = made_targets(annotators, monkeypatch)
+    record, samples, targets = made_targets(annotators)
     assert targets.keys() == {'decode', 'aux'}
     for target in targets.values():
         value, weight = target.target.value, target.weight
@@ -104,7 +98,7 @@ def test_one_annotator_is_the_label(cfg):
         )
 
 
-def test_probabilities(cfg, tmp_path, monkeypatch):
+def test_probabilities(cfg, tmp_path):
     numbers = np.random.default_rng(2)
     (tmp_path / 'noise/maps').mkdir()
     for i in range(10):
@@ -112,8 +106,8 @@ def test_probabilities(cfg, tmp_path, monkeypatch):
         value[:, :20] = 0
         np.save(tmp_path / f'noise/maps/{i}.npy', value.astype(np.float16))
     set_sources(cfg, {'/masks/': '/maps/', '.png': '.npy'})
-    _, samples, _, targets = made_targets(
-        cfg, monkeypatch, outputs=['decode'], label_weight=0.5
+    _, samples, targets = made_targets(
+        cfg, outputs=['decode'], label_weight=0.5
     )
     assert list(targets) == ['decode']
     value, weight = targets['decode'].target.value, targets['decode'].weight
