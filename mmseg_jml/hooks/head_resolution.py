@@ -23,6 +23,7 @@ __all__ = [
     'HeadResolution',
     'at_head_resolution',
     'loss_modules',
+    'predict_small',
     'why_full_resolution',
 ]
 
@@ -105,6 +106,22 @@ def loss_modules(head: nn.Module) -> list[nn.Module]:
     return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
+def predict_small(head: nn.Module) -> None:
+    """Lets a head predict at its own resolution, from now on.
+
+    A head that does not predict by mmseg's own method is left as it is.
+
+    Args:
+        head (nn.Module): A head of a segmentor.
+    """
+    is_stock = (
+        isinstance(head, BaseDecodeHead)
+        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
+    )
+    if is_stock:
+        StandIn(head, _SmallPrediction)
+
+
 def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
     """All heads by their names in the log; K-Net's is inside another one."""
     found = {}
@@ -147,6 +164,16 @@ class _SmallLogits(BaseDecodeHead):
         for name, value in figures.items():
             losses.setdefault(name, value)  # a loss may be called 'ce'
         return losses
+
+
+class _SmallPrediction(BaseDecodeHead):
+    """Replaces a method that resizes logits to the image."""
+
+    def predict_by_feat(
+        self, seg_logits: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        """The logits as they are."""
+        return seg_logits
 
 
 def _add_figures(figures: dict[str, Tensor], parts: LossParts) -> None:
