@@ -13,13 +13,16 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
 
-from mmseg_jml.hooks import HeadResolutionHook
+from mmseg_jml.hooks import DistillationHook, HeadResolutionHook
+from mmseg_jml.losses import JaccardMetricLoss
 from tests.processes import run_in_processes
 from tests.tiny_run import tiny_config
 from tests.tools import run
 
-from .distillation import assert_same, load, train
+from .distillation import KD, assert_same, load, train, wider, write_teacher
+from .semi import PSEUDO, certain, unlabeled
 from .test_distillation_distributed import assert_same_everywhere
 from .test_distillation_distributed import run as train_in_process
 from .test_distillation_targets import BFloat16Wrapper
@@ -65,13 +68,7 @@ def test_twenty_steps_go_the_same_way(cfg):
 
 
 def test_no_logits_are_resized(cfg, monkeypatch):
-    def keep(*args, **kwargs):
-        resized.append(kwargs['size'])
-        return resize(*args, **kwargs)
-
-    resized, module = [], 'mmseg.models.decode_heads.decode_head'
-    resize = sys.modules[module].resize
-    monkeypatch.setattr(f'{module}.resize', keep)
+    resized = resizes(monkeypatch)
     train(cfg)
     assert resized == 2 * 3 * [(32, 32)]
     resized.clear()
@@ -108,6 +105,88 @@ def test_accumulated_gradients(cfg):
 def test_checkpointed_backbone(cfg):
     cfg.model.backbone.with_cp = True
     compare(train(cfg, HOOK), train(cfg))
+
+
+def resizes(monkeypatch):
+    """Sizes of all logits that mmseg's heads resize from now on."""
+
+    def keep(*args, **kwargs):
+        resized.append(kwargs['size'])
+        return resize(*args, **kwargs)
+
+    resized, module = [], 'mmseg.models.decode_heads.decode_head'
+    resize = sys.modules[module].resize
+    monkeypatch.setattr(f'{module}.resize', keep)
+    return resized
+
+
+@MODELS.register_module()
+class FullSizeLoss(JaccardMetricLoss):
+    """A loss of a user, which knows nothing of smaller logits."""
+
+    def forward(self, pred, target, weight=None, **kwargs):
+        assert pred.shape[2:] == weight.shape[1:] == target.value.shape[2:]
+        assert not kwargs
+        return super().forward(pred, target, weight)
+
+
+KD_LOSSES = {
+    'JML and CE': dict(type='mmseg_jml.JaccardMetricCELoss'),
+    'KL': dict(type='mmseg_jml.KLDivergenceLoss'),
+    'of a user': dict(type='FullSizeLoss'),
+}
+
+
+@pytest.mark.parametrize('loss', KD_LOSSES)
+@pytest.mark.parametrize('teachers', [1, 2])
+def test_distillation(cfg, tmp_path, monkeypatch, loss, teachers):
+    model = wider(cfg.model)
+    model.decode_head.update(in_channels=12, align_corners=True)
+    model.auxiliary_head.update(in_channels=24)
+    paths = write_teacher(tmp_path, model)
+    kd = dict(
+        type=KD,
+        loss=KD_LOSSES[loss],
+        temperature=2.0,
+        teacher=paths['teacher'],
+        checkpoint=teachers * [paths['checkpoint']],
+    )
+    theirs = train(cfg, kd)
+    resized, lessons = resizes(monkeypatch), []
+    monkeypatch.setattr(DistillationHook, 'teach', keeping(lessons))
+    compare(train(cfg, kd, HOOK), theirs)
+    assert resized == []
+    assert len(lessons) == 3
+    for lesson in lessons:
+        output, soft = (
+            lesson.student.outputs['decode'],
+            lesson.targets['decode'],
+        )
+        small = loss != 'of a user'
+        assert output.logits.shape[2:] == ((16, 16) if small else (32, 32))
+        small = small and teachers == 1
+        assert soft.target.value.shape[2:] == ((16, 16) if small else (32, 32))
+
+
+def keeping(lessons):
+    def teach(self, *args):
+        lessons.append(original(self, *args))
+        return lessons[-1]
+
+    original = DistillationHook.teach
+    return teach
+
+
+def test_pseudo_labels(cfg, pictures, monkeypatch):
+    certain(cfg)
+    pseudo = dict(
+        type=PSEUDO, unlabeled_dataloader=unlabeled(pictures), threshold=0.5
+    )
+    theirs = train(cfg, pseudo)
+    resized = resizes(monkeypatch)
+    compare(train(cfg, pseudo, HOOK), theirs)
+    # those of the teacher, which are pasted pixel by pixel
+    assert resized == 3 * [(32, 32)]
 
 
 class Classes(Hook):
