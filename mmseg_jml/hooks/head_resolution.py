@@ -9,6 +9,7 @@ import logging
 import textwrap
 from functools import cache
 
+import torch
 from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
@@ -91,7 +92,7 @@ def why_full_resolution(head: nn.Module) -> str | None:
     if not _calls_stock_method(head):
         return 'it has a loss_by_feat of its own'
     if _fingerprint(BaseDecodeHead.loss_by_feat) not in KNOWN:
-        return 'mmseg has another BaseDecodeHead.loss_by_feat than the known'
+        return "mmseg's loss_by_feat is not that of mmsegmentation 1.2.2"
     if head.sampler is not None:
         return f'{type(head.sampler).__name__} samples its pixels'
     if head.out_channels == 1:
@@ -204,7 +205,9 @@ class _StockCrossEntropy(CrossEntropyLoss):
             return super().forward(cls_score, label, *args, **kwargs)
         class_weight = self.class_weight
         if class_weight is not None:
-            class_weight = cls_score.new_tensor(class_weight).float()
+            # half precision would round them
+            dtype = torch.promote_types(cls_score.dtype, torch.float32)
+            class_weight = cls_score.new_tensor(class_weight, dtype=dtype)
         parts = loss_parts(
             cls_score,
             label,
@@ -242,10 +245,13 @@ def _calls_stock_method(head: BaseDecodeHead) -> bool:
         for cls in classes[: classes.index(BaseDecodeHead)]
         if 'loss_by_feat' in vars(cls)
     )
-    return all(
-        {'super', 'loss_by_feat'}
-        <= {*inspect.unwrap(method).__code__.co_names}
+    codes = (
+        getattr(inspect.unwrap(method), '__code__', None)
         for method in overriding
+    )
+    return all(
+        code and {'super', 'loss_by_feat'} <= {*code.co_names}
+        for code in codes
     )
 
 
@@ -254,7 +260,7 @@ def _fingerprint(method) -> str:
     """A hash of a method's code without signature, docstring and layout."""
     try:
         source = textwrap.dedent(inspect.getsource(method))
-    except OSError:  # it has no source file
+    except (OSError, TypeError):  # it has no source
         return ''
     body = ast.parse(source).body[0].body
     code = '\n'.join(map(ast.unparse, body[1:]))

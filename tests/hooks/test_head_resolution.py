@@ -284,8 +284,6 @@ def test_heads_of_their_own():
     assert_same(head)
     head.loss_by_feat = lambda *args: {}
     assert 'of its own' in why_full_resolution(head)
-    point_head = heads.PointHead.loss_by_feat
-    assert 'super' not in point_head.__code__.co_names
 
 
 def test_another_mmseg_is_noticed(monkeypatch):
@@ -295,7 +293,7 @@ def test_another_mmseg_is_noticed(monkeypatch):
     head = build(FCN, CE)
     assert why_full_resolution(head) is None
     monkeypatch.setattr(BaseDecodeHead, 'loss_by_feat', loss_by_feat)
-    assert 'another BaseDecodeHead.loss_by_feat' in why_full_resolution(head)
+    assert 'is not that of mmsegmentation' in why_full_resolution(head)
 
 
 def test_methods_are_given_back():
