@@ -5,25 +5,27 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import logging
 import textwrap
 from functools import cache
 
-import torch
-from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
-from torch import Tensor, nn
+from torch import nn
 
-from ..functional import LossParts, loss_parts
 from ..heads import named_heads
 from ..losses import JaccardMetricLoss
 from ..stand_in import StandIn
+from .small_logits import (
+    CrossEntropyWithParts,
+    LossWithParts,
+    SmallLogits,
+    SmallPrediction,
+    loss_modules,
+)
 
 __all__ = [
     'HeadResolution',
     'at_head_resolution',
-    'loss_modules',
     'predict_small',
     'why_full_resolution',
 ]
@@ -70,10 +72,10 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
     """
-    handles = [StandIn(head, _SmallLogits)]
+    handles = [StandIn(head, SmallLogits)]
     for loss in loss_modules(head):
         is_own = isinstance(loss, JaccardMetricLoss)
-        methods = _OwnLoss if is_own else _StockCrossEntropy
+        methods = LossWithParts if is_own else CrossEntropyWithParts
         handles.append(StandIn(loss, methods))
     return handles
 
@@ -101,12 +103,6 @@ def why_full_resolution(head: nn.Module) -> str | None:
     return next(filter(None, reasons), None)
 
 
-def loss_modules(head: nn.Module) -> list[nn.Module]:
-    """The losses in ``loss_decode`` of a head."""
-    losses = head.loss_decode
-    return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
-
-
 def predict_small(head: nn.Module) -> None:
     """Lets a head predict at its own resolution, from now on.
 
@@ -120,7 +116,7 @@ def predict_small(head: nn.Module) -> None:
         and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
     )
     if is_stock:
-        StandIn(head, _SmallPrediction)
+        StandIn(head, SmallPrediction)
 
 
 def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
@@ -134,90 +130,6 @@ def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
         }
         found.update(inner or {name: head})
     return found
-
-
-class _SmallLogits(BaseDecodeHead):
-    """Replaces a method that resizes logits before it computes losses."""
-
-    def loss_by_feat(
-        self, seg_logits: Tensor, batch_data_samples: list
-    ) -> dict[str, Tensor]:
-        """The losses, and ``acc_seg``, of logits (N, C, h, w)."""
-        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        sizes = tuple(seg_logits.shape[2:]), tuple(label.shape[1:])
-        if any(small > large for small, large in zip(*sizes)):
-            _note_larger_logits(type(self).__name__, *sizes)
-            return super().loss_by_feat(seg_logits, batch_data_samples)
-        losses, figures = {}, {}
-        for module in loss_modules(self):
-            parts = module(
-                seg_logits,
-                label,
-                weight=None,
-                ignore_index=self.ignore_index,
-                align_corners=self.align_corners,
-                with_accuracy='acc_seg' not in figures,
-                with_parts=True,
-            )
-            name, value = module.loss_name, parts.loss
-            losses[name] = losses[name] + value if name in losses else value
-            _add_figures(figures, parts)
-        for name, value in figures.items():
-            losses.setdefault(name, value)  # a loss may be called 'ce'
-        return losses
-
-
-class _SmallPrediction(BaseDecodeHead):
-    """Replaces a method that resizes logits to the image."""
-
-    def predict_by_feat(
-        self, seg_logits: Tensor, batch_img_metas: list[dict]
-    ) -> Tensor:
-        """The logits as they are."""
-        return seg_logits
-
-
-def _add_figures(figures: dict[str, Tensor], parts: LossParts) -> None:
-    """What is logged beside losses: names without 'loss' in them."""
-    if parts.accuracy is not None:
-        figures['acc_seg'] = parts.accuracy.reshape(1)
-    if parts.cross_entropy is not None and parts.jaccard is not None:
-        figures.setdefault('ce', parts.cross_entropy)
-        figures.setdefault('jml', parts.jaccard)
-
-
-class _OwnLoss(JaccardMetricLoss):
-    """Gives the parts of a loss to who asks for them."""
-
-    def forward(self, *args, with_parts: bool = False, **kwargs):
-        if with_parts:
-            return self.parts(*args, **kwargs)
-        return super().forward(*args, **kwargs)
-
-
-class _StockCrossEntropy(CrossEntropyLoss):
-    """The same for mmseg's cross-entropy."""
-
-    def forward(
-        self, cls_score, label, *args, with_parts: bool = False, **kwargs
-    ):
-        if not with_parts:
-            return super().forward(cls_score, label, *args, **kwargs)
-        class_weight = self.class_weight
-        if class_weight is not None:
-            # half precision would round them
-            dtype = torch.promote_types(cls_score.dtype, torch.float32)
-            class_weight = cls_score.new_tensor(class_weight, dtype=dtype)
-        parts = loss_parts(
-            cls_score,
-            label,
-            ce_weight=1.0,
-            jml_weight=0.0,
-            class_weight=class_weight,
-            avg_non_ignore=self.avg_non_ignore,
-            **kwargs,
-        )
-        return parts._replace(loss=self.loss_weight * parts.loss)
 
 
 def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
@@ -265,15 +177,3 @@ def _fingerprint(method) -> str:
     body = ast.parse(source).body[0].body
     code = '\n'.join(map(ast.unparse, body[1:]))
     return hashlib.sha256(code.encode()).hexdigest()[:16]
-
-
-@cache
-def _note_larger_logits(
-    head: str, logits: tuple[int, int], label: tuple[int, int]
-) -> None:
-    print_log(
-        f'{head}: the loss is computed at the size of the label, {label}, '
-        f'since the logits are larger, {logits}.',
-        logger='current',
-        level=logging.WARNING,
-    )

@@ -76,7 +76,7 @@ class StudentOutputs:
     Args:
         segmentor (nn.Module): The student.
         full_size (Container[str]): The outputs whose logits are wanted in the
-            label's size in any case. Defaults to none.
+            label's size in any case. Defaults to ().
     """
 
     def __init__(

@@ -17,9 +17,9 @@ from mmseg.structures import SegDataSample
 
 from mmseg_jml.hooks.head_resolution import (
     at_head_resolution,
-    loss_modules,
     why_full_resolution,
 )
+from mmseg_jml.hooks.small_logits import loss_modules
 from tests.zoo.stacks import stack
 
 # mmseg says much about its own defaults.
