@@ -75,14 +75,14 @@ class StudentOutputs:
 
     Args:
         segmentor (nn.Module): The student.
-        full_size (Container[str]): The outputs whose logits are wanted in the
-            label's size in any case. Defaults to ().
+        full_size (Container[str], optional): The outputs whose logits are
+            wanted in the label's size in any case. Defaults to None.
     """
 
     def __init__(
-        self, segmentor: nn.Module, full_size: Container[str] = ()
+        self, segmentor: nn.Module, full_size: Container[str] | None = None
     ) -> None:
-        self._full_size = full_size
+        self._full_size = full_size or ()
         self._heads = dense_heads(segmentor)
         self._recorded: dict[str, list[StudentOutput]] = {}
         self._records = False
