@@ -11,16 +11,14 @@ and of all else that the hook does (its losses, and their backward pass).
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
 import statistics
 import tempfile
-from pathlib import Path
 
 import torch
 
-from .losses import RESULTS, processor_name
-from .measure import CLOCKS
+from .devices import CPU, CUDA
+from .report import add_options, set_up, write
+from .stock_models import draw_batch, read_config
 
 STUDENT = 'pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 TEACHER = 'deeplabv3/deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024.py'
@@ -36,56 +34,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--teacher', default=TEACHER)
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--size', type=int, default=256)
-    parser.add_argument('--steps', type=int, default=7)
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--clock', default='wall', choices=sorted(CLOCKS))
+    add_options(parser, rounds=7)
     return parser.parse_args()
 
 
-class Stopwatch:
-    """Seconds between calls, after all that a device was asked for."""
-
-    def __init__(self, device: str, clock: str) -> None:
-        self._wait = torch.cuda.synchronize if device == 'cuda' else int
-        self._clock = CLOCKS[clock]
-
-    def __call__(self) -> float:
-        """The time."""
-        self._wait()
-        return self._clock()
-
-
-def read(name: str, size: int):
-    """A stock config without pretrained weights and synchronised norms."""
-    import mmseg
-    from mmengine.config import Config
-
-    path = Path(mmseg.__file__).parent / '.mim/configs' / name
-    model = Config.fromfile(path).model
-    model.pretrained = None
-    model.data_preprocessor.size = (size, size)
-    for part in ('backbone', 'decode_head', 'auxiliary_head'):
-        if part in model:
-            model[part].norm_cfg = dict(type='BN', requires_grad=True)
-    return model
-
-
-def images(number: int, size: int, classes: int) -> list[dict]:
-    """Random images with random labels."""
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
-
-    data = []
-    for _ in range(number):
-        label = torch.randint(classes, (1, size, size))
-        sample = SegDataSample(gt_sem_seg=PixelData(data=label))
-        image = torch.randint(256, (3, size, size))
-        data.append(dict(inputs=image, data_samples=sample))
-    return data
-
-
-def run(arguments: argparse.Namespace, hook: dict, folder: str) -> list:
+def run(
+    arguments: argparse.Namespace,
+    device: CPU | CUDA,
+    hook: dict,
+    folder: str,
+) -> list:
     """Seconds of each pair of steps, without the first.
 
     A step without the teacher and one with it follow each other, so that what
@@ -102,7 +60,7 @@ def run(arguments: argparse.Namespace, hook: dict, folder: str) -> list:
 
     from mmseg_jml.hooks.teacher import Teacher
 
-    now, pairs = Stopwatch(arguments.device, arguments.clock), []
+    now, pairs = device.now, []
     predict, asked = Teacher.__call__, [0.0]
 
     def timed(*call):
@@ -125,10 +83,13 @@ def run(arguments: argparse.Namespace, hook: dict, folder: str) -> list:
             else:
                 pairs.append((self.plain, asked[0], seconds))
 
-    model = read(arguments.student, arguments.size)
-    data = images(
-        arguments.batch, arguments.size, model.decode_head.num_classes
-    )
+    size = arguments.size, arguments.size
+    model = read_config(arguments.student, size).model
+    batch = draw_batch(arguments.batch, model.decode_head.num_classes, size)
+    data = [
+        dict(inputs=image, data_samples=sample)
+        for image, sample in zip(batch['inputs'], batch['data_samples'])
+    ]
     runner = Runner(
         model,
         folder,
@@ -136,7 +97,7 @@ def run(arguments: argparse.Namespace, hook: dict, folder: str) -> list:
             data, arguments.batch, collate_fn=pseudo_collate
         ),
         train_cfg=dict(
-            type='IterBasedTrainLoop', max_iters=2 * arguments.steps + 2
+            type='IterBasedTrainLoop', max_iters=2 * arguments.rounds + 2
         ),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-4)),
         custom_hooks=[hook],
@@ -154,14 +115,16 @@ def run(arguments: argparse.Namespace, hook: dict, folder: str) -> list:
     return pairs[1:]
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, float]:
+def measure(
+    arguments: argparse.Namespace, device: CPU | CUDA
+) -> dict[str, float]:
     """Median seconds of each part of a step."""
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
-    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    teacher = read(arguments.teacher, arguments.size)
+    size = arguments.size, arguments.size
+    teacher = read_config(arguments.teacher, size).model
     with tempfile.TemporaryDirectory() as folder:
         with DefaultScope.overwrite_default_scope('mmseg'):
             weights = MODELS.build(teacher).state_dict()
@@ -172,7 +135,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
             teacher=teacher.to_dict(),
             checkpoint=checkpoint,
         )
-        pairs = run(arguments, hook, folder)
+        pairs = run(arguments, device, hook, folder)
     median = statistics.median
     return {
         'plain training': median(plain for plain, _, _ in pairs),
@@ -186,27 +149,24 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
 def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
-    parts = measure(arguments)
+    device = set_up(arguments)
+    parts = measure(arguments, device)
     plain = parts['plain training']
-    common = {
-        **vars(arguments),
-        'processor': processor_name(arguments.device),
-        'torch': torch.__version__,
-        'date': datetime.date.today().isoformat(),
-    }
     rows = [
-        {'part': part, 'ms': round(1000 * s, 1), 'share': round(s / plain, 3)}
-        for part, s in parts.items()
+        {
+            'part': part,
+            'ms': 1000 * seconds,
+            'share': seconds / plain,
+            'student': arguments.student,
+            'teacher': arguments.teacher,
+            'batch': arguments.batch,
+            'size': arguments.size,
+        }
+        for part, seconds in parts.items()
     ]
     for row in rows:
         print(f'{row["part"]:28} {row["ms"]:9.1f} ms  {row["share"]:6.1%}')
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f'distillation-{arguments.device}-{common["date"]}.csv'
-    with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, [*rows[0], *common])
-        writer.writeheader()
-        writer.writerows(row | common for row in rows)
-    print(path)
+    print(write(rows, arguments, device, 'distillation'))
 
 
 if __name__ == '__main__':

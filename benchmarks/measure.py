@@ -1,77 +1,50 @@
-"""How long a step takes, and how much memory."""
+"""How long a call takes, and how much memory, on any device."""
 
 from __future__ import annotations
 
-import ctypes
 import statistics
-import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+if TYPE_CHECKING:
+    from .devices import CPU, CUDA
+
 __all__ = [
-    'CLOCKS',
-    'Memory',
     'Step',
     'Tracked',
+    'compare',
     'interleaved',
     'median_ratio',
-    'memory_of',
-    'recycle_memory',
     'size_of',
 ]
 
-# of malloc.h
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-
-CLOCKS = {'wall': time.perf_counter, 'processor': time.process_time}
-
-
-class Memory(NamedTuple):
-    """Bytes besides those that existed before a step.
-
-    Attributes:
-        peak (int): Most at a time, from the loss to its gradient.
-        held (int): From the loss to the start of its backward pass.
-    """
-
-    peak: int
-    held: int
-
 
 class Step(NamedTuple):
-    """Seconds of a forward pass, and of that and the backward pass."""
+    """What one call took.
 
-    forward: float
-    total: float
-
-
-def recycle_memory() -> None:
-    """Makes the C library keep what is freed, and never ask for more pages.
-
-    Without this, glibc gives blocks above 32 MB back at once, and their next
-    use pays for fresh pages; or not, where smaller blocks left a hole.
+    Attributes:
+        total (float): Seconds of it all.
+        forward (float): Seconds of the forward pass alone. Defaults to 0.0.
+        host (float): Seconds until a GPU had been asked for everything.
+            Defaults to 0.0.
     """
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_MAX, 0)
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
-
-def _release_memory() -> None:
-    """Gives holes back, so that no loss profits from the one before."""
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).malloc_trim(0)
+    total: float
+    forward: float = 0.0
+    host: float = 0.0
 
 
 class Tracked:
     """Counts what torch allocates on the CPU, without noise.
 
     Attributes:
-        peak (int): Most bytes that existed at a time inside the block.
+        peak (int): Most bytes that existed at a time inside the block,
+            besides those that existed before.
         held (int): Bytes that are left at its end.
     """
 
@@ -101,102 +74,108 @@ def size_of(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def memory_of(loss: Callable[[], Tensor], leaf: Tensor) -> Memory:
-    """Memory of ``loss()`` and its backward pass.
-
-    Args:
-        loss (Callable): Returns a scalar.
-        leaf (Tensor): What it is differentiated by; its gradient counts.
-    """
-    if leaf.is_cuda:
-        return _memory_on_cuda(loss, leaf)
-    leaf.grad = None
-    with Tracked() as whole:
-        loss().backward()
-    leaf.grad = None
-    with Tracked() as forward:
-        value = loss()
-    del value
-    return Memory(whole.peak, forward.held)
-
-
-def _memory_on_cuda(loss: Callable[[], Tensor], leaf: Tensor) -> Memory:
-    leaf.grad = None
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    value = loss()
-    held = torch.cuda.memory_allocated() - before
-    value.backward()
-    return Memory(torch.cuda.max_memory_allocated() - before, held)
-
-
-def interleaved(
+def compare(
     losses: dict[str, Callable[[], Tensor]],
     leaf: Tensor,
+    unit: int,
+    device: CPU | CUDA,
     rounds: int,
-    clock: str = 'wall',
-    fresh: bool = True,
-) -> dict[str, dict[int, Step]]:
-    """Seconds of each loss in each round, after one to warm up.
-
-    A round runs the losses one after another, so that what disturbs it
-    disturbs all of them, and ratios within a round can be compared. What is
-    five times as slow as the first one runs in every third round only.
+    **common: str,
+) -> Iterator[dict]:
+    """Measures losses with their backward passes; the first is the baseline.
 
     Args:
         losses (dict[str, Callable]): Each returns a scalar.
         leaf (Tensor): What they are differentiated by.
+        unit (int): Bytes that memory is given in.
+        device (CPU | CUDA): Where they run.
+        rounds (int): How often each is timed.
+        **common (str): First columns of every row.
+
+    Yields:
+        dict: ``loss``, ``ms``, ``time`` and ``forward`` over the baseline's
+        total time, ``host_ms``, ``peak`` and ``held`` in units, ``launches``.
+        On a CPU, ``host_ms`` and ``launches`` are empty; on CUDA,
+        ``device.count()`` fills the latter.
+    """
+    steps = interleaved(losses, partial(_timed, leaf, device), rounds)
+    base = next(iter(steps.values()))
+    for name, loss in losses.items():
+        of = steps[name]
+        backward = partial(_backward, leaf, loss)
+        leaf.grad = None
+        with device.track() as whole:
+            backward()
+        leaf.grad = None
+        with device.track() as forward:
+            value = loss()
+        del value
+        host = statistics.median(step.host for step in of.values())
+        row = common | {
+            'loss': name,
+            'ms': 1000 * statistics.median(s.total for s in of.values()),
+            'time': median_ratio(of, base),
+            'forward': median_ratio(of, base, 'forward'),
+            'host_ms': 1000 * host if leaf.is_cuda else '',
+            'peak': whole.peak / unit,
+            'held': forward.held / unit,
+            'launches': '',
+        }
+        device.count_later(row, backward)
+        yield row
+
+
+def _backward(leaf: Tensor, loss: Callable[[], Tensor]) -> None:
+    """A gradient of its own, not the sum with the one before."""
+    leaf.grad = None
+    loss().backward()
+
+
+def _timed(
+    leaf: Tensor, device: CPU | CUDA, loss: Callable[[], Tensor]
+) -> Step:
+    """A forward and a backward pass."""
+    leaf.grad = None
+    device.prepare()
+    asked, start = time.perf_counter(), device.mark()
+    value = loss()
+    middle = device.mark()
+    value.backward()
+    end, asked = device.mark(), time.perf_counter() - asked
+    total = device.seconds(start, end)
+    return Step(total, device.seconds(start, middle), asked)
+
+
+def interleaved(
+    calls: dict[str, Callable],
+    timed: Callable[[Callable], Step],
+    rounds: int,
+) -> dict[str, dict[int, Step]]:
+    """Times each call in each round, after two rounds to warm up.
+
+    A round runs the calls one after another, so that what disturbs it
+    disturbs all of them, and ratios within a round can be compared. The first
+    round compiles what is compiled. What is five times as slow as the first
+    call in the second one runs in every third round only.
+
+    Args:
+        calls (dict[str, Callable]): By name, the baseline first.
+        timed (Callable): Makes a call and says what it took.
         rounds (int): How many.
-        clock (str): 'wall', or 'processor' for a machine that is shared. On
-            CUDA the device's own clock is read. Defaults to 'wall'.
-        fresh (bool): Whether each step starts without memory to recycle.
-            Defaults to True.
 
     Returns:
         dict[str, dict[int, Step]]: By name and round.
     """
-    steps = {name: {} for name in losses}
-    run = _step_on_cuda if leaf.is_cuda else _step_on_cpu
-    slow = set()
-    for number in range(rounds + 1):
-        for name, loss in losses.items():
-            if name not in slow or number % 3 == 1:
-                leaf.grad = None
-                if fresh:
-                    _release_memory()
-                steps[name][number] = run(loss, CLOCKS[clock])
-        if number == 0:
-            first = {name: of.pop(0).total for name, of in steps.items()}
-            limit = 5 * next(iter(first.values()))
-            slow = {name for name in first if first[name] > limit}
+    for call in calls.values():
+        timed(call)
+    warm = {name: timed(call).total for name, call in calls.items()}
+    limit = 5 * next(iter(warm.values()))
+    steps = {name: {} for name in calls}
+    for number in range(rounds):
+        for name, call in calls.items():
+            if warm[name] <= limit or number % 3 == 0:
+                steps[name][number] = timed(call)
     return steps
-
-
-def _step_on_cpu(
-    loss: Callable[[], Tensor], clock: Callable[[], float]
-) -> Step:
-    start = clock()
-    value = loss()
-    middle = clock()
-    value.backward()
-    return Step(middle - start, clock() - start)
-
-
-def _step_on_cuda(
-    loss: Callable[[], Tensor], clock: Callable[[], float]
-) -> Step:
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
-    torch.cuda.synchronize()
-    events[0].record()
-    value = loss()
-    events[1].record()
-    value.backward()
-    events[2].record()
-    torch.cuda.synchronize()
-    return Step(
-        events[0].elapsed_time(events[1]) / 1000,
-        events[0].elapsed_time(events[2]) / 1000,
-    )
 
 
 def median_ratio(

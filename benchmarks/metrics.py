@@ -17,7 +17,6 @@ import argparse
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -27,8 +26,9 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 import mmseg_jml  # noqa: F401 (fills the registries)
 
-from .losses import write
-from .measure import CLOCKS, Tracked, size_of
+from .devices import CPU, CUDA
+from .measure import Step, interleaved, median_ratio, size_of
+from .report import add_options, set_up, write
 
 BASELINE = 'IoUMetric'
 EVALUATORS = {
@@ -48,17 +48,8 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('--shape', default='19x1024x2048')
-    parser.add_argument('--device', default='cpu')
     parser.add_argument('--dtype', default='float32')
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument(
-        '--clock',
-        choices=CLOCKS,
-        default='wall',
-        help="'processor' where others use the machine",
-    )
-    parser.add_argument('--out', type=Path, help='where to write the CSV')
+    add_options(parser, rounds=7)
     return parser.parse_args()
 
 
@@ -109,54 +100,40 @@ def _torchmetrics(fields: dict[str, Tensor]) -> None:
     metric.update(prob[None], fields['gt_sem_seg'])
 
 
-def seconds(candidate: Callable, arguments: argparse.Namespace) -> float:
-    """One call; on CUDA until the device is done."""
-    clock = CLOCKS[arguments.clock]
-    start = clock()
+def seconds(candidate: Callable, device: CPU | CUDA) -> Step:
+    """One call, until the device is done."""
+    start = device.now()
     candidate()
-    if arguments.device != 'cpu':
-        torch.cuda.synchronize()
-    return clock() - start
-
-
-def peak(candidate: Callable, arguments: argparse.Namespace) -> int:
-    """Most bytes at a time, besides those that existed before."""
-    if arguments.device == 'cpu':
-        with Tracked() as tracked:
-            candidate()
-        return tracked.peak
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    candidate()
-    return torch.cuda.max_memory_allocated() - before
+    return Step(device.now() - start)
 
 
 def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
-    torch.set_num_threads(arguments.threads)
+    device = set_up(arguments)
     fields = draw(arguments)
     candidates = find_candidates(fields)
-    rounds = [
-        {name: seconds(one, arguments) for name, one in candidates.items()}
-        for _ in range(arguments.rounds + 1)
-    ][1:]  # the first one warms up
+    steps = interleaved(
+        candidates, partial(seconds, device=device), arguments.rounds
+    )
     rows = []
     for name, candidate in candidates.items():
-        ratios = [of[name] / of[BASELINE] for of in rounds]
+        with device.track() as tracked:
+            candidate()
+        of = steps[name]
         rows.append(
             dict(
                 shape=arguments.shape,
+                dtype=arguments.dtype,
                 evaluator=name,
-                ms=1000 * statistics.median(of[name] for of in rounds),
-                time=statistics.median(ratios),
-                peak=peak(candidate, arguments)
-                / size_of(fields['seg_logits']),
+                ms=1000 * statistics.median(s.total for s in of.values()),
+                time=median_ratio(of, steps[BASELINE]),
+                peak=tracked.peak / size_of(fields['seg_logits']),
             )
         )
         print('{evaluator:30} {ms:8.1f} ms {time:6.2f}'
               '   peak {peak:5.2f}'.format(**rows[-1]))  # fmt: skip
-    print(write(rows, arguments, f'metrics-{arguments.device}'))
+    print(write(rows, arguments, device, 'metrics'))
 
 
 if __name__ == '__main__':

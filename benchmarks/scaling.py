@@ -4,7 +4,7 @@
     python -m benchmarks.scaling --device cuda --dtype bfloat16
 
 Takes the options of ``benchmarks.losses`` but for shapes, and writes
-``benchmarks/results/scaling-*.csv`` and a plot of the same name.
+``benchmarks/results/scaling-*.csv`` and a plot for each dtype beside it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from .candidates import BASELINE
-from .losses import measure_shape, parse_arguments, write
+from .losses import begin, finish, measure_shape, parse_arguments
 
 CLASSES = [(1, classes, 512, 512) for classes in (2, 4, 8, 19, 40, 80, 171)]
 PIXELS = [(1, 19, side, side) for side in (32, 64, 128, 256, 512, 1024)]
 
 
-def plot(rows: list[dict], path: Path, arguments: argparse.Namespace) -> None:
+def plot(
+    rows: list[dict], dtype: str, path: Path, arguments: argparse.Namespace
+) -> None:
     """Time and memory over the logits' elements, by classes and by pixels."""
+    rows = [row for row in rows if row['dtype'] == dtype]
     import matplotlib
 
     matplotlib.use('Agg')
@@ -58,9 +59,7 @@ def plot(rows: list[dict], path: Path, arguments: argparse.Namespace) -> None:
     axes[0, 0].set_ylabel(f'time / {BASELINE}')
     axes[1, 0].set_ylabel('peak memory / logits')
     axes[0, 1].legend(fontsize=7)
-    figure.suptitle(
-        f'{arguments.device}, {arguments.dtype}, {arguments.threads} thread'
-    )
+    figure.suptitle(f'{arguments.device}, {dtype}, {arguments.threads} thread')
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -68,12 +67,15 @@ def plot(rows: list[dict], path: Path, arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Measures, writes and plots."""
     arguments = parse_arguments()
-    torch.set_num_threads(arguments.threads)
+    device = begin(arguments)
     rows = []
     for shape in dict.fromkeys(CLASSES + PIXELS):
-        rows += measure_shape(shape, 'hard', arguments)
-    path = write(rows, arguments, f'scaling-{arguments.device}')
-    plot(rows, path.with_suffix('.png'), arguments)
+        for dtype in arguments.dtype:
+            rows += measure_shape(shape, 'hard', dtype, arguments, device)
+    path = finish(rows, arguments, device, 'scaling')
+    for dtype in arguments.dtype:
+        picture = path.with_name(f'{path.stem}-{dtype}.png')
+        plot(rows, dtype, picture, arguments)
     print(path)
 
 

@@ -3,46 +3,196 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import sys
 from importlib import import_module
 
 import pytest
+import torch
+
+from benchmarks import report
+from benchmarks.candidates import MIX, draw
+from benchmarks.devices import CPU, CUDA, LAUNCH
+from benchmarks.measure import Step, compare, interleaved
+from benchmarks.rivals import plain_loss
+from mmseg_jml.functional import jaccard_metric_loss
 
 SMALL = {
     'losses': '--shapes 1x3x16x16 --rounds 1',
+    'upsampled': '--shapes 1x3x16x16/4 --rounds 1',
     'metrics': '--shape 3x32x32 --rounds 1',
     'scaling': '--rounds 1',
-    'distillation': '--batch 2 --size 32 --steps 1',
-    'training_memory': '--batch 2 --size 32',
+    'training_step': '--models FCN-R18 --batch 2 --size 32x48 --rounds 1',
+    'distillation': '--batch 2 --size 32 --rounds 1',
 }
 STUDENT = 'fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 SHAPE = 1, 3, 16, 16
-STOCK = 'stock cross-entropy'
 CHANGED = {
     'scaling': dict(CLASSES=[SHAPE], PIXELS=[SHAPE]),
+    'training_step': dict(MODELS={'FCN-R18': (STUDENT, 2, '32x32')}),
     'distillation': dict(STUDENT=STUDENT, TEACHER=STUDENT),
-    'training_memory': dict(CONFIG=STUDENT, LOSSES={STOCK: {}}),
 }
+# Compiling takes most of a small run; one test does it.
+QUICK = {
+    'losses': ['--only', 'CE + JML', 'mmseg Dice', 'Kornia Dice'],
+    'upsampled': ['--only', 'resize + CE + JML', 'CE + JML', 'CE'],
+    'scaling': ['--only', 'CE + JML'],
+    'training_step': ['--only', 'CE + JML'],
+}
+DEVICES = [
+    'cpu',
+    pytest.param(
+        'cuda',
+        marks=pytest.mark.skipif(
+            not torch.cuda.is_available(), reason='needs a GPU'
+        ),
+    ),
+]
 
 
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs a benchmark in small, and gives its rows and what it printed."""
+
+    def run(name, *options):
+        module = import_module(f'benchmarks.{name}')
+        monkeypatch.setattr(report, 'RESULTS', tmp_path)
+        for key, value in CHANGED.get(name, {}).items():
+            monkeypatch.setattr(module, key, value)
+        monkeypatch.setattr(
+            sys, 'argv', [name, *SMALL[name].split(), *options]
+        )
+        module.main()
+        (path,) = tmp_path.glob('*.csv')
+        printed = capsys.readouterr().out
+        assert str(path) in printed
+        with path.open() as file:
+            return list(csv.DictReader(file)), printed
+
+    return run
+
+
+@pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('name', SMALL)
-def test_benchmark(name, tmp_path, monkeypatch, capsys):
-    module = import_module(f'benchmarks.{name}')
-    losses = import_module('benchmarks.losses')
-    for place in {module, losses}:
-        if hasattr(place, 'RESULTS'):
-            monkeypatch.setattr(place, 'RESULTS', tmp_path)
-    for key, value in CHANGED.get(name, {}).items():
-        monkeypatch.setattr(module, key, value)
-    monkeypatch.setattr(sys, 'argv', [name, *SMALL[name].split()])
-    module.main()
-    (path,) = tmp_path.glob('*.csv')
-    assert str(path) in capsys.readouterr().out
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    measured = {'ms', 'peak_mib'} & rows[0].keys()
-    assert measured
+def test_benchmark(name, device, run):
+    small = inspect.signature(jaccard_metric_loss).parameters
+    if name == 'upsampled' and 'align_corners' not in small:
+        pytest.skip('jaccard_metric_loss takes no small logits')
+    rows, _ = run(name, '--device', device, *QUICK.get(name, ()))
+    measured = {'ms', 'peak', 'peak_mib', 'time'} & rows[0].keys()
+    assert 'ms' in measured
     for key in measured:
         assert float(rows[0][key]) > 0
         assert all(math.isfinite(float(row[key])) for row in rows)
+    if 'launches' in rows[0]:
+        for row in rows:
+            assert bool(row['launches']) == (device == 'cuda')
+            assert row['launches'] != '0'
+    for key in ('date', 'device', 'torch', 'triton'):
+        assert rows[0][key]
+
+
+def test_every_dtype_and_loss_has_a_row(run):
+    """The compiled rivals are among them."""
+    names = ['torch cross_entropy, compiled', 'CE + JML']
+    options = ('--kinds', 'hard', '--dtype', 'float32', 'bfloat16')
+    rows, _ = run('losses', *options, '--only', *names)
+    found = {(row['dtype'], row['loss']) for row in rows}
+    names.append('torch cross_entropy')
+    assert found == {(x, y) for x in ('float32', 'bfloat16') for y in names}
+
+
+@pytest.mark.parametrize('device', DEVICES)
+def test_training_step_under_every_loss(device, run):
+    rows, printed = run(
+        'training_step', '--device', device, '--dtype', 'bfloat16'
+    )
+    refused = 'left out: half precision' in printed
+    assert refused == (device == 'cpu')
+    assert {row['dtype'] for row in rows} == {
+        'float32' if refused else 'bfloat16'
+    }
+    first, *others = rows
+    assert first['loss'] == 'stock CE'
+    assert {'CE + Dice', 'CE + JML', 'CE + JML, both heads'} <= {
+        row['loss'] for row in others
+    }
+    assert float(first['time']) == float(first['peak']) == 1
+    # weights, buffers and momentum
+    kept = {
+        round(float(row['peak_mib']) - float(row['step_mib']), 2)
+        for row in rows
+    }
+    assert len(kept) == 1
+
+
+def test_unknown_loss(run):
+    with pytest.raises(SystemExit, match=r"but got \['Focal'\]"):
+        run('losses', '--only', 'Focal')
+
+
+def test_memory_by_hand():
+    """exp() keeps its result, and its gradient is one more such tensor."""
+    leaf = torch.zeros(1000, 1000, requires_grad=True)
+    losses = {'exp': lambda: leaf.exp().sum(), 'sum': lambda: leaf.sum()}
+    first, second = compare(losses, leaf, 4 * leaf.numel(), CPU(), 1)
+    assert first['held'] == pytest.approx(1, abs=1e-3)
+    assert first['peak'] == pytest.approx(2, abs=1e-3)
+    assert second['held'] == pytest.approx(0, abs=1e-3)
+    assert second['peak'] == pytest.approx(1, abs=1e-3)
+    assert first['time'] == 1
+
+
+def test_slow_calls_run_in_every_third_round():
+    seconds = {'base': 1.0, 'five times': 5.0, 'six times': 6.0}
+    steps = interleaved(seconds, Step, 7)
+    assert {name: list(of) for name, of in steps.items()} == {
+        'base': [0, 1, 2, 3, 4, 5, 6],
+        'five times': [0, 1, 2, 3, 4, 5, 6],
+        'six times': [0, 3, 6],
+    }
+
+
+@pytest.mark.parametrize('kind', ['hard', 'soft'])
+def test_plain_loss_is_the_same_loss(kind):
+    logits, target = draw((2, 5, 40, 40), kind, torch.float64, 'cpu')
+    torch.testing.assert_close(
+        plain_loss(logits, target).double(),
+        jaccard_metric_loss(logits, target, impl='reference', **MIX),
+        rtol=1e-5,
+        atol=0,
+    )
+
+
+def test_what_fails_is_named(capsys):
+    calls = {'two': '2', 'text': 'x', 'nothing': None}
+    assert report.running(calls, int) == {'two': '2'}
+    text, nothing = capsys.readouterr().out.splitlines()
+    assert text.startswith('left out: text: ValueError: invalid literal')
+    assert nothing.startswith('left out: nothing: TypeError: ')
+
+
+def test_devices_have_one_interface():
+    def public(device):
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in vars(device).items()
+            if not name.startswith('_') and callable(member)
+        }
+
+    assert public(CPU) == public(CUDA)
+
+
+def test_names_of_launches():
+    """As the runtime and the driver call them, and CUPTI with versions."""
+    launches = (
+        'cudaLaunchKernel',
+        'cudaLaunchKernelExC_v11060',
+        'cuLaunchKernel',
+        'cuLaunchKernelEx',
+        'cudaLaunchCooperativeKernel',
+    )
+    others = ('cudaMemcpyAsync', 'cudaMemsetAsync', 'aten::add', 'void k()')
+    assert all(map(LAUNCH.match, launches))
+    assert not any(map(LAUNCH.match, others))

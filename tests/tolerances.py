@@ -16,13 +16,16 @@ EXCESS = {
 }
 
 
-def assert_within_budget(fast, plain, truth, dtype):
+def assert_within_budget(fast, plain, truth, dtype, name='value'):
     """Compares tensors element by element, and names the worst."""
     fast, plain, truth = (x.detach().double() for x in (fast, plain, truth))
     allowed = (plain - truth).abs() + EXCESS[dtype] * truth.abs().max()
     excess = (fast - truth).abs() - allowed
+    if not excess.numel():
+        return
     worst = excess.argmax()
+    # a NaN is never within
     assert excess.flatten()[worst] <= 0, (
-        f'element {worst}: fast {fast.flatten()[worst]}, '
+        f'{name}, element {worst}: fast {fast.flatten()[worst]}, '
         f'plain {plain.flatten()[worst]}, truth {truth.flatten()[worst]}'
     )

@@ -1,6 +1,6 @@
 """The mathematics: tensors in, tensors out, torch alone."""
 
-from .active_classes import active_classes
+from .active_classes import active_classes, largest_of
 from .calibration import (
     CalibrationOptions,
     CalibrationState,
@@ -21,12 +21,17 @@ from .fine_grained_iou import (
     region_counts,
     worst_mean,
 )
-from .inputs import as_target
-from .jaccard import jaccard_metric_loss, pixel_loss
+from .inputs import as_target, make_request
+from .jaccard import (
+    LossParts,
+    jaccard_metric_loss,
+    loss_parts,
+    pixel_loss,
+)
 from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
 from .pseudo_labels import pseudo_label
-from .region_loss import overlap_index, region_loss
+from .region_loss import LossReduction, overlap_index, weighted_scores
 from .soft_labels import boundary_mask, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
@@ -35,6 +40,8 @@ __all__ = [
     'CalibrationOptions',
     'CalibrationState',
     'ConfidenceSums',
+    'LossParts',
+    'LossReduction',
     'RegionCounts',
     'RegionLossOptions',
     'TemperatureSums',
@@ -54,17 +61,20 @@ __all__ = [
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
+    'largest_of',
+    'loss_parts',
+    'make_request',
     'mean_teacher',
     'overlap_index',
     'paste',
     'pixel_loss',
     'pseudo_label',
     'region_counts',
-    'region_loss',
     'score_logits',
     'smooth_label',
     'static_calibration_error',
     'teacher_target',
     'temperature_sums',
+    'weighted_scores',
     'worst_mean',
 ]

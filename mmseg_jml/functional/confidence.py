@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from mmseg_jml.kernels.reference import working_dtype
-
 from .fine_grained_iou import check_range
 
 __all__ = [
@@ -190,7 +188,9 @@ def pixel_chunks(
     size = max(1, elements // classes)
     for start in range(0, len(label), size):
         part = slice(start, start + size)
-        chunk = scores[:, part].to(working_dtype(scores))
+        chunk = scores[:, part].to(
+            torch.promote_types(scores.dtype, torch.float32)
+        )
         if not counted[part].all():
             chunk = torch.where(counted[part], chunk, 1)
         yield PixelChunk(

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ['sum_over_images']
+__all__ = ['largest_of_all', 'number_of_processes', 'sum_over_images']
 
 
-def sum_over_images(value: Tensor, dim: int = 0, sync: bool = False) -> Tensor:
-    """``value.sum(dim)``, with ``sync`` over the images of all processes.
+def number_of_processes() -> int:
+    """Processes of the default group; 1 where there is none."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_world_size()
+    return 1
+
+
+@torch.no_grad()
+def largest_of_all(value: Tensor) -> Tensor:
+    """The largest of all processes' values, element by element."""
+    if number_of_processes() > 1:
+        value = value.clone()
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return value
+
+
+def sum_over_images(
+    *values: Tensor, sync: bool = False, dtype: torch.dtype | None = None
+) -> tuple[Tensor, ...]:
+    """``value.sum(0)`` of each, with ``sync`` over all processes' images.
 
     The gradient is that of the sum of all processes' losses, and
     DistributedDataParallel divides gradients by the number of processes, so
     that parameters receive exactly the gradient of the global batch's loss.
 
     Args:
-        value (Tensor): One entry per image along ``dim``. Processes may have
-            different numbers of images.
-        dim (int): The dimension of images. Defaults to 0.
-        sync (bool): Whether to sum over processes too; without an
-            initialised process group this changes nothing. Defaults to False.
+        *values (Tensor): One entry per image along the first dimension.
+            Processes may have different numbers of images.
+        sync (bool): Whether to sum over processes too, in one collective;
+            without a process group this changes nothing. Defaults to False.
+        dtype (torch.dtype, optional): Of the sums. None means that of the
+            values. Defaults to None.
 
     Returns:
-        Tensor: ``value`` without ``dim``, the same on every process.
+        tuple[Tensor, ...]: The sums, the same on every process.
     """
-    value = value.sum(dim)
-    if sync and dist.is_available() and dist.is_initialized():
-        # not every build of torch has this module
-        from torch.distributed.nn.functional import all_reduce
+    sums = tuple(value.sum(0, dtype=dtype) for value in values)
+    if not sync or not (dist.is_available() and dist.is_initialized()):
+        return sums
+    # not every build of torch has this module
+    from torch.distributed.nn.functional import all_reduce
 
-        value = all_reduce(value)
-    return value
+    flat = all_reduce(torch.cat([value.flatten() for value in sums]))
+    parts = flat.split([value.numel() for value in sums])
+    return tuple(p.view(value.shape) for p, value in zip(parts, sums))

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import (
-    HardLabel,
-    Probabilities,
-    RegionSums,
-    Target,
-    TeacherLogits,
-    region_sums,
-)
+from mmseg_jml.kernels import Target, reduced
 from mmseg_jml.kernels.reference import (
     cross_entropy,
     pixel_weight,
-    working_dtype,
+    upsampled,
 )
 
-from .active_classes import active_classes
-from .distributed import sum_over_images
-from .inputs import as_target, check_shapes, check_values
+from .active_classes import largest_of
+from .inputs import make_request
 from .options import RegionLossOptions
-from .region_loss import region_loss
+from .region_loss import LossReduction
 
-__all__ = ['jaccard_metric_loss', 'pixel_loss']
+__all__ = ['LossParts', 'jaccard_metric_loss', 'loss_parts', 'pixel_loss']
+
+
+class LossParts(NamedTuple):
+    """A loss and what it is made of, scalars.
+
+    Attributes:
+        loss (Tensor): ``ce_weight`` times the cross-entropy plus
+            ``jml_weight`` times the Jaccard metric loss, differentiable.
+        cross_entropy (Tensor, optional): Its part of the loss, with its
+            factor; None where that is 0. Without a graph.
+        jaccard (Tensor, optional): The part of the Jaccard metric loss, with
+            its factor; None where that is 0. Without a graph.
+        accuracy (Tensor, optional): Share of the counted pixels whose
+            labelled class has the largest logit, in percent.
+    """
+
+    loss: Tensor
+    cross_entropy: Tensor | None
+    jaccard: Tensor | None
+    accuracy: Tensor | None
 
 
 def jaccard_metric_loss(
@@ -45,6 +58,7 @@ def jaccard_metric_loss(
     avg_factor: float | None = None,
     avg_non_ignore: bool = True,
     sync: bool = False,
+    align_corners: bool = False,
     check: bool | None = None,
     impl: str = 'auto',
 ) -> Tensor:
@@ -66,7 +80,10 @@ def jaccard_metric_loss(
     Sums are taken in float64, probabilities in float32 at least.
 
     Args:
-        logits (Tensor): (N, C, *) floats, any number of dimensions.
+        logits (Tensor): (N, C, *) floats, any number of dimensions. With two
+            spatial dimensions they may be smaller than the label: the loss is
+            then that of ``F.interpolate(logits, size, mode='bilinear',
+            align_corners=align_corners)``, which never exists.
         target (Tensor | Target): (N, *) integers in [0, C), or (N, C, *)
             floats in [0, 1] that sum to 1 over classes, or a target of
             :mod:`mmseg_jml.kernels` such as ``TeacherLogits``.
@@ -92,10 +109,14 @@ def jaccard_metric_loss(
             no class weights. Defaults to True.
         sync (bool): Whether the loss is that of the batches of all
             processes together. Defaults to False.
+        align_corners (bool): How smaller logits are upsampled, as for
+            ``F.interpolate``. Defaults to False.
         check (bool, optional): Whether to check the values of labels, soft
-            labels and weights. None checks them except on CUDA, where it
-            would make the host wait. Defaults to None.
-        impl (str): Implementation of the region sums. Defaults to 'auto'.
+            labels and weights. None checks them, on CUDA without waiting for
+            the device: a batch that does not fit is reported one of the next
+            times. Defaults to None.
+        impl (str): Implementation of the region sums, see
+            :func:`mmseg_jml.kernels.region_sums`. Defaults to 'auto'.
 
     Returns:
         Tensor: A scalar, float32 (float64 for float64 logits).
@@ -105,61 +126,132 @@ def jaccard_metric_loss(
         ValueError: If a shape or value does not fit.
 
     Examples:
+        >>> import torch
         >>> logits = torch.tensor([[[2.0, -1.0], [0.0, 1.0]]])
         >>> label = torch.tensor([[0, 1]])
         >>> jaccard_metric_loss(logits, label)
         tensor(0.1125)
     """
-    options = options or RegionLossOptions()
-    _check(
-        logits, target, weight, ignore_index, use_sigmoid, class_weight, check
-    )
-    pixels = logits.numel() // logits.shape[1]
-    target, weight = as_target(
-        logits, target, weight, ignore_index, use_sigmoid, label_smoothing
-    )
-    sums = region_sums(
+    return loss_parts(
         logits,
         target,
         weight,
-        norm=options.norm,
+        options=options,
+        ce_weight=ce_weight,
+        jml_weight=jml_weight,
+        ignore_index=ignore_index,
         use_sigmoid=use_sigmoid,
         class_weight=class_weight,
-        with_product=options.variant == 'jml2',
-        with_cross_entropy=ce_weight != 0,
+        label_smoothing=label_smoothing,
+        avg_factor=avg_factor,
+        avg_non_ignore=avg_non_ignore,
+        sync=sync,
+        align_corners=align_corners,
+        check=check,
         impl=impl,
+    ).loss
+
+
+def loss_parts(
+    logits: Tensor,
+    target: Tensor | Target,
+    weight: Tensor | None = None,
+    *,
+    options: RegionLossOptions | None = None,
+    ce_weight: float = 0.0,
+    jml_weight: float = 1.0,
+    ignore_index: int | None = 255,
+    use_sigmoid: bool = False,
+    class_weight: Tensor | None = None,
+    label_smoothing: Mapping | None = None,
+    avg_factor: float | None = None,
+    avg_non_ignore: bool = True,
+    sync: bool = False,
+    align_corners: bool = False,
+    with_accuracy: bool = False,
+    check: bool | None = None,
+    impl: str = 'auto',
+) -> LossParts:
+    """The loss of :func:`jaccard_metric_loss`, and what it is made of.
+
+    Args:
+        logits (Tensor): All arguments but one are those of
+            :func:`jaccard_metric_loss`.
+        target (Tensor | Target): The label.
+        weight (Tensor, optional): Pixel weights. Defaults to None.
+        options (RegionLossOptions, optional): Defaults to None.
+        ce_weight (float): Defaults to 0.0.
+        jml_weight (float): Defaults to 1.0.
+        ignore_index (int, optional): Defaults to 255.
+        use_sigmoid (bool): Defaults to False.
+        class_weight (Tensor, optional): Defaults to None.
+        label_smoothing (Mapping, optional): Defaults to None.
+        avg_factor (float, optional): Defaults to None.
+        avg_non_ignore (bool): Defaults to True.
+        sync (bool): Defaults to False.
+        align_corners (bool): Defaults to False.
+        with_accuracy (bool): Whether to compute the accuracy, for hard
+            labels; the pass over the pixels knows it. Defaults to False.
+        check (bool, optional): Defaults to None.
+        impl (str): Defaults to 'auto'.
+
+    Returns:
+        LossParts: The loss and its parts.
+
+    Examples:
+        >>> import torch
+        >>> logits = torch.tensor([[[2.0, -1.0], [0.0, 1.0]]])
+        >>> parts = loss_parts(
+        ...     logits, torch.tensor([[0, 1]]), ce_weight=0.25, jml_weight=0.75
+        ... )
+        >>> parts.cross_entropy, parts.jaccard
+        (tensor(0.0317), tensor(0.0844))
+    """
+    options = options or RegionLossOptions()
+    request = make_request(
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        use_sigmoid=use_sigmoid,
+        class_weight=class_weight,
+        label_smoothing=label_smoothing,
+        align_corners=align_corners,
+        check=check,
     )
-    loss = sums.prediction.new_zeros(())
-    if jml_weight != 0:
-        hard = isinstance(target, HardLabel) and not target.is_smoothed
-        mode = (
-            options.active_classes_mode_hard
-            if hard
-            else options.active_classes_mode_soft
+    if avg_factor is None and not avg_non_ignore and class_weight is None:
+        avg_factor = request.size.numel() * len(logits)
+        avg_factor *= logits.shape[1] if use_sigmoid else 1
+    mode = (
+        options.active_classes_mode_hard
+        if request.is_hard
+        else options.active_classes_mode_soft
+    )
+    largest = largest_of(mode, request.is_hard) if jml_weight != 0 else None
+    request = replace(
+        request,
+        norm=options.norm,
+        with_product=options.variant == 'jml2' and jml_weight != 0,
+        with_cross_entropy=ce_weight != 0,
+        with_hits=with_accuracy,
+        largest_of=largest,
+    )
+    if jml_weight == 0 and ce_weight == 0:
+        raise ValueError(
+            'Expected ce_weight or jml_weight to be above 0, but got 0 for '
+            'both'
         )
-        active = active_classes(
-            logits, target, weight, sums, mode, options.threshold, use_sigmoid
-        )
-        loss = loss + jml_weight * region_loss(
-            sums, active, options, class_weight, sync
-        )
-    if ce_weight != 0:
-        if avg_factor is None and not avg_non_ignore and class_weight is None:
-            avg_factor = pixels * (logits.shape[1] if use_sigmoid else 1)
-        loss = loss + ce_weight * _mean_entropy(sums, avg_factor, sync)
-    return loss.to(working_dtype(logits))
-
-
-def _mean_entropy(
-    sums: RegionSums, avg_factor: float | None, sync: bool
-) -> Tensor:
-    """Cross-entropy sum over its mass, 0 where no pixel counts."""
-    if avg_factor is not None:  # counts the pixels of this process alone
-        factor = max(float(avg_factor), torch.finfo(torch.float32).eps)
-        return sums.cross_entropy.sum() / factor
-    both = torch.stack([sums.cross_entropy, sums.mass])
-    total, mass = sum_over_images(both, dim=1, sync=sync)
-    return total / mass.masked_fill(mass == 0, 1)
+    reduce = LossReduction(
+        options,
+        mode,
+        jml_weight,
+        ce_weight,
+        class_weight,
+        avg_factor,
+        sync,
+        request.dtype,
+    )
+    return LossParts(*reduced(request, reduce, impl))
 
 
 def pixel_loss(
@@ -173,6 +265,7 @@ def pixel_loss(
     use_sigmoid: bool = False,
     class_weight: Tensor | None = None,
     label_smoothing: Mapping | None = None,
+    align_corners: bool = False,
     check: bool | None = None,
 ) -> Tensor:
     """Each pixel's own term, to rank pixels by difficulty.
@@ -184,70 +277,59 @@ def pixel_loss(
     1 - p_y, so that pixels rank as by their cross-entropy.
 
     Args:
-        logits (Tensor): As in :func:`jaccard_metric_loss`, with all that
-            follows; the result is multiplied by the weight of the label's
-            class too.
-        target (Tensor | Target): As there.
-        weight (Tensor, optional): As there. Defaults to None.
-        ce_weight (float): As there. Defaults to 0.0.
-        jml_weight (float): As there. Defaults to 1.0.
-        ignore_index (int, optional): As there. Defaults to 255.
-        use_sigmoid (bool): As there. Defaults to False.
-        class_weight (Tensor, optional): As there. Defaults to None.
-        label_smoothing (Mapping, optional): As there. Defaults to None.
-        check (bool, optional): As there. Defaults to None.
+        logits (Tensor): (N, C, *) floats.
+        target (Tensor | Target): (N, *) integers, (N, C, *) floats or a
+            target of :mod:`mmseg_jml.kernels`.
+        weight (Tensor, optional): (N, *) >= 0, multiplies the result.
+            Defaults to None.
+        ce_weight (float): Factor of the cross-entropy. Defaults to 0.0.
+        jml_weight (float): Factor of the pixel's own Jaccard metric loss.
+            Defaults to 1.0.
+        ignore_index (int, optional): Label of pixels that do not count.
+            Defaults to 255.
+        use_sigmoid (bool): One sigmoid per class. Defaults to False.
+        class_weight (Tensor, optional): (C,), multiplies the result by the
+            weight of the label's class. Defaults to None.
+        label_smoothing (Mapping, optional): Smooths hard labels. Defaults to
+            None.
+        align_corners (bool): How smaller logits are upsampled; here this
+            makes logits of full size. Defaults to False.
+        check (bool, optional): Whether to check values. Defaults to None.
 
     Returns:
         Tensor: (N, *), 0 on ignored pixels.
 
     Examples:
+        >>> import torch
         >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 2.0]]])
         >>> pixel_loss(logits, torch.tensor([[0, 1]]))
         tensor([[0.6667, 0.2130]])
     """
-    _check(
-        logits, target, weight, ignore_index, use_sigmoid, class_weight, check
+    request = make_request(
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        use_sigmoid=use_sigmoid,
+        class_weight=class_weight,
+        label_smoothing=label_smoothing,
+        align_corners=align_corners,
+        check=check,
     )
-    target, weight = as_target(
-        logits, target, weight, ignore_index, use_sigmoid, label_smoothing
-    )
-    logits = logits.to(working_dtype(logits))
-    label = target.dense(logits.shape[1], logits.dtype)
+    request = upsampled(request)
+    logits = request.logits
+    label = request.target.dense(logits.shape[1], logits.dtype)
     prob = logits.sigmoid() if use_sigmoid else logits.softmax(1)
     error = (prob - label).abs()
     distance = error.mean(1) if use_sigmoid else error.sum(1) / 2
-    scale = pixel_weight(logits, target, weight)
-    classes = (
-        logits.new_ones(logits.shape[1])
-        if class_weight is None
-        else class_weight.to(logits)
-    )
-    classes = classes.view(-1, *[1] * (logits.ndim - 2))
     value = jml_weight * 2 * distance / (1 + distance)
+    classes = logits.new_ones(logits.shape[1])
+    if class_weight is not None:
+        classes = class_weight.to(logits)
+    classes = classes.view(-1, *[1] * (logits.ndim - 2))
     if class_weight is not None:
         value = value * (classes * label).sum(1)
     if ce_weight != 0:
         entropy = classes * cross_entropy(logits, label, use_sigmoid)
         value = value + ce_weight * entropy.sum(1)
-    return value * scale
-
-
-def _check(
-    logits: Tensor,
-    target: Tensor | Target,
-    weight: Tensor | None,
-    ignore_index: int | None,
-    use_sigmoid: bool,
-    class_weight: Tensor | None,
-    check: bool | None,
-) -> None:
-    if isinstance(target, HardLabel):
-        target, ignore_index = target.label, target.ignore_index
-    elif isinstance(target, Probabilities):
-        target = target.value
-    elif isinstance(target, TeacherLogits):
-        target = target.value
-        check = False
-    check_shapes(logits, target, weight, use_sigmoid, class_weight)
-    if check or (check is None and not logits.is_cuda):
-        check_values(logits, target, weight, ignore_index, use_sigmoid)
+    return value * pixel_weight(request)

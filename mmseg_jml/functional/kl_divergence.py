@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import (
-    HardLabel,
+    Reduction,
+    RegionSums,
     Target,
-    region_sums,
+    label_entropy,
+    reduced,
 )
-from mmseg_jml.kernels.reference import pixel_weight, working_dtype
 
-from .inputs import as_target, check_shapes
+from .inputs import make_request
 
 __all__ = ['kl_divergence']
 
@@ -24,6 +27,7 @@ def kl_divergence(
     *,
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
+    align_corners: bool = False,
     impl: str = 'auto',
 ) -> Tensor:
     """Kullback-Leibler divergence KL(y || p), the mean over counted pixels.
@@ -48,6 +52,8 @@ def kl_divergence(
         use_sigmoid (bool): A divergence of two outcomes for each class in
             place of one over all classes, and the mean over classes too.
             Defaults to False.
+        align_corners (bool): How logits that are smaller than the target are
+            upsampled, as for ``F.interpolate``. Defaults to False.
         impl (str): As in :func:`mmseg_jml.kernels.region_sums`. Defaults to
             'auto'.
 
@@ -63,38 +69,24 @@ def kl_divergence(
         >>> kl_divergence(torch.tensor([[[0.75], [0.25]]]).log(), label)
         tensor(0.1438)
     """
-    check_shapes(logits, _values(target), weight, use_sigmoid, None)
-    target, weight = as_target(
-        logits, target, weight, ignore_index, use_sigmoid
-    )
-    sums = region_sums(
+    request = make_request(
         logits,
         target,
         weight,
+        ignore_index=ignore_index,
         use_sigmoid=use_sigmoid,
-        with_cross_entropy=True,
-        impl=impl,
+        align_corners=align_corners,
+        check=False,
     )
-    entropy = _entropy(logits, target, weight, use_sigmoid)
-    mass = sums.mass.sum()
-    divergence = sums.cross_entropy.sum() - entropy
-    divergence = divergence / mass.masked_fill(mass == 0, 1)
-    return divergence.to(working_dtype(logits))
+    request = replace(request, with_cross_entropy=True)
+    entropy = label_entropy(request)
 
+    def divergence(sums: RegionSums) -> Reduction:
+        mass = sums.mass.sum()
+        scale = 1 / mass.masked_fill(mass == 0, 1)
+        value = (sums.cross_entropy.sum() - entropy) * scale
+        slopes = torch.zeros_like(sums.by_class[:1])
+        slopes[:, 1] = -scale
+        return Reduction(value.to(request.dtype), slopes)
 
-def _values(target: Tensor | Target) -> Tensor:
-    if isinstance(target, Tensor):
-        return target
-    return target.label if isinstance(target, HardLabel) else target.value
-
-
-@torch.no_grad()
-def _entropy(
-    logits: Tensor, target: Target, weight: Tensor | None, use_sigmoid: bool
-) -> Tensor:
-    label = target.dense(logits.shape[1], working_dtype(logits))
-    terms = torch.special.entr(label)
-    if use_sigmoid:
-        terms = terms + torch.special.entr(1 - label)
-    scale = pixel_weight(logits, target, weight).unsqueeze(1)
-    return (scale * terms).sum(dtype=torch.float64)
+    return reduced(request, divergence, impl)[0]

@@ -1,9 +1,11 @@
 """Pixel-sized work behind one signature, :func:`region_sums`."""
 
-from .region_sums import IMPLEMENTATIONS, choose, region_sums
+from .chunked import label_entropy
+from .region_sums import IMPLEMENTATIONS, choose, reduced, region_sums
 from .request import (
     HardLabel,
     Probabilities,
+    Reduction,
     RegionSums,
     Request,
     Target,
@@ -14,10 +16,13 @@ __all__ = [
     'IMPLEMENTATIONS',
     'HardLabel',
     'Probabilities',
+    'Reduction',
     'RegionSums',
     'Request',
     'Target',
     'TeacherLogits',
     'choose',
+    'label_entropy',
+    'reduced',
     'region_sums',
 ]

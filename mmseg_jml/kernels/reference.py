@@ -29,12 +29,12 @@ def region_sums(request: Request) -> RegionSums:
         rows.append(weight * prob * label)
     scale = weight * _class_weight(request)
     mass = scale * (torch.ones_like(label) if request.use_sigmoid else label)
-    entropy = torch.zeros_like(mass)
+    likelihood = torch.zeros_like(mass)
     if request.with_cross_entropy:
-        entropy = scale * cross_entropy(logits, label, request.use_sigmoid)
+        likelihood = -scale * cross_entropy(logits, label, request.use_sigmoid)
     return RegionSums(
         torch.stack([_sum(row) for row in rows], 1),
-        torch.stack([_sum(entropy).sum(1), _sum(mass).sum(1)], 1),
+        torch.stack([_sum(likelihood).sum(1), _sum(mass).sum(1)], 1),
         _largest(request, prob, label, weight),
         _hits(request, weight),
     )
@@ -61,7 +61,10 @@ def pixel_weight(request: Request) -> Tensor:
         weight = request.logits.new_ones(shape, dtype=request.dtype)
     weight = weight.to(request.dtype)
     if isinstance(request.target, HardLabel):
-        weight = weight * request.target.counted()
+        label, classes = request.target.label, request.logits.shape[1]
+        # a label that is no class counts for nothing
+        exists = (label >= 0) & (label < max(classes, 2))
+        weight = weight * (request.target.counted() & exists)
     return weight
 
 

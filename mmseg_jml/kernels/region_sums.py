@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from . import chunked, reference
-from .request import RegionSums, Request
+from .request import Reduction, RegionSums, Request
 
-__all__ = ['IMPLEMENTATIONS', 'choose', 'region_sums']
+__all__ = ['IMPLEMENTATIONS', 'choose', 'reduced', 'region_sums']
+
+Reduce = Callable[[RegionSums], Reduction]
 
 IMPLEMENTATIONS = ('auto', 'reference', 'torch', 'triton')
 _VARIABLE = 'MMSEG_JML_IMPL'
@@ -55,6 +57,33 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
         return _as_one_step(_apply)(request, _engine(name))
 
 
+def reduced(
+    request: Request, reduce: Reduce, impl: str = 'auto'
+) -> tuple[Tensor | None, ...]:
+    """A scalar function of region sums, with a derivative in closed form.
+
+    Args:
+        request (Request): What to sum.
+        reduce (Callable[[RegionSums], Reduction]): From sums to a scalar and
+            its derivative by the sums. Its operations are differentiable, so
+            that impl='reference' has all derivatives.
+        impl (str): As for :func:`region_sums`. Defaults to 'auto'.
+
+    Returns:
+        tuple[Tensor | None, ...]: The scalar, and what else ``reduce`` tells.
+
+    Raises:
+        ValueError: As for :func:`region_sums`.
+    """
+    name = choose(request, impl)
+    with torch.autocast(request.logits.device.type, enabled=False):
+        if name == 'reference':
+            result = reduce(reference.region_sums(request))
+            others = (v if v is None else v.detach() for v in result.others)
+            return (result.value, *others)
+        return _as_one_step(_reduce)(request, _engine(name), reduce)
+
+
 def choose(request: Request, impl: str = 'auto') -> str:
     """The implementation that serves a request.
 
@@ -77,8 +106,8 @@ def choose(request: Request, impl: str = 'auto') -> str:
         impl, source = os.environ[_VARIABLE], _VARIABLE
     if impl not in IMPLEMENTATIONS:
         raise ValueError(
-            f'Expected {source} to be one of {IMPLEMENTATIONS}, but got '
-            f'{impl!r}'
+            f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
+            f'but got {impl!r}'
         )
     if impl == 'auto' and not request.logits.is_cuda:
         return 'torch'
@@ -104,7 +133,7 @@ def _why_not_triton(request: Request) -> str | None:
     return triton_engine.why_not(request)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _say_once(reason: str) -> None:
     logging.getLogger('mmseg_jml').warning(
         'The loss runs in plain PyTorch on this GPU, which is slower than '
@@ -137,12 +166,64 @@ def _as_one_step(function):
 
 
 def _apply(request: Request, engine: ModuleType) -> RegionSums:
+    return RegionSums(*_RegionSums.apply(engine, *_taken_apart(request)))
+
+
+def _reduce(
+    request: Request, engine: ModuleType, reduce: Reduce
+) -> tuple[Tensor | None, ...]:
+    bare, names, *tensors = _taken_apart(request)
+    return _Reduced.apply(engine, bare, names, reduce, [], *tensors)
+
+
+def _taken_apart(request: Request) -> tuple:
+    """The request without its tensors, their names, and they."""
     tensors = request.tensors()
     names = tuple(tensors)
     bare = request.with_tensors(dict.fromkeys(names))
-    return RegionSums(
-        *_RegionSums.apply(engine, bare, names, *tensors.values())
-    )
+    return bare, names, *tensors.values()
+
+
+class _Reduced(torch.autograd.Function):
+    """Keeps the derivative by the sums, a few numbers, besides the inputs."""
+
+    @staticmethod
+    def forward(
+        engine: ModuleType,
+        bare: Request,
+        names: tuple[str, ...],
+        reduce: Reduce,
+        kept: list,
+        *tensors: Tensor | None,
+    ) -> tuple:
+        request = bare.with_tensors(dict(zip(names, tensors)))
+        sums = engine.sums(request)
+        result = reduce(sums)
+        kept += result.slopes, sums.kept
+        # one tensor cannot be an output with and without a derivative
+        others = (
+            value.clone() if value is result.value else value
+            for value in result.others
+        )
+        return (result.value, *others)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: tuple) -> None:
+        ctx.static = inputs[:3]
+        ctx.slopes, ctx.kept = inputs[4]
+        ctx.save_for_backward(*inputs[5:])
+        others = [value for value in output[1:] if value is not None]
+        ctx.mark_non_differentiable(*others)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor | None, *others) -> tuple:
+        tensors = ctx.saved_tensors  # which checkpointing gives once
+        if gradient is not None:
+            gradient = _RegionGradient.apply(
+                *ctx.static, ctx.slopes * gradient, ctx.kept, *tensors
+            )
+        return (*[None] * 5, gradient, *[None] * (len(tensors) - 1))
 
 
 class _RegionSums(torch.autograd.Function):
@@ -165,15 +246,19 @@ class _RegionSums(torch.autograd.Function):
         ctx.save_for_backward(*inputs[3:])
         fixed = [value for value in output[2:] if value is not None]
         ctx.mark_non_differentiable(*fixed)
-        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx, by_class, by_image, largest, hits) -> tuple:
+    def backward(ctx, by_class, by_image, *others) -> tuple:
+        tensors, bare = ctx.saved_tensors, ctx.static[1]
+        likelihood = by_image[:, :1] * bare.with_cross_entropy
+        if tensors[2] is not None:  # the class weights
+            likelihood = likelihood * tensors[2].to(likelihood)
+        likelihood = likelihood.expand_as(by_class[:, 1]).unsqueeze(1)
+        slopes = [by_class[:, :1], likelihood, by_class[:, 2:]]
         gradient = _RegionGradient.apply(
-            *ctx.static, by_class, by_image, *ctx.saved_tensors
+            *ctx.static, torch.cat(slopes, 1), None, *tensors
         )
-        others = len(ctx.saved_tensors) - 1
-        return (None, None, None, gradient, *[None] * others)
+        return (None, None, None, gradient, *[None] * (len(tensors) - 1))
 
     @staticmethod
     def vmap(info, in_dims: tuple, *inputs) -> tuple:
@@ -195,12 +280,12 @@ class _RegionGradient(torch.autograd.Function):
         engine: ModuleType,
         bare: Request,
         names: tuple[str, ...],
-        by_class: Tensor | None,
-        by_image: Tensor | None,
+        slopes: Tensor,
+        kept: object,
         *tensors: Tensor | None,
     ) -> Tensor:
         request = bare.with_tensors(dict(zip(names, tensors)))
-        return engine.gradient(request, by_class, by_image)
+        return engine.gradient(request, slopes, kept)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
@@ -215,10 +300,8 @@ class _RegionGradient(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims: tuple, *inputs) -> tuple:
-        size, names = info.batch_size, inputs[2]
-        folded = _fold(
-            size, in_dims[3:], inputs[3:], ('by_class', 'by_image', *names)
-        )
+        size, names = info.batch_size, ('slopes', 'kept', *inputs[2])
+        folded = _fold(size, in_dims[3:], inputs[3:], names)
         output = _RegionGradient.apply(*inputs[:3], *folded)
         return output.unflatten(0, (size, -1)), 0
 

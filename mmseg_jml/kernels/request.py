@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Union
+from typing import NamedTuple, Union
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = [
     'HardLabel',
     'Probabilities',
+    'Reduction',
     'RegionSums',
     'Request',
     'Target',
@@ -158,7 +159,8 @@ class Request:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype to compute in: float32, or float64 for float64 logits."""
-        return torch.promote_types(self.logits.dtype, torch.float32)
+        double = self.logits.dtype == torch.float64
+        return torch.float64 if double else torch.float32
 
     @property
     def size(self) -> torch.Size:
@@ -224,21 +226,24 @@ class RegionSums:
             T = (P + Y - sum of w |p - y|^n) / 2; for n = 1 that is the sum of
             w min(p, y), for n = 2 the sum of w p y. With the product
             (N, 4, C): also the sum of w p y.
-        by_image (Tensor): (N, 2), the sum of w k_c y_c (-log p_c) over
-            pixels and classes (0 where no cross-entropy is asked for), and
-            the mass that a mean divides it by, the sum of w k_c y_c. With
-            sigmoid these are the sum of the binary cross-entropies and of
-            w k_c.
+        by_image (Tensor): (N, 2), the log-likelihood, which is the sum of
+            w k_c y_c log p_c over pixels and classes (0 where no
+            cross-entropy is asked for), and the mass that a mean divides it
+            by, the sum of w k_c y_c. With sigmoid these are the sum of
+            w k_c (y_c log p_c + (1 - y_c) log(1 - p_c)) and of w k_c.
         largest (Tensor, optional): (N, C), the largest p, y or p + y over
             pixels with w > 0; 0 where there is none. Not differentiable.
         hits (Tensor, optional): (N,), the sum of w over pixels whose labelled
             class has the largest logit. Not differentiable.
+        kept (object, optional): What an implementation's gradient of the same
+            request may go on from, where that is small.
     """
 
     by_class: Tensor
     by_image: Tensor
     largest: Tensor | None = None
     hits: Tensor | None = None
+    kept: object = None
 
     @property
     def prediction(self) -> Tensor:
@@ -262,12 +267,12 @@ class RegionSums:
 
     @property
     def cross_entropy(self) -> Tensor:
-        """(N,)."""
-        return self.by_image[:, 0]
+        """(N,), minus the log-likelihood."""
+        return -self.by_image[:, 0]
 
     @property
     def mass(self) -> Tensor:
-        """(N,)."""
+        """(N,), what a mean divides the cross-entropy by."""
         return self.by_image[:, 1].detach()
 
     @classmethod
@@ -286,3 +291,29 @@ class RegionSums:
         if request.with_hits:
             hits = by_class.new_zeros(images)
         return cls(by_class, by_image, largest, hits)
+
+    def add_(self, part: RegionSums, images: slice) -> None:
+        """Add the sums of some pixels of some images."""
+        self.by_class[images] += part.by_class
+        self.by_image[images] += part.by_image
+        if self.largest is not None:
+            rows = self.largest[images]
+            torch.maximum(rows, part.largest, out=rows)
+        if self.hits is not None:
+            self.hits[images] += part.hits
+
+
+class Reduction(NamedTuple):
+    """A scalar function of region sums, and its derivative by them.
+
+    Attributes:
+        value (Tensor): The scalar.
+        slopes (Tensor): (N, 3 or 4, C), or (1, 3 or 4, C) where all images
+            share them: the derivatives by P; by the log-likelihood, times
+            the weight of the class; by T; and by the sum of w p y.
+        others (tuple[Tensor | None, ...]): More to tell, without derivative.
+    """
+
+    value: Tensor
+    slopes: Tensor
+    others: tuple[Tensor | None, ...] = ()

@@ -1,31 +1,39 @@
-"""Region sums on a GPU: one kernel forward, one backward.
+"""Region sums of full-size logits on a GPU: a kernel forward, one backward.
 
-A program goes through tiles of one image, all classes (axis 0) by some pixels
-(axis 1), in float32. With logits z, label y, weight w of a pixel, class
+A program goes through tiles of one image, some classes (axis 0) by some
+pixels (axis 1), in float32. With logits z, label y, weight w of a pixel, class
 weights k and norm n, and with z' = z - max z:
 
     p_c = exp(z'_c) / sum_d exp(z'_d)    -log p_c = log sum_d exp(z'_d) - z'_c
 
 or p_c = sigmoid(z_c). Forward, summed over pixels:
 
-    P = w p^n    Y = w y    T = w min(p, y) or w p y    X = w p y or w y^2
+    P = w p^n    Y = w y^n    T = w min(p, y) or w p y    Q = w p y
 
 for each class, where T is a minimum for soft labels and n = 1 only; and
 
-    E = w sum_c k_c y_c (-log p_c)    or, with sigmoid, k_c times
-        max(z_c, 0) - z_c y_c + log(1 + exp(-abs(z_c)))    and    W = w
+    E = w sum_c k_c y_c (-log p_c)    M = w sum_c k_c y_c    or, with sigmoid,
+    E = w sum_c k_c (max(z_c, 0) - z_c y_c + log(1 + exp(-abs(z_c))))
+    M = w sum_c k_c
 
 over all classes. Each program writes its sums to a row of its own: without
-atomics the result does not depend on which program ends first.
+atomics the result does not depend on which program ends first. The largest p,
+y or p + y of each class over pixels with w > 0 ends the row.
 
-Backward, from the gradients gP, gT, gX and gE of an image:
+Backward, from the slopes gP, gT, gQ and gE of an image:
 
-    h_c = gP_c n p_c^(n - 1) + gT_c t_c + gX_c y_c    q_c = gE k_c y_c
+    h_c = gP_c n p_c^(n - 1) + gT_c t_c + gQ_c y_c    q_c = gE k_c y_c
     t_c = 1, 1/2, 0 for p_c <, =, > y_c if T is a minimum, else y_c
     dz_c = w (p_c (h_c - sum_d (p_d h_d - q_d)) - q_c)
     dz_c = w (h_c p_c (1 - p_c) + gE k_c (p_c - y_c))    with sigmoid
 
 which needs no more than the logits: max and sum are taken again.
+
+Up to 192 classes a tile has all of them (BLOCK_C >= CLASSES): it is read once,
+and sums stay apart for each pixel of the tile until the program's last tile.
+With more, a program has one tile of many pixels and goes through its classes
+in chunks of BLOCK_C: for the maximum and the sum of exponentials, backward for
+the sum over d, and at last for the sums or the gradient.
 
 Arguments: KIND says what ``target`` is: 'hard' and 'smoothed' class indices,
 'probabilities' a dense label, 'softmax' and 'sigmoid' logits of a teacher.
@@ -36,7 +44,7 @@ spans 2^31 elements or more. Strides are named ``<tensor>_n`` (images), ``_c``
 Strides between pixels are specialised, so that one of 1 puts the threads of a
 warp along the pixels. The others are not: known to be multiples of four, they
 would bring wide loads, and thus several pixels and a part of the classes to a
-thread. As it is, a thread has one pixel and all classes, or every
+thread. As it is, a thread has some pixels and all classes of a tile, or every
 num_warps-th: padding up to the power of two is left out at compile time, and
 sums over classes stay in the thread.
 """
@@ -50,8 +58,10 @@ __all__ = ['backward_kernel', 'forward_kernel']
 # fmt: off
 _FORWARD_SIZES = [
     'num_pixels', 'tiles', 'width', 'logits_n', 'logits_c', 'logits_row',
-    'target_n', 'target_c', 'target_row']
-_BACKWARD_SIZES = [*_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row']
+    'target_n', 'target_c', 'target_row', 'ignore_index']
+_BACKWARD_SIZES = [
+    *_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row', 'by_class_n',
+    'by_class_row', 'by_class_c', 'by_image_n']
 
 
 @triton.jit(do_not_specialize=_FORWARD_SIZES)
@@ -61,143 +71,347 @@ def forward_kernel(
         target_n, target_c, target_row, target_col,
         ignore_index, on, off, inverse_temperature,
         KIND: tl.constexpr, SIGMOID: tl.constexpr, NORM: tl.constexpr,
-        ENTROPY: tl.constexpr, EXTRA: tl.constexpr, FLAT: tl.constexpr,
-        WIDE: tl.constexpr, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr,
-        BLOCK_P: tl.constexpr):
-    """Writes P, Y, T, X if EXTRA, E and W of some tiles to a row of sums."""
+        PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, HITS: tl.constexpr,
+        LARGEST: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
+        CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+    """Writes P, Y, T, Q if PRODUCT, E, M, hits and maxima to a row of sums."""
+    MANY: tl.constexpr = BLOCK_C < CLASSES
+    LINEAR: tl.constexpr = KIND == 'hard' or NORM == 2
+    EXTRA: tl.constexpr = KIND != 'hard' and (NORM == 2 or PRODUCT)
+    ROWS: tl.constexpr = 4 if PRODUCT else 3
+    TAIL: tl.constexpr = 3 if HITS else 2
+    WIDTH: tl.constexpr = CLASSES * (
+        ROWS + (0 if LARGEST is None else 1)) + TAIL
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
     image = (tl.program_id(0) // groups).to(tl.int64)
     first = tl.program_id(0) % groups * (BLOCK_P * tiles)
-    classes = tl.arange(0, BLOCK_C)[:, None]
-    scale = _class_scale(class_weight, CLASSES, BLOCK_C)
-    prediction = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
-    label = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
-    overlap = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
-    extra = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+    row = sums + tl.program_id(0).to(tl.int64) * WIDTH
+    tail = row + ROWS * CLASSES
+    logits += image * logits_n
+    if target_n is not None:
+        target += image * target_n
     entropy = tl.zeros((1, BLOCK_P), tl.float32)
-    mass = tl.zeros((1, BLOCK_P), tl.float32)
-    for tile in range(tiles):
-        pixels = first + tile * BLOCK_P + tl.arange(0, BLOCK_P)[None, :]
-        z = _load_tile(
-            logits, image, classes, pixels, num_pixels, width, logits_n,
-            logits_c, logits_row, logits_col, FLAT, WIDE, CLASSES)
-        p, cost = _activate(z, classes, SIGMOID, CLASSES)
-        y, w = _load_target(
-            target, smoothed, weight, image, classes, pixels, num_pixels,
-            width, target_n, target_c, target_row, target_col, ignore_index,
-            on, off, inverse_temperature, KIND, FLAT, WIDE, CLASSES)
-        wy = tl.where(y, w, 0.0) if KIND == 'hard' else w * y
-        prediction += w * p if NORM == 1 else w * p * p
-        label += wy
-        if KIND == 'hard' or NORM == 2:
-            overlap += p * wy
+    hits = tl.zeros((1, BLOCK_P), tl.float32)
+    mass = 0.0
+    if MANY:
+        pixels = first + tl.arange(0, BLOCK_P)[None, :]
+        inside, at, label_at, w, index, own, rest = _load_pixels(
+            target, smoothed, weight, image, pixels, num_pixels, width,
+            logits_row, logits_col, target_row, target_col, ignore_index, on,
+            off, KIND, FLAT, WIDE, CLASSES)
+        top, total, label_top, label_total = _softmax_in_chunks(
+            logits, target, inside, at, label_at, logits_c, target_c,
+            inverse_temperature, KIND, HITS or not SIGMOID, CLASSES, BLOCK_C,
+            BLOCK_P)
+    for start in range(0, CLASSES, BLOCK_C):
+        each = start + tl.arange(0, BLOCK_C)
+        classes = each[:, None]
+        scale = _load_scale(class_weight, each, CLASSES)
+        weights = tl.zeros((1, BLOCK_P), tl.float32)
+        prediction = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+        label = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+        overlap = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+        extra = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+        largest = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
+        for tile in range(1 if MANY else tiles):
+            if not MANY:
+                pixels = first + tile * BLOCK_P + (
+                    tl.arange(0, BLOCK_P)[None, :])
+                inside, at, label_at, w, index, own, rest = _load_pixels(
+                    target, smoothed, weight, image, pixels, num_pixels,
+                    width, logits_row, logits_col, target_row, target_col,
+                    ignore_index, on, off, KIND, FLAT, WIDE, CLASSES)
+            z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
+            y = _load_label(
+                target, label_at, classes, target_c, inside, w, index, own,
+                rest, inverse_temperature, KIND, CLASSES)
+            if not MANY:
+                top, total = _softmax(z, classes, CLASSES)
+                label_top, label_total = _softmax_of(y, classes, KIND, CLASSES)
+            p, cost = _activate(z, top, total, classes, SIGMOID, CLASSES)
+            y = _activate_label(
+                y, label_top, label_total, classes, KIND, CLASSES)
+            wy = tl.where(y, w, 0.0) if KIND == 'hard' else w * y
+            prediction += w * p if NORM == 1 else w * p * p
+            label += wy
+            if LINEAR:
+                overlap += p * wy
+            else:
+                overlap += tl.minimum(w * p, wy)
+            if EXTRA:
+                extra += wy * (p if NORM == 1 else y)
+            if ENTROPY:
+                cost = _entropy(
+                    z, y, cost, scale[:, None], classes, KIND, SIGMOID,
+                    CLASSES)
+                # at weight 0 the cost may be infinite
+                entropy += tl.where(w > 0, w * cost, 0.0)
+            if HITS:
+                hit = (index == classes) & (z >= top)
+                hits += tl.sum(tl.where(hit, w, 0.0), axis=0, keep_dims=True)
+            if LARGEST is not None:
+                value = tl.zeros_like(z)
+                if LARGEST != 'label':
+                    value += p
+                if LARGEST != 'prediction':
+                    value += y
+                largest = tl.maximum(largest, tl.where(w > 0, value, 0.0))
+            weights += w
+        real = each < CLASSES
+        label_sum = tl.sum(label, axis=1)
+        overlap_sum = tl.sum(overlap, axis=1)
+        extra_sum = tl.sum(extra, axis=1)
+        tl.store(row + each, tl.sum(prediction, axis=1), mask=real)
+        tl.store(row + CLASSES + each,
+                 extra_sum if EXTRA and NORM == 2 else label_sum, mask=real)
+        tl.store(row + 2 * CLASSES + each, overlap_sum, mask=real)
+        if PRODUCT:
+            tl.store(row + 3 * CLASSES + each,
+                     overlap_sum if LINEAR else extra_sum, mask=real)
+        if LARGEST is not None:
+            tl.store(tail + TAIL + each, tl.max(largest, axis=1),
+                     mask=real)
+        if SIGMOID:
+            mass += tl.sum(scale) * tl.sum(weights)
         else:
-            overlap += tl.minimum(w * p, wy)
-        if EXTRA:
-            extra += wy * (p if NORM == 1 else y)
-        if ENTROPY:
-            entropy += w * _entropy(z, y, cost, scale, classes, KIND, SIGMOID,
-                                    CLASSES)
-        mass += w
-    row = sums + tl.program_id(0).to(tl.int64) * (
-        (4 if EXTRA else 3) * CLASSES + 2)
-    _store_sum(row, prediction, CLASSES, BLOCK_C)
-    _store_sum(row + CLASSES, label, CLASSES, BLOCK_C)
-    _store_sum(row + 2 * CLASSES, overlap, CLASSES, BLOCK_C)
-    row += 3 * CLASSES
-    if EXTRA:
-        _store_sum(row, extra, CLASSES, BLOCK_C)
-        row += CLASSES
-    tl.store(row, tl.sum(entropy))
-    tl.store(row + 1, tl.sum(mass))
+            mass += tl.sum(scale * label_sum)
+    tl.store(tail, tl.sum(entropy))
+    tl.store(tail + 1, mass)
+    if HITS:
+        tl.store(tail + 2, tl.sum(hits))
 
 
 @triton.jit(do_not_specialize=_BACKWARD_SIZES)
 def backward_kernel(
-        logits, target, smoothed, weight, class_weight, grad,
-        num_pixels, tiles, width, logits_n, logits_c, logits_row, logits_col,
+        logits, target, smoothed, weight, class_weight, by_class, by_image,
+        grad, num_pixels, tiles, width,
+        logits_n, logits_c, logits_row, logits_col,
         target_n, target_c, target_row, target_col,
         grad_n, grad_c, grad_row, grad_col,
+        by_class_n, by_class_row, by_class_c, by_image_n,
         ignore_index, on, off, inverse_temperature,
-        grad_prediction, grad_overlap, grad_product, grad_entropy,
         KIND: tl.constexpr, SIGMOID: tl.constexpr, NORM: tl.constexpr,
-        FLAT: tl.constexpr, WIDE: tl.constexpr, CLASSES: tl.constexpr,
-        BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+        PRODUCT: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
+        CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
     """Writes the gradient by the logits of some tiles."""
+    MANY: tl.constexpr = BLOCK_C < CLASSES
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
     image = (tl.program_id(0) // groups).to(tl.int64)
     first = tl.program_id(0) % groups * (BLOCK_P * tiles)
-    classes = tl.arange(0, BLOCK_C)[:, None]
-    row = image * CLASSES
-    by_prediction = _load_classes(grad_prediction, row, CLASSES, BLOCK_C)
-    by_overlap = _load_classes(grad_overlap, row, CLASSES, BLOCK_C)
-    by_product = _load_classes(grad_product, row, CLASSES, BLOCK_C)
-    scale = _class_scale(class_weight, CLASSES, BLOCK_C)
-    if grad_entropy is not None:
-        scale *= tl.load(grad_entropy + image).to(tl.float32)
-    for tile in range(tiles):
-        pixels = first + tile * BLOCK_P + tl.arange(0, BLOCK_P)[None, :]
-        z = _load_tile(
-            logits, image, classes, pixels, num_pixels, width, logits_n,
-            logits_c, logits_row, logits_col, FLAT, WIDE, CLASSES)
-        p, _ = _activate(z, classes, SIGMOID, CLASSES)
-        y, w = _load_target(
-            target, smoothed, weight, image, classes, pixels, num_pixels,
-            width, target_n, target_c, target_row, target_col, ignore_index,
-            on, off, inverse_temperature, KIND, FLAT, WIDE, CLASSES)
-        y = y.to(tl.float32)
-        h = tl.zeros_like(z)
-        if grad_prediction is not None:
-            h += by_prediction * (1.0 if NORM == 1 else 2 * p)
-        if grad_overlap is not None:
-            if KIND == 'hard' or NORM == 2:
-                h += by_overlap * y
+    logits += image * logits_n
+    grad += image * grad_n
+    if target_n is not None:
+        target += image * target_n
+    if by_class is not None:
+        by_class += image * by_class_n
+    if by_image is not None:
+        by_image += image * by_image_n
+    if MANY:
+        pixels = first + tl.arange(0, BLOCK_P)[None, :]
+        inside, at, label_at, w, index, own, rest = _load_pixels(
+            target, smoothed, weight, image, pixels, num_pixels, width,
+            logits_row, logits_col, target_row, target_col, ignore_index, on,
+            off, KIND, FLAT, WIDE, CLASSES)
+        top, total, label_top, label_total = _softmax_in_chunks(
+            logits, target, inside, at, label_at, logits_c, target_c,
+            inverse_temperature, KIND, not SIGMOID, CLASSES, BLOCK_C, BLOCK_P)
+        dot = tl.zeros((1, BLOCK_P), tl.float32)
+        for start in range(0, 0 if SIGMOID else CLASSES, BLOCK_C):
+            each = start + tl.arange(0, BLOCK_C)
+            classes = each[:, None]
+            by_p, by_t, by_q, by_e = _load_slopes(
+                by_class, by_image, class_weight, each, by_class_row,
+                by_class_c, PRODUCT, CLASSES)
+            z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
+            p, _ = _activate(z, top, total, classes, SIGMOID, CLASSES)
+            y = _load_label(
+                target, label_at, classes, target_c, inside, w, index, own,
+                rest, inverse_temperature, KIND, CLASSES)
+            y = _activate_label(
+                y, label_top, label_total, classes, KIND, CLASSES)
+            y = y.to(tl.float32)
+            h = _slope(p, y, by_class, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            dot += tl.sum(p * h - by_e * y, axis=0, keep_dims=True)
+    for start in range(0, CLASSES, BLOCK_C):
+        each = start + tl.arange(0, BLOCK_C)
+        classes = each[:, None]
+        by_p, by_t, by_q, by_e = _load_slopes(
+            by_class, by_image, class_weight, each, by_class_row,
+            by_class_c, PRODUCT, CLASSES)
+        for tile in range(1 if MANY else tiles):
+            if not MANY:
+                pixels = first + tile * BLOCK_P + (
+                    tl.arange(0, BLOCK_P)[None, :])
+                inside, at, label_at, w, index, own, rest = _load_pixels(
+                    target, smoothed, weight, image, pixels, num_pixels,
+                    width, logits_row, logits_col, target_row, target_col,
+                    ignore_index, on, off, KIND, FLAT, WIDE, CLASSES)
+            z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
+            y = _load_label(
+                target, label_at, classes, target_c, inside, w, index, own,
+                rest, inverse_temperature, KIND, CLASSES)
+            if not MANY:
+                top, total = _softmax(z, classes, CLASSES)
+                label_top, label_total = _softmax_of(y, classes, KIND, CLASSES)
+            p, _ = _activate(z, top, total, classes, SIGMOID, CLASSES)
+            y = _activate_label(
+                y, label_top, label_total, classes, KIND, CLASSES)
+            y = y.to(tl.float32)
+            h = _slope(p, y, by_class, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            if SIGMOID:
+                dz = h * p * (1 - p)
+                if by_image is not None:
+                    dz += by_e * (p - y)
             else:
-                below = tl.where(p < y, 1.0, tl.where(p == y, 0.5, 0.0))
-                h += by_overlap * below
-        if grad_product is not None:
-            h += by_product * y
-        if SIGMOID:
-            dz = h * p * (1 - p)
-            if grad_entropy is not None:
-                dz += scale * (p - y)
-        elif grad_entropy is not None:
-            q = scale * y
-            dz = p * (h - tl.sum(p * h - q, axis=0, keep_dims=True)) - q
-        else:
-            dz = p * (h - tl.sum(p * h, axis=0, keep_dims=True))
-        pointers = _pointers(grad, image, classes, pixels, width, grad_n,
-                             grad_c, grad_row, grad_col, FLAT, WIDE)
-        mask = (classes < CLASSES) & (pixels < num_pixels)
-        tl.store(pointers, (w * dz).to(grad.dtype.element_ty), mask=mask)
+                q = by_e * y
+                if not MANY:
+                    dot = tl.sum(p * h - q, axis=0, keep_dims=True)
+                dz = p * (h - dot) - q
+            grad_at = _offsets(pixels, width, grad_row, grad_col, FLAT, WIDE)
+            pointers = grad + (grad_at + classes.to(grad_at.dtype) * grad_c)
+            tl.store(pointers, (w * dz).to(grad.dtype.element_ty),
+                     mask=(classes < CLASSES) & inside)
 
 
 @triton.jit
-def _pointers(base, image, classes, pixels, width, stride_n, stride_c,
-              stride_row, stride_col, FLAT: tl.constexpr, WIDE: tl.constexpr):
-    """Addresses of a tile."""
+def _offsets(pixels, width, stride_row, stride_col, FLAT: tl.constexpr,
+             WIDE: tl.constexpr):
+    """Offsets of pixels in an image."""
     index = tl.int64 if WIDE else tl.int32
     if FLAT:
         offsets = pixels.to(index) * stride_col
     else:
         offsets = (pixels // width).to(index) * stride_row + \
             (pixels % width).to(index) * stride_col
-    return base + image * stride_n + (offsets + classes.to(index) * stride_c)
+    return offsets
 
 
 @triton.jit
-def _load_tile(base, image, classes, pixels, num_pixels, width, stride_n,
-               stride_c, stride_row, stride_col, FLAT: tl.constexpr,
-               WIDE: tl.constexpr, CLASSES: tl.constexpr):
+def _load_pixels(
+        target, smoothed, weight, image, pixels, num_pixels, width,
+        logits_row, logits_col, target_row, target_col, ignore_index, on, off,
+        KIND: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
+        CLASSES: tl.constexpr):
+    """What all classes of a pixel share.
+
+    Whether it is there, its offsets in logits and target, its weight, its
+    label, and the probabilities of the label's class and of the others.
+    """
+    inside = pixels < num_pixels
+    place = image * num_pixels + pixels
+    at = _offsets(pixels, width, logits_row, logits_col, FLAT, WIDE)
+    label_at = at
+    w = inside.to(tl.float32)
+    if weight is not None:
+        w = tl.load(weight + place, mask=inside, other=0).to(tl.float32)
+    index = pixels
+    own = w
+    rest = w
+    if KIND == 'hard' or KIND == 'smoothed':
+        label = tl.load(target + place, mask=inside, other=0)
+        counts = (label >= 0) & (label < CLASSES)
+        if ignore_index is not None:
+            counts = counts & (label != ignore_index)
+        w = tl.where(counts, w, 0.0)
+        index = label.to(tl.int32)
+        if KIND == 'smoothed':
+            chosen = inside
+            if smoothed is not None:
+                chosen = tl.load(smoothed + place, mask=inside, other=0) != 0
+            own = tl.where(chosen, on, 1.0)
+            rest = tl.where(chosen, off, 0.0)
+    else:
+        label_at = _offsets(pixels, width, target_row, target_col, FLAT, WIDE)
+    return inside, at, label_at, w, index, own, rest
+
+
+@triton.jit
+def _load_tile(base, at, classes, stride_c, inside, CLASSES: tl.constexpr):
     """A tile in float32, 0 outside the tensor."""
-    pointers = _pointers(base, image, classes, pixels, width, stride_n,
-                         stride_c, stride_row, stride_col, FLAT, WIDE)
-    mask = (classes < CLASSES) & (pixels < num_pixels)
+    pointers = base + (at + classes.to(at.dtype) * stride_c)
+    mask = (classes < CLASSES) & inside
     return tl.load(pointers, mask=mask, other=0).to(tl.float32)
 
 
 @triton.jit
-def _activate(z, classes, SIGMOID: tl.constexpr, CLASSES: tl.constexpr):
+def _load_label(
+        target, at, classes, stride_c, inside, w, index, own, rest,
+        inverse_temperature, KIND: tl.constexpr, CLASSES: tl.constexpr):
+    """Labels of a tile, booleans if 'hard', or a teacher's logits."""
+    if KIND == 'hard':
+        y = (index == classes) & (classes < CLASSES)
+    elif KIND == 'smoothed':
+        y = tl.where(index == classes, own, rest)
+        y = tl.where(classes < CLASSES, y, 0.0)
+    else:
+        y = _load_tile(target, at, classes, stride_c, inside, CLASSES)
+        if KIND == 'probabilities':
+            y = tl.where(w != 0, y, 0.0)
+        else:
+            y *= inverse_temperature
+    return y
+
+
+@triton.jit
+def _softmax(z, classes, CLASSES: tl.constexpr):
+    """Maximum over classes, and sum of the exponentials below it."""
+    z = tl.where(classes < CLASSES, z, float('-inf'))
+    top = tl.max(z, axis=0, keep_dims=True)
+    return top, tl.sum(tl.exp(z - top), axis=0, keep_dims=True)
+
+
+@triton.jit
+def _softmax_of(y, classes, KIND: tl.constexpr, CLASSES: tl.constexpr):
+    """As ``_softmax`` for a teacher; what no one reads for other targets."""
+    if KIND == 'softmax':
+        top, total = _softmax(y, classes, CLASSES)
+    else:
+        top = 0.0
+        total = 1.0
+    return top, total
+
+
+@triton.jit
+def _softmax_in_chunks(
+        logits, target, inside, at, label_at, logits_c, target_c,
+        inverse_temperature, KIND: tl.constexpr, NEEDED: tl.constexpr,
+        CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+    """As ``_softmax`` of logits if NEEDED, and of a teacher's."""
+    top = tl.full((1, BLOCK_P), float('-inf'), tl.float32)
+    total = tl.zeros((1, BLOCK_P), tl.float32)
+    label_top = top
+    label_total = total
+    if NEEDED:
+        for start in range(0, CLASSES, BLOCK_C):
+            classes = start + tl.arange(0, BLOCK_C)[:, None]
+            z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
+            top, total = _extend(top, total, z, classes, CLASSES)
+    if KIND == 'softmax':
+        for start in range(0, CLASSES, BLOCK_C):
+            classes = start + tl.arange(0, BLOCK_C)[:, None]
+            z = _load_tile(target, label_at, classes, target_c, inside,
+                           CLASSES)
+            label_top, label_total = _extend(
+                label_top, label_total, z * inverse_temperature, classes,
+                CLASSES)
+    return top, total, label_top, label_total
+
+
+@triton.jit
+def _extend(top, total, z, classes, CLASSES: tl.constexpr):
+    """Maximum and sum of exponentials with some more classes."""
+    z = tl.where(classes < CLASSES, z, float('-inf'))
+    larger = tl.maximum(top, tl.max(z, axis=0, keep_dims=True))
+    # as long as all classes are ruled out, nothing is subtracted
+    less = tl.where(larger == float('-inf'), 0.0, larger)
+    total *= tl.exp(top - less)
+    total += tl.sum(tl.exp(z - less), axis=0, keep_dims=True)
+    return larger, total
+
+
+@triton.jit
+def _activate(z, top, total, classes, SIGMOID: tl.constexpr,
+              CLASSES: tl.constexpr):
     """Probabilities, 0 in padding, and -log of them.
 
     With SIGMOID log(1 + exp(-abs(z))) in place of the latter.
@@ -211,50 +425,19 @@ def _activate(z, classes, SIGMOID: tl.constexpr, CLASSES: tl.constexpr):
         cost = tl.log(u) + (e - (u - 1)) * r
     else:
         z = tl.where(classes < CLASSES, z, float('-inf'))
-        z -= tl.max(z, axis=0, keep_dims=True)
-        e = tl.exp(z)
-        total = tl.sum(e, axis=0, keep_dims=True)
-        p = e * (1 / total)
+        z -= top
+        p = tl.exp(z) * (1 / total)
         cost = tl.log(total) - z
     return p, cost
 
 
 @triton.jit
-def _load_target(
-        target, smoothed, weight, image, classes, pixels, num_pixels, width,
-        stride_n, stride_c, stride_row, stride_col, ignore_index, on, off,
-        inverse_temperature, KIND: tl.constexpr, FLAT: tl.constexpr,
-        WIDE: tl.constexpr, CLASSES: tl.constexpr):
-    """Labels, 0 in padding (for 'hard' booleans), and weights of pixels."""
-    inside = pixels < num_pixels
-    pixels_in_all = image * num_pixels + pixels
-    w = inside.to(tl.float32)
-    if weight is not None:
-        w = tl.load(weight + pixels_in_all, mask=inside, other=0)
-        w = w.to(tl.float32)
-    if KIND == 'hard' or KIND == 'smoothed':
-        index = tl.load(target + pixels_in_all, mask=inside, other=0)
-        if ignore_index is not None:
-            w = tl.where(index == ignore_index, 0.0, w)
-        y = (index.to(tl.int32) == classes) & (classes < CLASSES)
-        if KIND == 'smoothed':
-            soft = tl.where(y, on, off)
-            y = y.to(tl.float32)
-            if smoothed is None:
-                y = soft
-            else:
-                chosen = tl.load(smoothed + pixels_in_all, mask=inside,
-                                 other=0)
-                y = tl.where(chosen != 0, soft, y)
-            y = tl.where(classes < CLASSES, y, 0.0)
-    else:
-        y = _load_tile(
-            target, image, classes, pixels, num_pixels, width, stride_n,
-            stride_c, stride_row, stride_col, FLAT, WIDE, CLASSES)
-        if KIND != 'probabilities':
-            y, _ = _activate(y * inverse_temperature, classes,
-                             KIND == 'sigmoid', CLASSES)
-    return y, w
+def _activate_label(y, top, total, classes, KIND: tl.constexpr,
+                    CLASSES: tl.constexpr):
+    """Labels as probabilities, 0 in padding, whatever the target is."""
+    if KIND == 'softmax' or KIND == 'sigmoid':
+        y, _ = _activate(y, top, total, classes, KIND == 'sigmoid', CLASSES)
+    return y
 
 
 @triton.jit
@@ -273,25 +456,50 @@ def _entropy(z, y, cost, scale, classes, KIND: tl.constexpr,
 
 
 @triton.jit
-def _load_classes(base, row, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr):
-    """One value for each class of an image, in float32, or zeros."""
-    classes = tl.arange(0, BLOCK_C)
-    if base is None:
-        value = tl.zeros_like(classes)
-    else:
-        value = tl.load(base + row + classes, mask=classes < CLASSES, other=0)
-    return value.to(tl.float32)[:, None]
+def _slope(p, y, by_class, by_p, by_t, by_q, KIND: tl.constexpr,
+           NORM: tl.constexpr, PRODUCT: tl.constexpr):
+    """Derivative of the loss by p, without the cross-entropy."""
+    h = tl.zeros_like(p)
+    if by_class is not None:
+        h += by_p * (1.0 if NORM == 1 else 2 * p)
+        if KIND == 'hard' or NORM == 2:
+            h += by_t * y
+        else:
+            h += by_t * tl.where(p < y, 1.0, tl.where(p == y, 0.5, 0.0))
+        if PRODUCT:
+            h += by_q * y
+    return h
 
 
 @triton.jit
-def _class_scale(class_weight, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr):
-    """Class weights, or ones."""
-    scale = _load_classes(class_weight, 0, CLASSES, BLOCK_C)
-    return scale + 1 if class_weight is None else scale
+def _load_slopes(
+        by_class, by_image, class_weight, each, stride_row, stride_c,
+        PRODUCT: tl.constexpr, CLASSES: tl.constexpr):
+    """Derivatives of the loss by P, T, Q and E, the latter times k, or 0."""
+    real = each < CLASSES
+    by_p = tl.zeros_like(each).to(tl.float32)
+    by_t = by_p
+    by_q = by_p
+    by_e = by_p
+    if by_class is not None:
+        at = by_class + each * stride_c
+        by_p = tl.load(at, mask=real, other=0).to(tl.float32)
+        at += 2 * stride_row
+        by_t = tl.load(at, mask=real, other=0).to(tl.float32)
+        if PRODUCT:
+            at += stride_row
+            by_q = tl.load(at, mask=real, other=0).to(tl.float32)
+    if by_image is not None:
+        by_e = _load_scale(class_weight, each, CLASSES)
+        by_e *= tl.load(by_image).to(tl.float32)
+    return by_p[:, None], by_t[:, None], by_q[:, None], by_e[:, None]
 
 
 @triton.jit
-def _store_sum(row, value, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr):
-    """Sum over the pixels of a tile."""
-    classes = tl.arange(0, BLOCK_C)
-    tl.store(row + classes, tl.sum(value, axis=1), mask=classes < CLASSES)
+def _load_scale(class_weight, each, CLASSES: tl.constexpr):
+    """Class weights, or ones; 0 in padding."""
+    real = each < CLASSES
+    scale = real.to(tl.float32)
+    if class_weight is not None:
+        scale = tl.load(class_weight + each, mask=real, other=0)
+    return scale.to(tl.float32)

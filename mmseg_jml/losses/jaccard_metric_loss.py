@@ -7,8 +7,9 @@ from dataclasses import fields
 from torch import Tensor, nn
 
 from mmseg_jml.functional import (
+    LossParts,
     RegionLossOptions,
-    jaccard_metric_loss,
+    loss_parts,
     pixel_loss,
 )
 from mmseg_jml.functional.options import ActiveClasses
@@ -69,8 +70,8 @@ class JaccardMetricLoss(nn.Module):
             distributed training. Defaults to False.
         impl (str): Implementation of the region sums. Defaults to 'auto'.
         check (bool, optional): Whether to check the values of targets. None
-            checks them except on CUDA, where it would make the host wait.
-            Defaults to None.
+            checks them, on CUDA some batches and without waiting for the
+            device. Defaults to None.
         **stock: Arguments that stock loss entries leave behind when a config
             is merged (``reduction='mean'``, ``avg_non_ignore``, ``thres``,
             ``min_kept`` ...). Those without a meaning here are named once in
@@ -161,12 +162,14 @@ class JaccardMetricLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
         ignore_index: int | None = 255,
+        align_corners: bool = False,
         **kwargs,
     ) -> Tensor:
         """The loss of a batch.
 
         Args:
-            pred (Tensor): Logits (N, C, *).
+            pred (Tensor): Logits (N, C, *); with two spatial dimensions they
+                may be smaller than the label.
             target (Tensor | Target): Hard label (N, *) integers, soft label
                 (N, C, *) floats in [0, 1], or a target of
                 :mod:`mmseg_jml.kernels`.
@@ -179,6 +182,8 @@ class JaccardMetricLoss(nn.Module):
                 None.
             ignore_index (int, optional): Label of ignored pixels. Defaults
                 to 255.
+            align_corners (bool): How a smaller ``pred`` is upsampled, as for
+                ``F.interpolate``. Defaults to False.
             **kwargs: Accepted for heads that pass more, and not used.
 
         Returns:
@@ -194,23 +199,48 @@ class JaccardMetricLoss(nn.Module):
                 f'but got {reduction_override!r}: an index over pixels has '
                 'no sum'
             )
+        if reduction_override == 'none':
+            target, shared = self._shared(pred, target, ignore_index)
+            return self.loss_weight * pixel_loss(
+                pred, target, weight, align_corners=align_corners, **shared
+            )
+        return self.parts(
+            pred, target, weight, avg_factor, ignore_index, align_corners
+        ).loss
+
+    def parts(
+        self,
+        pred: Tensor,
+        target: Tensor | Target,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        ignore_index: int | None = 255,
+        align_corners: bool = False,
+        with_accuracy: bool = False,
+    ) -> LossParts:
+        """The loss of a batch, and what it is made of.
+
+        Args:
+            pred (Tensor): As for :meth:`forward`.
+            target (Tensor | Target): As for :meth:`forward`.
+            weight (Tensor, optional): Pixel weights. Defaults to None.
+            avg_factor (float, optional): Divides the summed cross-entropy.
+                Defaults to None.
+            ignore_index (int, optional): Label of ignored pixels. Defaults
+                to 255.
+            align_corners (bool): How a smaller ``pred`` is upsampled.
+                Defaults to False.
+            with_accuracy (bool): Whether to give the accuracy, for hard
+                labels. Defaults to False.
+
+        Returns:
+            LossParts: ``loss`` is what :meth:`forward` returns, the other
+            parts are without any factor.
+        """
         if avg_factor is not None and self.ce_weight == 0:
             note_once(type(self).__name__, 'avg_factor')
-        target, ignore_index = self._merge_ignored(pred, target, ignore_index)
-        shared = dict(
-            ce_weight=self.ce_weight,
-            jml_weight=self.jml_weight,
-            ignore_index=ignore_index,
-            use_sigmoid=self.use_sigmoid,
-            class_weight=self.class_weight,
-            label_smoothing=self.label_smoothing,
-            check=self.check,
-        )
-        if reduction_override == 'none':
-            return self.loss_weight * pixel_loss(
-                pred, target, weight, **shared
-            )
-        return self.loss_weight * jaccard_metric_loss(
+        target, shared = self._shared(pred, target, ignore_index)
+        parts = loss_parts(
             pred,
             target,
             weight,
@@ -218,8 +248,28 @@ class JaccardMetricLoss(nn.Module):
             avg_factor=avg_factor,
             avg_non_ignore=self.avg_non_ignore,
             sync=self.sync,
+            align_corners=align_corners,
+            with_accuracy=with_accuracy,
             impl=self.impl,
             **shared,
+        )
+        if self.loss_weight == 1:
+            return parts
+        return parts._replace(loss=self.loss_weight * parts.loss)
+
+    def _shared(
+        self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
+    ) -> tuple[Tensor | Target, dict]:
+        """The target, and arguments that all forms of the loss take."""
+        target, ignore_index = self._merge_ignored(pred, target, ignore_index)
+        return target, dict(
+            ce_weight=self.ce_weight,
+            jml_weight=self.jml_weight,
+            ignore_index=ignore_index,
+            use_sigmoid=self.use_sigmoid,
+            class_weight=self.class_weight,
+            label_smoothing=self.label_smoothing,
+            check=self.check,
         )
 
     def _merge_ignored(

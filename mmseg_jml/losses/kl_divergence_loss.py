@@ -55,6 +55,7 @@ class KLDivergenceLoss(nn.Module):
         target: Tensor | Target,
         weight: Tensor | None = None,
         ignore_index: int | None = 255,
+        align_corners: bool = False,
     ) -> Tensor:
         """The loss of a batch.
 
@@ -67,6 +68,9 @@ class KLDivergenceLoss(nn.Module):
                 count. Defaults to None.
             ignore_index (int, optional): Label of ignored pixels. Defaults
                 to 255.
+            align_corners (bool): How a ``pred`` that is smaller than the
+                target is upsampled, as for ``F.interpolate``. Defaults to
+                False.
 
         Returns:
             Tensor: A scalar.
@@ -81,6 +85,7 @@ class KLDivergenceLoss(nn.Module):
                 weight,
                 ignore_index=ignore_index,
                 use_sigmoid=self.use_sigmoid,
+                align_corners=align_corners,
                 impl=self.impl,
             )
         )

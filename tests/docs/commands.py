@@ -41,9 +41,12 @@ RUN_BY = {
         'python -m benchmarks.losses',
         'python -m benchmarks.metrics',
         'python -m benchmarks.scaling',
-        'python -m benchmarks.training_memory',
-        # with a CPU in place of the GPU
-        'python -m benchmarks.losses --device cuda --dtype bfloat16',
+        'python -m benchmarks.training_step',
+        # where there is no GPU, with a CPU in its place
+        'python -m benchmarks.losses --device cuda --dtype float32 bfloat16',
+        'python -m benchmarks.training_step --device cuda '
+        '--dtype float32 bfloat16',
+        'python -m benchmarks.upsampled --device cuda',
     ],
     # a sample of them
     'tests/recipes/test_steps.py::test_optimisation_step': [

@@ -5,7 +5,7 @@ import pytest
 from mmseg_jml.kernels import IMPLEMENTATIONS
 
 # Triton kernels need a GPU or the interpreter, and have tests of their own.
-CPU_IMPLEMENTATIONS = sorted(set(IMPLEMENTATIONS) - {'triton'})
+CPU_IMPLEMENTATIONS = sorted(set(IMPLEMENTATIONS) - {'auto', 'triton'})
 
 
 @pytest.fixture(params=CPU_IMPLEMENTATIONS)

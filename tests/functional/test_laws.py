@@ -13,6 +13,7 @@ from mmseg_jml.functional import (
 from mmseg_jml.kernels import (
     HardLabel,
     Probabilities,
+    Request,
     TeacherLogits,
     region_sums,
 )
@@ -137,9 +138,11 @@ def test_dice_and_squared_forms_break_the_triangle_inequality():
 
     def binary(a, b, **options):
         sums = region_sums(
-            100 * (2 * torch.tensor([[a]]).double() - 1),
-            Probabilities(torch.tensor([[b]]).double()),
-            use_sigmoid=True,
+            Request(
+                100 * (2 * torch.tensor([[a]]).double() - 1),
+                Probabilities(torch.tensor([[b]]).double()),
+                use_sigmoid=True,
+            )
         )
         options = RegionLossOptions(smooth=0.0, **options)
         return 1 - overlap_index(sums, options).item()
@@ -159,10 +162,12 @@ def test_dice_and_squared_forms_break_the_triangle_inequality():
     side = {}
     for x, y in ((low, mid), (mid, high), (low, high)):
         sums = region_sums(
-            torch.logit(torch.tensor([[[x]]]).double()),
-            Probabilities(torch.tensor([[[y]]]).double()),
-            use_sigmoid=True,
-            norm=2,
+            Request(
+                torch.logit(torch.tensor([[[x]]]).double()),
+                Probabilities(torch.tensor([[[y]]]).double()),
+                use_sigmoid=True,
+                norm=2,
+            )
         )
         index = overlap_index(sums, RegionLossOptions(smooth=0.0, norm=2))
         side[x, y] = 1 - index.item()
@@ -357,9 +362,8 @@ def test_smoothing_everywhere_is_the_dense_smooth_label(impl):
 def test_at_a_tie_the_gradient_is_half_way_between_its_sides(impl):
     """At p = y each of two classes moves its min(p, y) by half of dp."""
     logits = torch.zeros(1, 2, 1, dtype=torch.float64, requires_grad=True)
-    sums = region_sums(
-        logits, Probabilities(torch.full((1, 2, 1), 0.5).double()), impl=impl
-    )
+    tie = Probabilities(torch.full((1, 2, 1), 0.5).double())
+    sums = region_sums(Request(logits, tie), impl)
     sums.overlap[0, 0].backward()
     # dT0/dp0 = 1/2 and dp0/dz = (1/4, -1/4)
     torch.testing.assert_close(logits.grad.flatten().tolist(), [0.125, -0.125])

@@ -1,0 +1,116 @@
+"""Stock models of mmseg and random data, to take training steps with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+import mmseg_jml  # noqa: F401 (lets mmseg import)
+
+from .candidates import draw_label
+from .measure import size_of
+
+__all__ = ['build_runner', 'draw_batch', 'kept_bytes', 'read_config']
+
+
+def read_config(name: str, size: tuple[int, int]) -> Config:
+    """A stock config without pretrained weights and synchronised norms.
+
+    Args:
+        name (str): A path in mmseg's own configs.
+        size (tuple[int, int]): Height and width of the images.
+    """
+    import mmseg
+
+    config = Config.fromfile(
+        Path(mmseg.__file__).parent / '.mim' / 'configs' / name
+    )
+    config.model.pretrained = None
+    config.model.data_preprocessor.size = size
+    _use_plain_norms(config.model)
+    return config
+
+
+def _use_plain_norms(part: object) -> None:
+    """Synchronised batch norm needs several processes."""
+    if isinstance(part, dict):
+        if part.get('type') == 'SyncBN':
+            part['type'] = 'BN'
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for member in part:
+            _use_plain_norms(member)
+
+
+def draw_batch(number: int, classes: int, size: tuple[int, int]) -> dict:
+    """Random images and labels, as a data loader gives them to a model.
+
+    Args:
+        number (int): Of images.
+        classes (int): Labels are below it, or 255.
+        size (tuple[int, int]): Height and width.
+    """
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    generator = torch.Generator().manual_seed(0)
+    images, samples = [], []
+    labels = draw_label((number, classes, *size), generator)
+    for label in labels:
+        image = torch.randint(256, (3, *size), generator=generator)
+        images.append(image.byte())
+        samples.append(
+            SegDataSample(
+                gt_sem_seg=PixelData(data=label[None]),
+                metainfo=dict(img_shape=size, ori_shape=size),
+            )
+        )
+    return dict(inputs=images, data_samples=samples)
+
+
+def build_runner(
+    config: Config, dtype: str, hooks: list[dict], device: str, folder: str
+) -> Runner:
+    """A run that is ready for its first step, with the stock optimizer.
+
+    Args:
+        config (Config): Of a model and its optimizer.
+        dtype (str): Anything but 'float32' goes to AmpOptimWrapper.
+        hooks (list[dict]): The only ones; they have seen ``before_train``.
+        device (str): Where it runs.
+        folder (str): Its working directory; its last part is its name.
+    """
+    if dtype != 'float32':
+        config.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype)
+    names = ('runtime_info', 'timer', 'sampler_seed', 'logger')
+    names += ('param_scheduler', 'checkpoint')
+    runner = Runner(
+        config.model,
+        folder,
+        train_dataloader=DataLoader([0]),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=1),
+        optim_wrapper=config.optim_wrapper,
+        default_hooks=dict.fromkeys(names),
+        custom_hooks=hooks,
+        randomness=dict(seed=0),
+        default_scope='mmseg',
+        log_level='ERROR',
+        experiment_name=folder,
+    )
+    runner.model.to(device).train()
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.call_hook('before_run')
+    runner.call_hook('before_train')
+    return runner
+
+
+def kept_bytes(runner: Runner) -> int:
+    """Of weights, buffers and the optimizer's state."""
+    states = runner.optim_wrapper.optimizer.state.values()
+    tensors = [*runner.model.parameters(), *runner.model.buffers()]
+    tensors += [x for of in states for x in of.values() if torch.is_tensor(x)]
+    return sum(map(size_of, tensors))

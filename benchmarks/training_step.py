@@ -1,0 +1,193 @@
+"""Time and memory of a training step of stock models, by loss.
+
+    python -m benchmarks.training_step
+    python -m benchmarks.training_step --device cuda --dtype float32 bfloat16
+    python -m benchmarks.training_step --models SegFormer-B0 --size 256x256
+
+Builds each stock model once for each loss entry, with its stock optimizer,
+and takes their steps in turn: ``train_step`` on random images, from the
+batch of the data loader to the changed weights. Only ``loss_decode``, or a
+hook, differs. Prints a table and writes
+``benchmarks/results/training_step-*.csv``. Time is until the device is done;
+``step_mib`` is the most memory at a time besides weights and optimizer,
+``peak_mib`` with them; ``time`` (round by round) and ``peak`` are the ratios
+of ``ms`` and ``peak_mib`` to the stock losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from functools import partial
+
+import torch
+from mmengine.runner import Runner
+
+from .devices import CPU, CUDA
+from .measure import Step, interleaved, median_ratio
+from .report import add_options, check_names, choose, running, set_up, write
+from .stock_models import build_runner, draw_batch, kept_bytes, read_config
+
+# A path in mmseg's own configs, the batch, and the size of its images.
+MODELS = {
+    'PSPNet-R50': (
+        'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py',
+        4,
+        '512x512',
+    ),
+    'SegFormer-B0': (
+        'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py',
+        16,
+        '512x512',
+    ),
+    'DeepLabV3+-R18': (
+        'deeplabv3plus/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py',
+        4,
+        '512x1024',
+    ),
+}
+BASELINE = 'stock CE'
+OURS = dict(type='mmseg_jml.JaccardMetricCELoss')
+HOOK = dict(type='mmseg_jml.HeadResolutionHook')
+CE_AND_DICE = [
+    dict(type='CrossEntropyLoss', loss_weight=0.25),
+    dict(type='DiceLoss', use_sigmoid=False, loss_weight=0.75),
+]
+# The auxiliary head's cross-entropy at its stock weight, from our kernels.
+AUXILIARY = dict(OURS, ce_weight=1.0, jml_weight=0.0, loss_weight=0.4)
+# Loss entries by head, and hooks.
+LOSSES = {
+    BASELINE: ({}, []),
+    'stock CE, head resolution': ({}, [HOOK]),
+    'CE + Dice': (dict(decode_head=CE_AND_DICE), []),
+    'CE + JML': (dict(decode_head=OURS), []),
+    'CE + JML, both heads': (
+        dict(decode_head=OURS, auxiliary_head=AUXILIARY),
+        [],
+    ),
+    'CE + JML, head resolution': (dict(decode_head=OURS), [HOOK]),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--models', nargs='+', choices=MODELS, default=list(MODELS)
+    )
+    parser.add_argument(
+        '--dtype',
+        nargs='+',
+        choices=['float32', 'float16', 'bfloat16'],
+        default=['float32'],
+        help='half precision by AmpOptimWrapper, on CUDA alone',
+    )
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='NAME',
+        help='losses besides the baseline',
+    )
+    parser.add_argument('--batch', type=int, help="in place of the model's")
+    parser.add_argument('--size', help="HxW, in place of the model's")
+    add_options(parser, rounds=9)
+    return parser.parse_args()
+
+
+def build(
+    model: str, dtype: str, size: tuple[int, int], arguments, folder: str
+) -> dict[str, Runner]:
+    """A run for each loss entry that this model and package can have."""
+    from mmseg.registry import HOOKS
+
+    runs = {}
+    for name, (entries, hooks) in choose(
+        LOSSES, arguments.only, BASELINE
+    ).items():
+        config = read_config(MODELS[model][0], size)
+        absent = [key for key in entries if config.model.get(key) is None]
+        absent += [x['type'] for x in hooks if HOOKS.get(x['type']) is None]
+        if absent:
+            print(f'left out: {model}, {name}: no {absent[0]}')
+            continue
+        for head, entry in entries.items():
+            config.model[head].loss_decode = entry
+        runs[name] = build_runner(
+            config, dtype, hooks, arguments.device, f'{folder}/{len(runs)}'
+        )
+    return runs
+
+
+def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
+    """One step, until the device is done."""
+    device.prepare()
+    start = device.now()
+    runner.model.train_step(batch, runner.optim_wrapper)
+    return Step(device.now() - start)
+
+
+def measure_model(
+    model: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
+) -> list[dict]:
+    """One row for each loss entry that trains."""
+    _, batch, size = MODELS[model]
+    batch, size = arguments.batch or batch, arguments.size or size
+    height, width = map(int, size.split('x'))
+    with tempfile.TemporaryDirectory() as folder:
+        runs = build(model, dtype, (height, width), arguments, folder)
+        head = runs[BASELINE].model.decode_head
+        data = draw_batch(batch, head.num_classes, (height, width))
+        call = partial(train_step, batch=data, device=device)
+        runs = {BASELINE: runs.pop(BASELINE)} | running(runs, call)
+        steps = interleaved(runs, call, arguments.rounds)
+        rows = []
+        for name, runner in runs.items():
+            with device.track() as tracked:
+                call(runner)
+            of = steps[name].values()
+            peak = kept_bytes(runner) + tracked.peak
+            rows.append(
+                dict(
+                    model=model,
+                    dtype=dtype,
+                    batch=batch,
+                    size=size,
+                    loss=name,
+                    ms=1000 * statistics.median(s.total for s in of),
+                    time=median_ratio(steps[name], steps[BASELINE]),
+                    step_mib=tracked.peak / 2**20,
+                    peak_mib=peak / 2**20,
+                )
+            )
+            rows[-1]['peak'] = peak / 2**20 / rows[0]['peak_mib']
+            print('{model:14} {dtype:8} {loss:26} {ms:9.1f} ms {time:5.2f}'
+                  '   peak {peak_mib:8.1f} MiB {peak:5.2f}'
+                  .format(**rows[-1]), flush=True)  # fmt: skip
+            runner.call_hook('after_train')
+    return rows
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    arguments = parse_arguments()
+    check_names(arguments.only, LOSSES)
+    device = set_up(arguments)
+    torch.backends.cudnn.benchmark = True  # as in the stock configs
+    dtypes = arguments.dtype
+    if arguments.device == 'cpu' and dtypes != ['float32']:
+        print('left out: half precision; AmpOptimWrapper needs a GPU')
+        dtypes = ['float32']
+    rows = []
+    for model in arguments.models:
+        for dtype in dtypes:
+            rows += measure_model(model, dtype, arguments, device)
+            path = write(rows, arguments, device, 'training_step')
+    print(path)
+
+
+if __name__ == '__main__':
+    main()

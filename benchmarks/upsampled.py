@@ -1,0 +1,142 @@
+"""Logits at the head's resolution, against resizing them first.
+
+    python -m benchmarks.upsampled
+    python -m benchmarks.upsampled --shapes 2x150x512x512/8 --rounds 5
+    python -m benchmarks.upsampled --device cuda --dtype float32 bfloat16
+
+The baseline is what a stock head does: ``F.interpolate`` of its logits to the
+size of the label, and cross-entropy on them, in float32 as under autocast. A
+shape is that of the full-size logits and, behind the slash, the head's stride.
+Time is measured as in ``benchmarks.losses``; memory is over the size of the
+full-size logits. Writes ``benchmarks/results/upsampled-*.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from mmseg_jml.functional import jaccard_metric_loss
+
+from .candidates import MIX, draw_label
+from .devices import CPU, CUDA
+from .losses import finish, print_row
+from .measure import compare
+from .report import add_options, check_names, choose, running, set_up, write
+
+SHAPES = dict(
+    cpu=('2x27x384x768/4', '2x150x512x512/8'),
+    cuda=(
+        '2x19x512x1024/4',
+        '2x19x512x1024/8',
+        '2x150x512x512/4',
+        '2x150x512x512/8',
+        '16x150x512x512/4',
+    ),
+)
+BASELINE = 'resize + cross_entropy'
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--shapes', nargs='+', help='NxCxHxW/STRIDE; a few for each device'
+    )
+    parser.add_argument('--dtype', nargs='+', default=['float32'])
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='NAME',
+        help='losses besides the baseline',
+    )
+    add_options(parser, rounds=11)
+    return parser.parse_args()
+
+
+def resize(logits: Tensor, label: Tensor) -> Tensor:
+    """As a stock head: (N, C, h, w) to (N, C, H, W), bilinearly."""
+    return F.interpolate(
+        logits, label.shape[1:], mode='bilinear', align_corners=False
+    )
+
+
+def resize_and_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """The baseline."""
+    full = resize(logits, label)
+    return F.cross_entropy(full.float(), label, ignore_index=255)
+
+
+def resize_and_mix(logits: Tensor, label: Tensor) -> Tensor:
+    """The loss of this package on full-size logits."""
+    return jaccard_metric_loss(resize(logits, label), label, **MIX)
+
+
+def find_rivals() -> dict:
+    """What a compiler makes of the baseline."""
+    torch.compiler.reset()
+    compiled = torch.compile(resize_and_cross_entropy, dynamic=False)
+    return {f'{BASELINE}, compiled': compiled}
+
+
+def find_candidates() -> dict:
+    """Losses of small logits and a full-size label, the baseline first."""
+    small = partial(jaccard_metric_loss, align_corners=False)
+    return {
+        BASELINE: resize_and_cross_entropy,
+        'resize + CE + JML': resize_and_mix,
+        'CE + JML': partial(small, **MIX),
+        'CE': partial(small, ce_weight=1.0, jml_weight=0.0),
+    }
+
+
+def measure_shape(
+    text: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
+) -> list[dict]:
+    """One row for each loss."""
+    full, _, stride = text.partition('/')
+    images, classes, *size = shape = tuple(map(int, full.split('x')))
+    generator = torch.Generator().manual_seed(0)
+    label = draw_label(shape, generator).to(arguments.device)
+    small = [-(-side // int(stride)) for side in size]
+    logits = torch.randn(images, classes, *small, generator=generator)
+    logits = logits.to(arguments.device, getattr(torch, dtype))
+    logits.requires_grad_()
+    losses, rivals = find_candidates(), find_rivals()
+    chosen = choose(losses | rivals, arguments.only, BASELINE)
+    calls = {key: partial(loss, logits, label) for key, loss in chosen.items()}
+    rivals = {key: calls.pop(key) for key in rivals if key in calls}
+    calls |= running(rivals, lambda call: call().backward())
+    unit = label.numel() * classes * logits.element_size()
+    common = dict(kind='hard', dtype=dtype, shape=text)
+    rows = []
+    for row in compare(
+        calls, logits, unit, device, arguments.rounds, **common
+    ):
+        rows.append(row)
+        print_row(row)
+    return rows
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    arguments = parse_arguments()
+    check_names(arguments.only, find_candidates() | find_rivals())
+    device = set_up(arguments)
+    rows = []
+    for text in arguments.shapes or SHAPES[arguments.device]:
+        for dtype in arguments.dtype:
+            rows += measure_shape(text, dtype, arguments, device)
+            write(rows, arguments, device, 'upsampled')
+    print(finish(rows, arguments, device, 'upsampled'))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,169 @@
+"""Checks of the values of labels and weights, also on a GPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ['Expectation', 'check_later', 'check_now']
+
+# Soft labels that went through float16 sum to 1 only to this.
+_SUM_TOLERANCE = 5e-3
+# On a GPU the first batches are checked, and then one in a prime number, so
+# that heads that take turns are all seen.
+_FIRST, _EVERY = 20, 47
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What labels have to be.
+
+    Args:
+        num_classes (int): Hard labels lie in [0, num_classes).
+        ignore_index (int, optional): A hard label that needs no class.
+        use_sigmoid (bool): Soft labels need not sum to 1.
+    """
+
+    num_classes: int
+    ignore_index: int | None
+    use_sigmoid: bool
+
+    @torch.no_grad()
+    def measure(
+        self, target: Tensor, weight: Tensor | None, is_hard: bool
+    ) -> Tensor:
+        """The numbers that :meth:`judge` reads, on the device, (4,).
+
+        They are the lowest and highest value that does not fit (0 and 0 if
+        all do; for soft labels the lowest and highest of all), how far sums
+        over classes are off 1, and the lowest weight. Soft labels of pixels
+        of weight 0 are not looked at.
+        """
+        zero = torch.zeros((), device=target.device)
+        if not target.numel():
+            return zero.expand(4)
+        lightest = zero if weight is None else weight.min().float()
+        if is_hard:
+            wrong = target != target.clamp(0, self.num_classes - 1)
+            if self.ignore_index is not None:
+                wrong &= target != self.ignore_index
+            low, high = (target * wrong).aminmax()
+            return torch.stack([low.float(), high.float(), zero, lightest])
+        low, high = target.amin(1).float(), target.amax(1).float()
+        off = (target.sum(1, dtype=torch.float32) - 1).abs()
+        if weight is not None:
+            skipped = weight <= 0
+            low = low.masked_fill(skipped, 0)
+            high, off = (x.masked_fill(skipped, 0) for x in (high, off))
+        return torch.stack([low.min(), high.max(), off.max(), lightest])
+
+    def judge(self, numbers: list[float], is_hard: bool) -> None:
+        """Raise where the numbers of :meth:`measure` do not fit.
+
+        Raises:
+            ValueError: Naming the values and what to look at.
+        """
+        low, high, off, lightest = numbers
+        if not lightest >= 0:
+            raise ValueError(
+                f'Expected weight to be at least 0, but got {lightest}'
+            )
+        if is_hard:
+            if low or high:
+                wrong = sorted({int(x) for x in (low, high) if x})
+                raise ValueError(
+                    f'Expected labels in [0, {self.num_classes}) or '
+                    f'ignore_index={self.ignore_index}, but got {wrong}; '
+                    'check num_classes, ignore_index and reduce_zero_label'
+                )
+            return
+        # written so that NaN does not pass
+        if not (low >= -_SUM_TOLERANCE and high <= 1 + _SUM_TOLERANCE):
+            hint = (
+                '; these look like class indices, which belong in an integer '
+                'label of shape (N, *)'
+            )
+            whole = low % 1 == 0 and high % 1 == 0  # not for NaN
+            raise ValueError(
+                'Expected soft labels in [0, 1], but got values from '
+                f'{low:g} to {high:g}{hint if whole else ""}'
+            )
+        if not self.use_sigmoid and not off <= _SUM_TOLERANCE:
+            raise ValueError(
+                'Expected soft labels that sum to 1 over the classes, but got '
+                f'a sum that is off by {off:.4g}; divide by the sum, or give '
+                'the pixels that have no label a weight of 0'
+            )
+
+
+def check_now(
+    expected: Expectation,
+    target: Tensor,
+    weight: Tensor | None,
+    is_hard: bool,
+) -> None:
+    """Check a label and its weights; on a GPU this waits for the device.
+
+    Raises:
+        ValueError: If a label is neither in [0, C) nor ignored, a soft label
+            lies outside [0, 1] or does not sum to 1, or a weight is negative.
+    """
+    numbers = expected.measure(target, weight, is_hard)
+    expected.judge(numbers.tolist(), is_hard)
+
+
+class _Late:
+    """Measurements on their way from a GPU."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.pending: deque = deque()
+
+    def report(self) -> None:
+        """Judge what has arrived, without a wait."""
+        while self.pending and self.pending[0][0].query():
+            _, numbers, expected, is_hard = self.pending.popleft()
+            try:
+                expected.judge(numbers.tolist(), is_hard)
+            except ValueError as error:
+                raise ValueError(
+                    f'{error} (in one of the last batches; on a GPU labels '
+                    'are read with a delay)'
+                ) from None
+
+    def is_due(self) -> bool:
+        self.calls += 1
+        return self.calls <= _FIRST or self.calls % _EVERY == 0
+
+
+_late = _Late()
+
+
+def check_later(
+    expected: Expectation,
+    target: Tensor,
+    weight: Tensor | None,
+    is_hard: bool,
+) -> None:
+    """Check some batches on a GPU without waiting for it.
+
+    The numbers of a batch travel to the host while it goes on. A later call
+    reads them, and raises for the batch that did not fit.
+
+    Raises:
+        ValueError: As :func:`check_now`, for an earlier batch.
+    """
+    if torch.cuda.is_current_stream_capturing():
+        return
+    _late.report()
+    if not _late.is_due():
+        return
+    numbers = expected.measure(target, weight, is_hard)
+    host = torch.empty(4, pin_memory=True)
+    host.copy_(numbers, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream(target.device))
+    _late.pending.append((arrived, host, expected, is_hard))

@@ -1,0 +1,67 @@
+"""The engines that can run in this process.
+
+Triton's kernels run on a GPU, or on a CPU in its interpreter, which has to be
+chosen before triton is imported: test_triton.py starts a process for it.
+"""
+
+import os
+
+import pytest
+import torch
+
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+
+
+def engines():
+    """(impl, device) of each."""
+    if INTERPRETED:
+        return [('triton', 'cpu')]
+    if torch.cuda.is_available():
+        return [('torch', 'cpu'), ('torch', 'cuda'), ('triton', 'cuda')]
+    return [('torch', 'cpu')]
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """Changes the launch configuration of Triton's kernels."""
+    triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
+    original = triton_engine.launch_configuration
+
+    def change(function):
+        def changed(num_classes, *arguments, **keywords):
+            usual = original(num_classes, *arguments, **keywords)
+            return function(num_classes, usual)
+
+        monkeypatch.setattr(triton_engine, 'launch_configuration', changed)
+        triton_engine._plan.cache_clear()
+
+    yield change
+    triton_engine._plan.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _larger_chunks(request):
+    """The interpreter pays for steps, not for the size of a tile."""
+    if INTERPRETED:
+        request.getfixturevalue('configure')(
+            lambda classes, usual: (
+                usual | dict(BLOCK_C=128, BLOCK_P=16)
+                if classes > 192
+                else usual | dict(BLOCK_P=min(usual['BLOCK_P'], 64))
+            )
+        )
+
+
+@pytest.fixture(params=engines(), ids='-'.join)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def device():
+    """Where Triton runs."""
+    if ('triton', 'cuda') in engines():
+        return 'cuda'
+    if not INTERPRETED:
+        pytest.skip('No GPU; test_triton.py runs this in the interpreter')
+    return 'cpu'

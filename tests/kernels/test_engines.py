@@ -1,0 +1,391 @@
+"""Every engine computes what the formulas say, within the error budget."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
+
+from mmseg_jml.kernels import (
+    HardLabel,
+    Probabilities,
+    Request,
+    TeacherLogits,
+    region_sums,
+)
+from tests.kernels.cases import (
+    KINDS,
+    OPTIONS,
+    assert_right,
+    assert_same,
+    by_name,
+    draw,
+    run,
+)
+from tests.tolerances import EXCESS
+
+CE = dict(with_cross_entropy=True)
+ALL = dict(
+    with_cross_entropy=True,
+    with_product=True,
+    with_hits=True,
+    largest_of='both',
+)
+
+
+def serves(impl, options):
+    """Whether an engine takes these options, else it says why not."""
+    return impl != 'triton' or options.get('norm', 1) in (1, 2)
+
+
+@pytest.fixture
+def _unwritten_memory_is_nan():
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures('_unwritten_memory_is_nan')
+@pytest.mark.parametrize('weighted', [False, True])
+@pytest.mark.parametrize('options', OPTIONS, ids=str)
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_and_option(kind, options, weighted, engine):
+    impl, device = engine
+    data = draw(
+        kind,
+        (2, 5, 7, 9),
+        torch.float32,
+        weighted,
+        options.get('use_sigmoid', False),
+        device=device,
+    )
+    if serves(impl, options):
+        assert_right(*data, impl, **options)
+    else:
+        with pytest.raises(ValueError, match='but norm is 1.5'):
+            run(*data, impl, **options)
+
+
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'teacher'])
+@pytest.mark.parametrize('classes', [2, 19, 25, 97, 150, 192])
+def test_any_number_of_classes(classes, kind, engine):
+    impl, device = engine
+    data = draw(kind, (1, classes, 3, 17), torch.float32, device=device)
+    assert_right(*data, impl, with_product=True, with_hits=True, **CE)
+
+
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('classes', [300, 919])
+def test_hundreds_of_classes(classes, kind, use_sigmoid, engine):
+    impl, device = engine
+    data = draw(
+        kind, (1, classes, 2, 3), torch.float32, True, use_sigmoid, 1, device
+    )
+    assert_right(*data, impl, **ALL, use_sigmoid=use_sigmoid)
+
+
+@pytest.mark.parametrize('classes', [1, 3, 30])
+def test_sigmoid_with_any_number_of_classes(classes, engine):
+    impl, device = engine
+    logits, _, _ = draw(
+        'hard', (2, classes, 5, 5), torch.float32, device=device
+    )
+    target = Probabilities(torch.rand_like(logits).round())
+    assert_right(logits, target, None, impl, use_sigmoid=True, **CE)
+
+
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'teacher'])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision(dtype, kind, engine, monkeypatch):
+    """Sums are those of the rounded logits.
+
+    The interpreter casts to bfloat16 towards zero, which a GPU does not
+    (test_triton.py), and thus doubles what rounding may take.
+    """
+    impl, device = engine
+    if engine == ('triton', 'cpu'):
+        monkeypatch.setitem(EXCESS, torch.bfloat16, 2.0**-7)
+    data = draw(kind, (2, 19, 5, 9), dtype, device=device)
+    assert_right(*data, impl, **CE)
+
+
+LAYOUTS = {
+    'channels last': lambda x: x.to(memory_format=torch.channels_last),
+    'slice': lambda x: x.repeat(1, 2, 2, 2)[:, 1:7, 2:9, 3:12],
+    'steps': lambda x: x.repeat_interleave(2, 2).repeat_interleave(3, 3)[
+        :, :, ::2, ::3
+    ],
+    'transposed': lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    'far apart': lambda x: F.interpolate(x, scale_factor=50)[
+        :, :, ::50, ::50
+    ],
+    'expanded': lambda x: x[:1].expand(3, -1, -1, -1),
+    'batch last': lambda x: x.permute(1, 2, 3, 0).contiguous()
+    .permute(3, 0, 1, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_strides(layout, engine):
+    impl, device = engine
+
+    def normal():
+        return torch.randn(3, 6, 7, 9, device=device)
+
+    logits = LAYOUTS[layout](normal())
+    assert not logits.is_contiguous()
+    teacher = TeacherLogits(LAYOUTS[layout](normal()))
+    weight = torch.rand(3, 9, 7, device=device).transpose(1, 2)
+    label = draw('hard', logits.shape, device=device)[1].label
+    label = label.transpose(1, 2).contiguous().transpose(1, 2)
+    assert_right(logits, HardLabel(label), weight, impl, **CE)
+    assert_right(normal(), teacher, weight, impl, **CE)
+    gradient = assert_right(logits, teacher, weight, impl, **CE)
+    if layout in ('channels last', 'transposed', 'batch last'):
+        assert gradient.stride() == logits.stride()
+
+
+@pytest.mark.parametrize('space', [(), (11,), (3, 5), (2, 3, 4), (2, 2, 3, 2)])
+def test_any_number_of_spatial_dimensions(space, engine):
+    impl, device = engine
+    shape = (3, 4, *space)
+    label = torch.randint(4, (3, *space), device=device)
+    logits = torch.randn(shape, device=device)
+    assert_right(logits, HardLabel(label), None, impl, **CE)
+    backwards = torch.randn(shape[::-1], device=device)
+    backwards = backwards.permute(*range(len(shape))[::-1])
+    assert_right(backwards, TeacherLogits(logits), None, impl, **CE)
+
+
+@pytest.mark.parametrize('classes', [5, 200])
+@pytest.mark.parametrize('kind', ['hard', 'soft'])
+@pytest.mark.parametrize(
+    'name', ['prediction', 'overlap', 'product', 'cross_entropy']
+)
+def test_gradient_of_one_sum(name, kind, classes, engine):
+    """Slopes that are absent, or of strides 0, as a sum's are."""
+    impl, device = engine
+    logits, target, _ = draw(
+        kind, (2, classes, 4, 4), torch.float32, device=device
+    )
+
+    def gradient(leaf, impl):
+        leaf = leaf.detach().requires_grad_()
+        request = Request(leaf, target, with_product=True, **CE)
+        value = getattr(region_sums(request, impl), name)
+        return torch.autograd.grad(value.sum(), leaf)[0].double()
+
+    expected = gradient(logits.double(), 'reference')
+    torch.testing.assert_close(
+        gradient(logits, impl), expected, rtol=0, atol=1e-6
+    )
+
+
+def test_the_target_and_the_mass_have_no_gradient(engine):
+    impl, device = engine
+    logits, target, _ = draw('hard', dtype=torch.float32, device=device)
+    sums = region_sums(Request(logits.requires_grad_(), target, **CE), impl)
+    assert not sums.target.requires_grad
+    assert not sums.mass.requires_grad
+    assert sums.by_class.requires_grad
+
+
+@pytest.mark.parametrize('classes', [5, 200])
+def test_the_same_bits_each_time(classes, engine):
+    """Twice forward, and twice backward through one graph."""
+    impl, device = engine
+    data = draw(
+        'teacher', (2, classes, 3, 3), torch.float32, True, device=device
+    )
+    one, two = (run(*data, impl, **ALL) for _ in range(2))
+    assert_same(one, two, rtol=0, atol=0)
+    logits = data[0].requires_grad_()
+    sums = region_sums(Request(*data, **CE), impl)
+    loss = sums.overlap.square().sum() + sums.cross_entropy.sum()
+    first = torch.autograd.grad(loss, logits, retain_graph=True)[0]
+    kept = first.clone()
+    second = torch.autograd.grad(loss, logits)[0]
+    assert torch.equal(kept, first)
+    assert torch.equal(first, second)
+    assert first.any()
+
+
+def test_a_second_derivative_is_refused(engine):
+    impl, device = engine
+    logits, target, _ = draw(
+        'hard', (1, 3, 4, 4), torch.float32, device=device
+    )
+    logits.requires_grad_()
+    overlap = region_sums(Request(logits, target), impl).overlap
+    (gradient,) = torch.autograd.grad(overlap.sum(), logits, create_graph=True)
+    with pytest.raises(NotImplementedError, match="impl='reference' has"):
+        gradient.sum().backward()
+
+
+def test_logits_changed_in_between_are_noticed(engine):
+    impl, device = engine
+    logits, target, _ = draw(
+        'hard', (1, 3, 4, 4), torch.float32, device=device
+    )
+    changed = logits.requires_grad_() * 1
+    overlap = region_sums(Request(changed, target), impl).overlap
+    changed.add_(1)
+    with pytest.raises(RuntimeError, match='modified by an inplace operation'):
+        overlap.sum().backward()
+
+
+def test_checkpoint_and_func(engine):
+    impl, device = engine
+    logits, target, _ = draw(
+        'hard', (2, 4, 5, 5), torch.float32, device=device
+    )
+
+    def loss(x, impl=impl):
+        return region_sums(Request(x, target), impl).overlap.square().sum()
+
+    leaf = logits.clone().requires_grad_()
+    checkpoint(loss, leaf, use_reentrant=False).backward()
+    truth = torch.func.grad(lambda x: loss(x, 'reference'))(logits)
+    torch.testing.assert_close(leaf.grad, truth)
+    torch.testing.assert_close(torch.func.grad(loss)(logits), truth)
+
+
+def test_half_at_a_tie(engine):
+    """p = (1/2, 1/2) = y: d sum min(p, y) / dp = 1/2, and by z it is 0.
+
+    With y = (1/2, 1/4) the derivatives are 1/2 and 0, so that
+    dz_0 = p_0 (1/2 - p_0 / 2) = 1/8 and dz_1 = -1/8.
+    """
+    impl, device = engine
+    logits = torch.zeros(1, 2, 1, device=device, requires_grad=True)
+    for label, expected in (([0.5, 0.5], 0.0), ([0.5, 0.25], 0.125)):
+        value = torch.tensor(label, device=device).view(1, 2, 1)
+        request = Request(logits, Probabilities(value))
+        overlap = region_sums(request, impl).overlap
+        (gradient,) = torch.autograd.grad(overlap.sum(), logits)
+        assert gradient.flatten().tolist() == [expected, -expected]
+
+
+def test_equal_logits_are_all_hits(engine):
+    """Three logits tie at the top, and two labels are among them."""
+    impl, device = engine
+    logits = torch.tensor([[2.0, 2.0], [2.0, 1.0], [2.0, 2.0]], device=device)
+    label = torch.tensor([[1, 1]], device=device)
+    request = Request(logits.unsqueeze(0), HardLabel(label), with_hits=True)
+    assert region_sums(request, impl).hits.tolist() == [1]
+    label[0, 1] = 2
+    assert region_sums(request, impl).hits.tolist() == [2]
+
+
+@pytest.mark.parametrize('classes', [5, 200])
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('kind', ['hard', 'boundary'])
+def test_nothing_but_ignored_pixels(kind, use_sigmoid, classes, engine):
+    impl, device = engine
+    logits, target, _ = draw(
+        kind, (2, classes, 3, 4), torch.float32, device=device
+    )
+    target.label.fill_(255)
+    result = run(logits, target, None, impl, use_sigmoid=use_sigmoid, **ALL)
+    for name, value in by_name(*result).items():
+        assert (value == 0).all(), name
+
+
+@pytest.mark.parametrize('classes', [5, 200])
+@pytest.mark.parametrize('kind', ['hard', 'boundary'])
+@pytest.mark.parametrize(
+    'label', [-1, -100, 200, 256, 2**31, 2**32 + 1, -(2**62)]
+)
+def test_a_label_that_is_no_class_does_not_count(label, kind, classes, engine):
+    """Nor is memory read or written where it would point to."""
+    impl, device = engine
+    logits, target, _ = draw(
+        kind, (2, classes, 3, 4), torch.float32, device=device
+    )
+    target.label[:, 0] = 255
+    expected = run(logits, target, None, impl, **ALL)
+    target.label[:, 0, 1] = label
+    assert_same(run(logits, target, None, impl, **ALL), expected)
+
+
+@pytest.mark.parametrize('classes', [5, 200])
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('kind', KINDS)
+def test_pixels_of_weight_0_may_hold_anything(
+    kind, use_sigmoid, classes, engine
+):
+    impl, device = engine
+    logits, target, weight = draw(
+        kind, (2, classes, 3, 4), torch.float32, True, use_sigmoid, 0, device
+    )
+    weight[:, 0] = 0
+    expected = run(
+        logits, target, weight, impl, use_sigmoid=use_sigmoid, **ALL
+    )
+    logits[:, :, 0] = torch.where(logits[:, :, 0] > 0, 3e38, -3e38)
+    if isinstance(target, HardLabel):
+        target.label[:, 0] = 1
+    else:
+        target.value[:, :, 0] = -3e38
+    result = run(logits, target, weight, impl, use_sigmoid=use_sigmoid, **ALL)
+    assert_same(result, expected)
+    assert (result[1][:, :, 0] == 0).all()
+
+
+@pytest.mark.parametrize('shape', [(0, 3, 4, 4), (2, 3, 0, 4)])
+def test_no_pixels(shape, engine):
+    impl, device = engine
+    label = torch.zeros(
+        (shape[0], *shape[2:]), dtype=torch.long, device=device
+    )
+    logits = torch.randn(shape, device=device)
+    sums, gradient = run(logits, HardLabel(label), None, impl, **ALL)
+    assert sums.by_class.shape == (shape[0], 4, 3)
+    assert sums.by_image.shape == (shape[0], 2)
+    for name, value in by_name(sums, gradient).items():
+        assert (value == 0).all(), name
+    assert gradient.shape == shape
+
+
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+def test_extreme_logits_stay_finite(use_sigmoid, engine):
+    impl, device = engine
+    logits = [[[1e4, -1e4, 88.0], [-1e4, -1e4, -88.0]]]
+    logits = torch.tensor(logits, device=device)
+    target = HardLabel(torch.tensor([[1, 0, 0]], device=device))
+    gradient = assert_right(
+        logits, target, None, impl, use_sigmoid=use_sigmoid, **CE
+    )
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_large_logits_neither_overflow_nor_cancel(kind, engine):
+    """Numbers around 3000 that differ by a few units."""
+    impl, device = engine
+    logits, target, weight = draw(
+        kind, (2, 5, 6, 7), torch.float32, device=device
+    )
+    logits[0] += 3000
+    logits[1] += 4000
+    assert_right(logits, target, weight, impl, **CE)
+
+
+@pytest.mark.parametrize('classes', [4, 260])
+def test_classes_ruled_out_by_minus_infinity(classes, engine):
+    """The first and the last; torch's cross_entropy is the oracle."""
+    impl, device = engine
+    logits = torch.randn(2, classes, 5, device=device)
+    logits[:, classes // 2 :] = -torch.inf
+    logits[:, 0] = -torch.inf
+    if classes > 200:
+        logits[:, :9] = -torch.inf  # more than a chunk
+    label = torch.full((2, 5), classes // 2 - 1, device=device)
+    expected = F.cross_entropy(logits.double(), label, reduction='none')
+    onehot = HardLabel(label).dense(classes, torch.float32)
+    for target in (HardLabel(label), Probabilities(onehot)):
+        sums, gradient = run(logits, target, None, impl, **CE)
+        torch.testing.assert_close(sums.cross_entropy, expected.sum(1))
+        assert gradient.isfinite().all()
+        assert not gradient[:, classes // 2 :].any()

@@ -1,0 +1,328 @@
+"""What the kernels for upsampled logits compute, against float64.
+
+Run by test_triton_upsampled.py in a process of its own, in Triton's
+interpreter where there is no GPU. Uninitialised memory is filled with NaN.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmseg_jml.kernels import HardLabel, Request, reference, triton_upsampled
+from tests.tolerances import assert_within_budget
+
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+
+# classes, size of the logits, size of the label, align_corners
+CASES = {
+    'ratio-4': (19, (2, 3), (8, 12), False),
+    'ratio-4-corners': (19, (1, 2), (4, 8), True),
+    'ratio-8': (5, (2, 1), (16, 8), False),
+    'ratio-8-corners': (3, (1, 2), (3, 16), True),
+    'ratio-1.75': (2, (4, 4), (7, 7), False),
+    'ratio-1.75-corners': (2, (4, 4), (7, 7), True),
+    'undivided': (7, (3, 4), (7, 11), False),
+    'undivided-corners': (7, (3, 4), (7, 11), True),
+    'ratio-1': (4, (3, 5), (3, 5), False),
+    'ratio-1-in-x': (4, (2, 5), (6, 5), False),
+    'ratio-1-in-y': (4, (5, 2), (5, 6), True),
+    'one-pixel': (2, (1, 1), (3, 4), False),
+    'one-row': (3, (1, 4), (3, 9), True),
+    'one-column': (3, (4, 1), (9, 1), False),
+    'strips-and-tiles': (2, (10, 20), (10, 40), False),
+    'tiles-of-16': (19, (1, 17), (1, 34), False),
+    'tiles-of-8': (27, (2, 5), (4, 10), True),
+    'chunked-corners': (9, (1, 3), (2, 5), True),
+    'chunked-ratio-4': (9, (1, 2), (4, 8), False),
+    'chunked-ratio-8': (9, (1, 1), (1, 8), False),
+    'chunked-strips-and-tiles': (9, (17, 20), (17, 20), False),
+    '33': (33, (2, 2), (3, 4), False),
+    '150': (150, (1, 2), (2, 3), False),
+    '300': (300, (1, 1), (1, 2), False),
+}
+# so few pixels that what cancels is larger than their sum
+SLACK = {'one-pixel': 1e-5, '300': 1e-5}
+# the forms, for what does not depend on sizes
+FORMS = {
+    'whole': (2, (3, 2), (5, 4), False),
+    'chunked': (9, (1, 2), (3, 4), False),
+}
+
+
+@pytest.fixture(autouse=True)
+def _unwritten_memory_is_nan():
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def chunk_few_classes(name, monkeypatch):
+    """Lets 9 classes go in two chunks, which interpret faster than 33."""
+    if name.startswith('chunked'):
+        monkeypatch.setattr(triton_upsampled, 'WHOLE', 4)
+
+
+@pytest.fixture(params=FORMS)
+def form(request, monkeypatch):
+    chunk_few_classes(request.param, monkeypatch)
+    return FORMS[request.param]
+
+
+def draw(case, images=1, weights=True, **options):
+    """A request with ignored pixels, and everything it can ask for."""
+    classes, size, label_size, align_corners = case
+    label = torch.randint(classes, (images, *label_size))
+    label[torch.rand(label.shape) < 0.1] = 255
+    request = Request(
+        3 * torch.randn(images, classes, *size),
+        HardLabel(label.to(DEVICE)),
+        align_corners=align_corners,
+    )
+    options = {
+        'with_product': True,
+        'with_cross_entropy': True,
+        'with_hits': True,
+        **options,
+    }
+    if weights:
+        options.setdefault('weight', torch.rand(label.shape).to(DEVICE))
+        options.setdefault('class_weight', torch.rand(classes).to(DEVICE))
+    logits = request.logits.to(DEVICE)
+    return replace(request, logits=logits, **options)
+
+
+def slopes(request):
+    """Random slopes of a loss by the sums."""
+    images, classes = request.logits.shape[:2]
+    rows = 4 if request.with_product else 3
+    by_class = torch.randn(images, rows, classes, dtype=torch.float64)
+    by_image = torch.randn(images, 2, dtype=torch.float64)
+    return by_class.to(DEVICE), by_image.to(DEVICE)
+
+
+def expected(request, by_class, by_image, dtype):
+    """The reference in a dtype: sums, hits and gradient."""
+    logits = request.logits.detach().to(dtype).requires_grad_()
+    request = replace(request, logits=logits)
+    sums = reference.region_sums(request)
+    parts = (sums.by_class, by_class), (sums.by_image, by_image)
+    loss = sum((s * slope).sum() for s, slope in parts if slope is not None)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    return sums, gradient
+
+
+def check(request, oracle=None, slack=0):
+    """Compares sums, hits and gradient by the budget of the dtype."""
+    oracle = oracle or request
+    dtype = request.logits.dtype
+    by_class, by_image = slopes(request)
+    plain, plain_gradient = expected(oracle, by_class, by_image, torch.float32)
+    truth, truth_gradient = expected(oracle, by_class, by_image, torch.float64)
+    assert triton_upsampled.why_not(request) is None
+    sums = triton_upsampled.sums(request)
+    for name in ('by_class', 'by_image', 'hits'):
+        values = (getattr(s, name) for s in (sums, plain, truth))
+        if getattr(request, f'with_{name}', True):
+            assert_within_budget(*values, torch.float32)
+    gradient = triton_upsampled.gradient(request, by_class, by_image)
+    assert gradient.dtype == dtype
+    assert gradient.stride() == torch.empty_like(request.logits).stride()
+    excess = slack * truth_gradient.abs()
+    plain_gradient = plain_gradient.to(dtype).double()
+    # moves the plain result away from the truth, to allow for more
+    away = torch.where(plain_gradient < truth_gradient, -excess, excess)
+    assert_within_budget(
+        gradient, plain_gradient + away, truth_gradient, dtype
+    )
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_sizes(case, monkeypatch):
+    chunk_few_classes(case, monkeypatch)
+    images = 2 if case in ('undivided', '33') else 1
+    check(draw(CASES[case], images), slack=SLACK.get(case, 0))
+
+
+def test_one_class():
+    """Its probability is 1 and has no gradient."""
+    request = draw((1, (2, 2), (4, 4), False))
+    sums, truth = (
+        triton_upsampled.sums(request),
+        reference.region_sums(request),
+    )
+    assert torch.allclose(sums.by_class, truth.by_class)
+    assert not sums.cross_entropy.any()
+    gradient = triton_upsampled.gradient(request, *slopes(request))
+    assert gradient.abs().max() < 1e-5
+
+
+def test_alone(form):
+    """Without weights, product and hits, with one slope at a time."""
+    request = draw(form, weights=False, with_product=False, with_hits=False)
+    sums = triton_upsampled.sums(request)
+    assert sums.hits is None
+    check(request)
+    by_class, by_image = slopes(request)
+    for some in ((by_class, None), (None, by_image)):
+        _, truth = expected(request, *some, torch.float64)
+        gradient = triton_upsampled.gradient(request, *some)
+        assert torch.allclose(gradient.double(), truth, atol=1e-5)
+
+
+def test_no_cross_entropy(form):
+    request = draw(form, with_cross_entropy=False)
+    sums = triton_upsampled.sums(request)
+    truth = reference.region_sums(replace(request, logits=request.logits))
+    assert not sums.cross_entropy.any()
+    assert torch.allclose(sums.mass, truth.mass)
+    by_class, by_image = slopes(request)
+    gradients = [
+        triton_upsampled.gradient(request, by_class, by_image)
+        for by_image in (by_image, None)
+    ]
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize('ignore_index', [1, None, -100])
+def test_labels_that_do_not_count(form, ignore_index):
+    """Ignored or no class at all: as if such a pixel weighed nothing."""
+    request = draw(form, weight=None)
+    label = request.target.label
+    strange = torch.tensor(
+        [-1, -100, form[0], 255, 2**31, 2**40 + 1, -(2**63)]
+    )
+    label.view(-1)[: len(strange)] = strange.to(DEVICE)
+    counted = (label >= 0) & (label < form[0])
+    if ignore_index is not None:
+        counted &= label != ignore_index
+    oracle = replace(
+        request,
+        target=HardLabel(label.where(counted, torch.zeros_like(label)), None),
+        weight=counted.float(),
+    )
+    target = HardLabel(label, ignore_index)
+    check(replace(request, target=target), oracle)
+
+
+def test_no_pixel_counts(form):
+    request = draw(form)
+    request.target.label.fill_(255)
+    sums = triton_upsampled.sums(request)
+    assert not sums.by_class.any()
+    assert not sums.by_image.any()
+    assert not sums.hits.any()
+    gradient = triton_upsampled.gradient(request, *slopes(request))
+    assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize('label_type', [torch.uint8, torch.int32])
+def test_types_of_labels(label_type):
+    request = draw(FORMS['whole'])
+    label = request.target.label.to(label_type)
+    other = triton_upsampled.sums(replace(request, target=HardLabel(label)))
+    assert torch.equal(other.by_class, triton_upsampled.sums(request).by_class)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision(form, dtype):
+    """The interpreter casts to bfloat16 towards zero, which a GPU does not.
+
+    That doubles what rounding may take.
+    """
+    slack = 2**-8 if dtype == torch.bfloat16 and DEVICE == 'cpu' else 0
+    request = draw(form)
+    check(replace(request, logits=request.logits.to(dtype)), slack=slack)
+
+
+@pytest.mark.parametrize('layout', ['channels_last', 'slice', 'transposed'])
+def test_layouts(form, layout):
+    request = draw(form)
+    logits, label = request.logits, request.target.label
+    if layout == 'channels_last':
+        logits = logits.to(memory_format=torch.channels_last)
+    elif layout == 'slice':
+        bigger = torch.full([2 * n + 1 for n in logits.shape], torch.nan)
+        inner = bigger.to(DEVICE)[1::2, 1::2, 1::2, 1::2]
+        logits = inner.copy_(logits)
+    else:
+        logits = logits.transpose(2, 3).contiguous().transpose(2, 3)
+        label = label.transpose(1, 2).contiguous().transpose(1, 2)
+    check(replace(request, logits=logits, target=HardLabel(label)))
+
+
+def test_the_same_bits_twice(form):
+    request = draw(form)
+    by_class, by_image = slopes(request)
+    runs = [
+        (
+            triton_upsampled.sums(request),
+            triton_upsampled.gradient(request, by_class, by_image),
+        )
+        for _ in range(2)
+    ]
+    (one, gradient), (two, again) = runs
+    assert torch.equal(one.by_class, two.by_class)
+    assert torch.equal(one.by_image, two.by_image)
+    assert torch.equal(gradient, again)
+
+
+def test_large_logits(form):
+    request = draw(form)
+    request = replace(request, logits=request.logits.mul(1e4 / 3))
+    truth, truth_gradient = expected(request, *slopes(request), torch.float64)
+    sums = triton_upsampled.sums(request)
+    assert torch.allclose(sums.by_class, truth.by_class, atol=1e-2)
+    assert torch.allclose(sums.by_image, truth.by_image, rtol=1e-6)
+    assert torch.equal(sums.hits, truth.hits.float().double())
+    gradient = triton_upsampled.gradient(request, *slopes(request))
+    assert gradient.isfinite().all()
+
+
+def test_equal_logits_hit_as_the_reference_says(form):
+    request = draw(form)
+    flat = replace(request, logits=torch.ones_like(request.logits))
+    hits = triton_upsampled.sums(flat).hits
+    assert torch.allclose(hits, reference.region_sums(flat).hits)
+    assert hits > 0
+
+
+def test_nothing_to_sum():
+    request = draw(FORMS['whole'])
+    none = replace(
+        request,
+        logits=request.logits[:0],
+        target=HardLabel(request.target.label[:0]),
+        weight=request.weight[:0],
+    )
+    assert triton_upsampled.sums(none).by_class.shape == (0, 4, 2)
+    gradient = triton_upsampled.gradient(none, None, None)
+    assert gradient.shape == none.logits.shape
+
+
+REFUSED = {
+    'smoothed': dict(target=HardLabel(torch.zeros(1, 7, 7).long(), on=0.9)),
+    'sigmoid': dict(use_sigmoid=True),
+    'norm': dict(norm=2),
+    'largest': dict(largest_of='both'),
+    'downsampled': dict(logits=torch.zeros(1, 2, 4, 9)),
+    'one dimension': dict(
+        logits=torch.zeros(1, 2, 4),
+        target=HardLabel(torch.zeros(1, 7).long()),
+    ),
+    'huge': dict(logits=torch.zeros(1, 1, 1, 1).expand(1, 2**29, 4, 4)),
+}
+
+
+@pytest.mark.parametrize('reason', REFUSED)
+def test_what_is_refused(reason):
+    request = draw(FORMS['whole'])
+    assert triton_upsampled.why_not(request) is None
+    assert triton_upsampled.why_not(replace(request, **REFUSED[reason]))
+
+
+def test_an_older_triton_is_refused(monkeypatch):
+    monkeypatch.delattr(triton_upsampled.tl, 'gather')
+    reason = triton_upsampled.why_not(draw(FORMS['whole']))
+    assert 'upsampling needs 3.3' in reason
