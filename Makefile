@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 ready = .venv/$(1)/ready
 tools_of = .venv/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo demo-kd demo-semi test zoo recipes lint format docs check clean
+.PHONY: help setup demo demo-kd demo-semi test test-gpu zoo recipes lint format docs check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -55,6 +55,13 @@ test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)
 test-%: $(call ready,%) .venv/torchvision
 	@echo '== tests on the $* stack'
 	OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest $(PYTEST_ARGS)
+
+# The same tests on the device that tests/conftest.py gives them.
+test-gpu: $(call ready,$(firstword $(STACKS))) .venv/torchvision  ## run the tests that need a GPU, on one stack (PYTEST_ARGS=)
+	@$(tools_of)/python -c 'import torch; torch.cuda.is_available() or exit( \
+	    f"Expected a GPU for make test-gpu but torch {torch.__version__} " \
+	    "finds none. make test runs all that needs none.")'
+	OMP_NUM_THREADS=1 $(tools_of)/python -m pytest $(PYTEST_ARGS) -m gpu
 
 zoo: $(STACKS:%=zoo-%)  ## train a step of every kind of mmseg's configs, and write docs/zoo.md (half an hour)
 	$(tools_of)/python -m tests.zoo.report $(STACKS:%=work_dirs/zoo/%.xml) > docs/zoo.md

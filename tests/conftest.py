@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
 import sys
 from importlib import import_module
@@ -17,7 +19,61 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
 from mmengine.visualization import Visualizer
 
+from tests import devices
+
 torch.set_num_threads(1)
+# On GPUs, here and in processes: products of float32 in float32, and sums in
+# one order. Libraries read this when they start.
+os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+
+
+@pytest.fixture(scope='session')
+def gpus():
+    """The GPUs that may be seen, as the environment says; None for all."""
+    return os.environ.get('CUDA_VISIBLE_DEVICES')
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _processor(gpus):
+    """Keeps runs, and processes of their own, off the GPUs: see `device`."""
+    if torch.cuda.is_available():
+        torch.cuda.init()  # this process has seen them
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.device.utils.DEVICE', 'cpu')
+        patch.setenv('CUDA_VISIBLE_DEVICES', '')
+        yield
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.gpu] * (name != 'cpu'))
+        for name in devices.NAMES
+    ]
+)
+def device(request, gpus, monkeypatch):
+    """Puts a test, its runs and its processes on the CPU, then on a GPU."""
+    if request.param != 'cpu':
+        monkeypatch.setattr('mmengine.device.utils.DEVICE', request.param)
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
+        if gpus is not None:
+            monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _collect_what_tests_leave():
+    """Keeps the garbage collector, which data sets call, off the imports."""
+    gc.freeze()
+
+
+@pytest.fixture
+def deterministic(device):
+    """Gives the same bits twice, on each device."""
+    on_gpu = device.type != 'cpu'
+    devices.be_deterministic(on_gpu)
+    yield
+    devices.be_deterministic(False)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils.dl_utils import mmcv_full_available
 
 import mmseg_jml.compat
+from tests.tools.run import ROOT, search_path
 
 INSTALLED = {found.metadata['Name'] for found in distributions()}
 only_lite = pytest.mark.skipif(
@@ -32,7 +34,10 @@ only_onedl = pytest.mark.skipif(
 
 def run(code: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True
+        [sys.executable, '-c', code],
+        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
+        capture_output=True,
+        text=True,
     )
 
 

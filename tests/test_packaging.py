@@ -15,8 +15,8 @@ import pytest
 from modelindex.load_model_index import load
 
 import mmseg_jml
+from tests.tools.run import ROOT, search_path
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = Path(mmseg_jml.__file__).parent
 
 
@@ -24,7 +24,7 @@ def python(*arguments: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=str(cwd)),
+        env=dict(os.environ, PYTHONPATH=search_path(cwd)),
         capture_output=True,
         text=True,
     )

@@ -6,7 +6,6 @@ import copy
 import os
 import pickle
 import signal
-import subprocess
 import sys
 from fractions import Fraction
 from functools import partial
@@ -22,8 +21,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from tests.processes import run_in_processes
 from tests.tiny_run import STEPS, tiny_config, write_images
-
-ROOT = Path(__file__).parents[1]
+from tests.tools.run import ROOT, apart
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +54,7 @@ def train(cfg: Config, name: str, *hooks: Hook, **changes) -> Runner:
 
 
 def load(path: Path) -> dict:
-    return CheckpointLoader.load_checkpoint(str(path))
+    return CheckpointLoader.load_checkpoint(str(path), 'cpu')
 
 
 def weights(work_dir: Path, step: int = STEPS) -> dict:
@@ -66,10 +64,10 @@ def weights(work_dir: Path, step: int = STEPS) -> dict:
 def assert_same(first: dict, second: dict) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        assert torch.equal(value.cpu(), second[name].cpu()), name
 
 
-def test_run_resumes_from_its_own_checkpoint(images, tmp_path, strict):
+def test_run_resumes_from_its_own_checkpoint(images, tmp_path, strict, device):
     cfg = tiny_config(images, tmp_path)
     cfg.custom_hooks = []
     train(cfg, 'first', **{'train_cfg.max_iters': 6})
@@ -96,7 +94,7 @@ def test_checkpoint_with_a_foreign_class_is_refused(images, tmp_path, strict):
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
-    images, tmp_path, workers
+    images, tmp_path, workers, deterministic
 ):
     unbroken, killed = tmp_path / 'unbroken', tmp_path / 'killed'
     train(tiny_config(images, unbroken, workers), 'unbroken')
@@ -104,10 +102,8 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
     cfg = tiny_config(images, killed, workers)
     cfg.custom_hooks.append(dict(type='KillHook', step=8))
     cfg.dump(tmp_path / 'killed.py')
-    command = [sys.executable, 'tools/train.py', tmp_path / 'killed.py']
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-    stopped = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    stopped = apart(
+        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=ROOT
     )
     assert stopped.returncode == -signal.SIGKILL, stopped.stderr
     assert (killed / 'last_checkpoint').read_text().endswith('iter_6.pth')

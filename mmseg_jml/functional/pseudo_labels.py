@@ -67,13 +67,12 @@ def mean_iou(
     """
     counted = counted & (label >= 0) & (label < num_classes)
 
-    def count(mask: Tensor) -> Tensor:
+    def count(classes: Tensor, mask: Tensor) -> Tensor:
         # what is not in the mask goes to one more class, cut off at the end
-        index = torch.where(mask, prediction, num_classes).flatten()
+        index = torch.where(mask, classes, num_classes).flatten()
         total = index.new_zeros(num_classes + 1)
         return total.scatter_add_(0, index, torch.ones_like(index))[:-1]
 
-    hit, predicted = count(counted & (prediction == label)), count(counted)
-    prediction = label
-    union = predicted + count(counted) - hit
+    hit = count(label, counted & (prediction == label))
+    union = count(prediction, counted) + count(label, counted) - hit
     return (hit / union).nanmean()  # 0 / 0 where there is none

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
@@ -23,13 +24,14 @@ __all__ = ['MeanTeacher']
 _PLACES = 'output_dir', 'out_file_path'
 
 
-class MeanTeacher(EMAHook):
+class MeanTeacher(Hook):
     """mmengine's average of the student, beside it in place of instead of it.
 
-    ``EMAHook`` builds the average and updates it. It would also validate and
-    save the average as if it were the model; here the student stays what is
-    validated, tested and saved. The average has an entry of its own in
-    checkpoints and, where asked, is evaluated after the student.
+    An ``EMAHook`` builds the average and updates it. In a run of its own it
+    would also validate and save the average as if it were the model; here the
+    student stays what is validated, tested and saved. The average has an
+    entry of its own in checkpoints and, where asked, is evaluated after the
+    student.
 
     After step t (from 0) of the optimizer the average keeps
     ``min(1 - 1 / (t + 1), momentum)`` of itself: "Mean teachers are better
@@ -45,9 +47,10 @@ class MeanTeacher(EMAHook):
     """
 
     def __init__(self, momentum: float | None, evaluates: bool) -> None:
-        self.ema_model: nn.Module | None = None
-        self._averages, self._evaluates = momentum is not None, evaluates
-        self._saved: dict = {}
+        self._saved, self._evaluates = {}, evaluates
+        self._ema: EMAHook | None = None
+        #: The average with its ``steps``, from the first run on.
+        self.average: BaseAveragedModel | None = None
         if momentum is None:
             return
         if not (isinstance(momentum, Real) and 0.5 <= momentum < 1):
@@ -56,7 +59,7 @@ class MeanTeacher(EMAHook):
                 f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
                 "of mmengine's averages is 1 minus this one."
             )
-        super().__init__(
+        self._ema = EMAHook(
             'MomentumAnnealingEMA',
             momentum=1 - momentum,
             gamma=1,
@@ -83,9 +86,9 @@ class MeanTeacher(EMAHook):
         Args:
             runner (Runner): The runner.
         """
-        if self._averages and self.ema_model is None:
-            super().before_run(runner)
-            self.ema_model.eval()
+        if self._ema and self.average is None:
+            self._ema.before_run(runner)
+            self.average = self._ema.ema_model.eval()
 
     def start_average(
         self, runner: Runner, segmentor: nn.Module
@@ -102,19 +105,19 @@ class MeanTeacher(EMAHook):
         Raises:
             ValueError: If the checkpoint has that of another student.
         """
-        if not self._averages:
+        if self.average is None:
             return None
         resumed = runner.iter > 0
         if not (resumed and self._restore(runner)):
-            self.ema_model.module.load_state_dict(segmentor.state_dict())
-            self.ema_model.steps.zero_()
+            self.average.module.load_state_dict(segmentor.state_dict())
+            self.average.steps.zero_()
             if resumed:
                 _warn(
                     'The checkpoint has no mean teacher: it starts as a copy '
                     'of the student.'
                 )
         self._saved = {}
-        return self.ema_model.module
+        return self.average.module
 
     def _restore(self, runner: Runner) -> bool:
         """Takes the average from the checkpoint, if it has one."""
@@ -122,10 +125,10 @@ class MeanTeacher(EMAHook):
         state = dict(self._saved.get(key) or {})
         if not state:
             return False
-        self.ema_model.steps.copy_(state.pop('steps'))
+        self.average.steps.copy_(state.pop('steps'))
         weights = {k.removeprefix('module.'): v for k, v in state.items()}
         try:  # mmengine's function looks into the wrapper of TTA
-            load_state_dict(self.ema_model.module, weights, strict=True)
+            load_state_dict(self.average.module, weights, strict=True)
         except RuntimeError as error:
             raise ValueError(
                 f'Expected {key!r} in the checkpoint to be an average of '
@@ -151,8 +154,8 @@ class MeanTeacher(EMAHook):
             runner (Runner): The runner.
             checkpoint (dict): What will be saved.
         """
-        if self._averages:
-            state = weights_to_cpu(self.ema_model.state_dict())
+        if self.average is not None:
+            state = weights_to_cpu(self.average.state_dict())
             checkpoint[self._key(runner)] = state
 
     def after_train_iter(
@@ -170,17 +173,8 @@ class MeanTeacher(EMAHook):
             data_batch (dict, optional): The batch. Defaults to None.
             outputs (dict, optional): The losses. Defaults to None.
         """
-        if self._averages and _has_stepped(runner.optim_wrapper):
-            super().after_train_iter(runner, batch_idx, data_batch, outputs)
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Leaves the student in its place.
-
-        Args:
-            runner (Runner): The runner.
-        """
-
-    before_test_epoch = before_val_epoch
+        if self._ema and _has_stepped(runner.optim_wrapper):
+            self._ema.after_train_iter(runner, batch_idx)
 
     def after_val_epoch(
         self, runner: Runner, metrics: dict | None = None
@@ -210,11 +204,11 @@ class MeanTeacher(EMAHook):
         if not self._evaluates:
             return
         loaded = self._restore(runner)
-        if not loaded and (self._saved or self.ema_model.steps == 0):
+        if not loaded and (self._saved or self.average.steps == 0):
             _warn('The checkpoint has no mean teacher to evaluate.')
             return
         print_log('The same for the mean teacher:', logger='current')
-        model, name = self.ema_model.module, self.own_name(runner)
+        model, name = self.average.module, self.own_name(runner)
         loop = getattr(runner, f'{split}_loop')
         device = next(model.parameters()).device.type
         with (

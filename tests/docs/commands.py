@@ -25,6 +25,9 @@ RUN_BY = {
         'pip install nibabel',
     ],
     'tests/docs/test_commands.py::test_make_format': ['make format'],
+    'tests/test_devices.py::test_make_says_that_there_is_no_gpu': [
+        'make test-gpu'
+    ],
     'tests/docs/test_commands.py::test_one_entry_is_taken_back': [
         'python tools/train.py OCRNET --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.0.loss_decode.type=CrossEntropyLoss',
@@ -129,7 +132,7 @@ RUN_BY = {
     'tests/tools/test_split_dataset.py::test_published_list_of_cityscapes': [
         'python tools/split_dataset.py CONFIG --list PUBLISHED.txt --out DIR'
     ],
-    'tests/tools/test_split_dataset.py::test_folder_from_a_command_line': [
+    'tests/tools/test_split_dataset.py::test_folder': [
         'python tools/split_dataset.py FOLDER --img-suffix .png --ratio 1/8 '
         '--out DIR'
     ],

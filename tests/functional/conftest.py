@@ -8,6 +8,11 @@ from mmseg_jml.kernels import IMPLEMENTATIONS
 CPU_IMPLEMENTATIONS = sorted(set(IMPLEMENTATIONS) - {'auto', 'triton'})
 
 
+@pytest.fixture(autouse=True)
+def _device(device):
+    """Each test on each device: see `tests.devices.on_device`."""
+
+
 @pytest.fixture(params=CPU_IMPLEMENTATIONS)
 def impl(request):
     return request.param

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
+from mmseg_jml import functional
+from mmseg_jml.functional import RegionLossOptions
+from tests.devices import on_device
 from tests.oracles import ACTIVE, jaccard_loss, one_hot, softmax
+
+jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 SHAPE = (3, 4, 11)
 OPTIONS = [

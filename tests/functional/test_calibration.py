@@ -13,17 +13,17 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
-from mmseg_jml.functional import (
-    CalibrationOptions,
-    calibration_figures,
-    calibration_state,
-    confidence,
-    confidence_sums,
-    equal_mass_bins,
-    expected_calibration_error,
-)
+from mmseg_jml import functional
+from mmseg_jml.functional import CalibrationOptions, confidence
+from tests.devices import on_device
 from tests.metric_oracles import assert_same
 from tests.metric_oracles import calibration_figures as loop_figures
+
+calibration_figures = on_device(functional.calibration_figures)
+calibration_state = on_device(functional.calibration_state)
+confidence_sums = on_device(functional.confidence_sums)
+equal_mass_bins = on_device(functional.equal_mass_bins)
+expected_calibration_error = on_device(functional.expected_calibration_error)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
@@ -66,7 +66,7 @@ def test_recorded_figures(case):
     assert_same({name: ours[name] for name in theirs}, theirs, 1e-4)
     default = figures(prob, label, **same)
     for name in ('ECED', 'ECEI'):
-        assert default[name] == ours[name]
+        assert default[name] == pytest.approx(ours[name], abs=1e-9)
     # theirs, in permille, misses the hits that are not predicted
     assert 10 * default['SCED'] < 0.9 * theirs['SCED']
 
@@ -171,7 +171,7 @@ def test_ignored_pixels_and_images_change_nothing(binning):
     ours = figures(logits, label, binning=binning)
     changed = logits.masked_fill((label == 255)[:, None], math.nan)
     empty = torch.full_like(label[:1], 255)
-    assert figures(changed, label, binning=binning) == ours
+    assert_same(figures(changed, label, binning=binning), ours, 1e-12)
     more = torch.cat([changed, logits[:1]])
     same = figures(more, torch.cat([label, empty]), binning=binning)
     assert_same(same, ours, 1e-12)
@@ -180,7 +180,8 @@ def test_ignored_pixels_and_images_change_nothing(binning):
 def test_chunks_change_nothing(monkeypatch):
     logits, label = noisy()
     whole = figures(logits.double(), label)
-    monkeypatch.setattr(confidence, '_CHUNK_ON_CPU', 40)
+    for limit in ('_CHUNK_ON_CPU', '_CHUNK_ON_GPU'):
+        monkeypatch.setattr(confidence, limit, 40)
     assert_same(figures(logits.double(), label), whole, 1e-9)
 
 
@@ -189,7 +190,7 @@ def test_ignored_label_of_the_caller():
     label[label == 255] = 0
     expected = confidence_sums(logits[0], label[0].where(label[0] != 1, 255))
     sums = confidence_sums(logits[0], label[0], ignore_index=1)
-    assert all(torch.equal(a, b) for a, b in zip(sums, expected))
+    torch.testing.assert_close(sums, expected, rtol=1e-12, atol=0)
     sums = confidence_sums(logits[0], label[0], ignore_index=None)
     assert sums.top[0].sum() == label[0].numel()
 
@@ -198,7 +199,7 @@ def test_ignored_label_of_the_caller():
 def test_half_precision_scores_are_read_in_full(dtype):
     logits, label = noisy()
     logits = logits.to(dtype)
-    assert figures(logits, label) == figures(logits.float(), label)
+    assert_same(figures(logits, label), figures(logits.float(), label), 1e-9)
 
 
 def test_prediction_of_the_caller():
@@ -215,8 +216,9 @@ def test_prediction_of_the_caller():
     logits, label = noisy()
     for one, prediction in zip(logits, logits.argmax(1)):
         given = confidence_sums(one, label[0], prediction)
-        for a, b in zip(given, confidence_sums(one, label[0])):
-            assert torch.equal(a, b)
+        torch.testing.assert_close(
+            given, confidence_sums(one, label[0]), rtol=1e-12, atol=0
+        )
 
 
 def test_equal_mass_bins_are_runs_of_the_sorted_pixels():

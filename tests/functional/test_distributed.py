@@ -22,6 +22,12 @@ LEVELS = [
 MODES = ['PRESENT', 'ALL', 'PROB']
 
 
+@pytest.fixture
+def device():
+    """The group of these processes is one of CPUs."""
+    return torch.device('cpu')
+
+
 def batch():
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(IMAGES, 3, PIXELS, generator=generator).double()

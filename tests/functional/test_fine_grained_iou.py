@@ -10,15 +10,16 @@ import torch
 from mmseg.evaluation import IoUMetric
 from torchmetrics.functional.segmentation import mean_iou
 
-from mmseg_jml.functional import (
-    class_scores,
-    dataset_scores,
-    fine_grained_iou,
-    image_scores,
-    region_counts,
-    worst_mean,
-)
+from mmseg_jml import functional
+from tests.devices import on_device
 from tests.metric_oracles import NAMES, assert_same, iou_figures
+
+class_scores = on_device(functional.class_scores)
+dataset_scores = on_device(functional.dataset_scores)
+fine_grained_iou = on_device(functional.fine_grained_iou)
+image_scores = on_device(functional.image_scores)
+region_counts = on_device(functional.region_counts)
+worst_mean = on_device(functional.worst_mean)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))

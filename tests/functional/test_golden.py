@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_jml.functional import (
-    RegionLossOptions,
-    boundary_mask,
-    jaccard_metric_loss,
-)
+from mmseg_jml import functional
+from mmseg_jml.functional import RegionLossOptions
+from tests.devices import on_device
+
+boundary_mask = on_device(functional.boundary_mask)
+jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))

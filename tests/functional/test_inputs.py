@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from mmseg_jml import functional
 from mmseg_jml.functional import (
     RegionLossOptions,
     boundary_mask,
-    jaccard_metric_loss,
     smooth_label,
 )
+from tests.devices import on_device
+
+jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 LOGITS = torch.zeros(2, 3, 4, 4)
 LABEL = torch.zeros(2, 4, 4, dtype=torch.long)
@@ -117,7 +120,7 @@ def filled(value, like=LABEL):
 )
 def test_message(logits, target, keywords, error, message):
     with pytest.raises(error, match=message):
-        jaccard_metric_loss(logits, target, **keywords)
+        jaccard_metric_loss(logits, target, check=True, **keywords)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,8 @@ def test_a_weight_of_zero_excuses_a_pixel_from_the_checks():
     target[:, :, 0] = 0
     weight = torch.ones(2, 4, 4)
     weight[:, 0] = 0
-    assert jaccard_metric_loss(LOGITS, target, weight).isfinite()
+    loss = jaccard_metric_loss(LOGITS, target, weight, check=True)
+    assert loss.isfinite()
 
 
 def test_checks_can_be_switched_off():

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from mmseg.models.losses.kldiv_loss import KLDivLoss
 
-from mmseg_jml.functional import kl_divergence
+from mmseg_jml import functional, losses
 from mmseg_jml.kernels import IMPLEMENTATIONS, TeacherLogits
-from mmseg_jml.losses import KLDivergenceLoss
+from tests.devices import on_device
+
+kl_divergence = on_device(functional.kl_divergence)
 
 CLASSES = 4
 
@@ -60,7 +62,7 @@ def test_value_is_that_of_loops(logits, impl):
 @pytest.mark.parametrize('temperature', [1.0, 4.0])
 def test_gradient_is_that_of_torchs_divergence(logits, temperature):
     student, teacher = logits
-    loss = KLDivergenceLoss(loss_weight=0.5)
+    loss = on_device(losses.KLDivergenceLoss(loss_weight=0.5))
     value = loss(student / temperature, TeacherLogits(teacher, temperature))
     expected = (
         0.5
@@ -93,7 +95,9 @@ def test_gradient_keeps_its_size_as_temperature_grows(logits):
     centred = teacher - teacher.mean(1, keepdim=True)
     own = student - student.mean(1, keepdim=True)
     limit = (own - centred).square().sum(1).mean() / (2 * CLASSES)
-    value = KLDivergenceLoss()(student / 1e3, TeacherLogits(teacher, 1e3))
+    value = on_device(losses.KLDivergenceLoss())(
+        student / 1e3, TeacherLogits(teacher, 1e3)
+    )
     torch.testing.assert_close(value, limit, rtol=1e-2, atol=0)
 
 

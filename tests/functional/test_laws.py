@@ -5,18 +5,19 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from mmseg_jml.functional import (
-    RegionLossOptions,
-    jaccard_metric_loss,
-    overlap_index,
-)
+from mmseg_jml import functional, kernels
+from mmseg_jml.functional import RegionLossOptions
 from mmseg_jml.kernels import (
     HardLabel,
     Probabilities,
     Request,
     TeacherLogits,
-    region_sums,
 )
+from tests.devices import on_device
+
+jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
+overlap_index = on_device(functional.overlap_index)
+region_sums = on_device(kernels.region_sums)
 
 CLASSES, PIXELS = 5, 40
 LEVELS = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
@@ -418,10 +419,10 @@ def test_half_precision_logits_are_summed_in_float32(dtype, impl):
     torch.testing.assert_close(loss.item(), 1 - 50_001 / 100_001)
 
 
-def test_autocast_does_not_reach_the_sums(impl):
+def test_autocast_does_not_reach_the_sums(device, impl):
     logits, label = random_logits(12).float(), random_label(12)
     plain = gradient(logits, label, ce_weight=0.5, impl=impl)
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         cast = gradient(logits, label, ce_weight=0.5, impl=impl)
     torch.testing.assert_close(plain, cast, rtol=0, atol=0)
 

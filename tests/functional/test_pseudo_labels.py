@@ -6,8 +6,16 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchmetrics.functional import jaccard_index
 
-from mmseg_jml.functional import cutmix_boxes, paste, pseudo_label
+from mmseg_jml import functional
+from mmseg_jml.functional.pseudo_labels import mean_iou
+from tests.devices import on_device
+
+cutmix_boxes = on_device(functional.cutmix_boxes)
+paste = on_device(functional.paste)
+pseudo_label = on_device(functional.pseudo_label)
 
 
 def sigmoid(x: float) -> float:
@@ -121,3 +129,40 @@ def test_boxes_come_from_the_image_before(channels):
                 expected = values[source, ..., h, w]
                 assert torch.equal(mixed[n, ..., h, w], expected)
     assert values.flatten().tolist() == list(range(math.prod(shape)))
+
+
+class NoWait(TorchDispatchMode):
+    """Refuses what lets the host wait for numbers of a GPU."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        waits = '_local_scalar_dense', 'nonzero', 'bincount', 'masked_select'
+        assert not any(name in str(func) for name in waits), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('classes', [2, 5])
+def test_mean_iou_is_that_of_torchmetrics(classes):
+    """Labels out of range and other pixels that do not count are left out."""
+    prediction = torch.randint(classes, (2, 16, 16))
+    label = torch.randint(classes + 1, (2, 16, 16))  # one class too many
+    label[0, :4] = 255
+    label[1, :4] = -1
+    counted = torch.rand(2, 16, 16) < 0.7
+    with NoWait():
+        found = mean_iou(prediction, label, counted, classes)
+    keep = counted & (label >= 0) & (label < classes)
+    expected = jaccard_index(
+        prediction[keep],
+        label[keep],
+        'multiclass',
+        num_classes=classes,
+        average='macro',
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_mean_iou_leaves_out_classes_that_do_not_occur():
+    prediction, label = torch.tensor([[0, 0, 3]]), torch.tensor([[0, 3, 3]])
+    every = torch.ones_like(label, dtype=torch.bool)
+    assert mean_iou(prediction, label, every, 9) == 0.5
+    assert mean_iou(prediction, label, ~every, 9).isnan()

@@ -5,7 +5,11 @@ import itertools
 import pytest
 import torch
 
-from mmseg_jml.functional import boundary_mask, smooth_label
+from mmseg_jml import functional
+from tests.devices import on_device
+
+boundary_mask = on_device(functional.boundary_mask)
+smooth_label = on_device(functional.smooth_label)
 
 
 def walk(label, kernel_size, ignore_index):

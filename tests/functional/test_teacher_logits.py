@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmseg_jml.functional import mean_teacher, score_logits, teacher_target
+from mmseg_jml import functional
 from mmseg_jml.kernels import TeacherLogits
+from tests.devices import on_device
+
+mean_teacher = on_device(functional.mean_teacher)
+score_logits = on_device(functional.score_logits)
+teacher_target = on_device(functional.teacher_target)
 
 FLOAT = torch.float64
 
@@ -23,7 +28,8 @@ def dense(target, channels):
 
 @pytest.mark.parametrize('temperature', [1.0, 3.0])
 def test_softmax_for_softmax(logits, temperature):
-    target = teacher_target(logits, False, 3, False, temperature)
+    # the function itself, to see that nothing is copied
+    target = functional.teacher_target(logits, False, 3, False, temperature)
     assert target.value is logits
     torch.testing.assert_close(
         dense(target, 3), (logits / temperature).softmax(1)
@@ -103,7 +109,7 @@ def test_mean_of_probabilities(logits, temperature, use_sigmoid):
 
 def test_mean_of_one_is_itself(logits):
     target = TeacherLogits(logits)
-    assert mean_teacher([target], False) is target
+    assert functional.mean_teacher([target], False) is target
 
 
 def test_mean_of_certain_teachers_is_finite():

@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from mmseg_jml.functional import (
-    CalibrationOptions,
-    calibration_figures,
-    calibration_state,
-    confidence,
-    fit_temperature,
-    temperature_sums,
-)
+from mmseg_jml import functional
+from mmseg_jml.functional import CalibrationOptions, confidence
+from tests.devices import on_device
+
+calibration_figures = on_device(functional.calibration_figures)
+calibration_state = on_device(functional.calibration_state)
+fit_temperature = on_device(functional.fit_temperature)
+temperature_sums = on_device(functional.temperature_sums)
 
 
 def noisy(temperature, pixels=4000):
@@ -63,7 +63,8 @@ def test_sums_of_images_are_the_sums_of_all_pixels(monkeypatch):
     both = first.plus(temperature_sums(logits[:, 1000:], label[1000:]))
     torch.testing.assert_close(both.slope, whole.slope)
     torch.testing.assert_close(both.curvature, whole.curvature)
-    monkeypatch.setattr(confidence, '_CHUNK_ON_CPU', 55)
+    for limit in ('_CHUNK_ON_CPU', '_CHUNK_ON_GPU'):
+        monkeypatch.setattr(confidence, limit, 55)
     chunked = temperature_sums(logits, label)
     torch.testing.assert_close(chunked.slope, whole.slope)
 

@@ -9,7 +9,7 @@ from .semi import write_pictures
 
 
 @pytest.fixture
-def cfg(tmp_path):
+def cfg(tmp_path, deterministic):
     return student_config(tmp_path / 'noise', tmp_path / 'run')
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -52,9 +53,9 @@ def student_config(folder: Path, work_dir: Path) -> Config:
 
 
 def build(model: dict) -> nn.Module:
-    """Builds a model as a run does."""
+    """Builds a model as a run does, on its device."""
     with DefaultScope.overwrite_default_scope('mmseg'):
-        return MODELS.build(copy.deepcopy(model))
+        return MODELS.build(copy.deepcopy(model)).to(get_device())
 
 
 def write_teacher(
@@ -69,7 +70,7 @@ def write_teacher(
     Config(dict(model=model)).dump(paths['teacher'])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        teacher = build(model)
+        teacher = build(model).cpu()
         for module in teacher.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(std=0.1)
@@ -171,14 +172,14 @@ def step(cfg: Config, side: int, hook: dict, folder: Path) -> Record:
 
 def load(path: str) -> dict:
     """Reads a checkpoint as a run does."""
-    return CheckpointLoader.load_checkpoint(path)
+    return CheckpointLoader.load_checkpoint(path, 'cpu')
 
 
 def assert_same(first: dict, second: dict) -> None:
-    """Compares dictionaries of tensors bit by bit."""
+    """Compares dictionaries of tensors bit by bit, wherever they are."""
     assert first.keys() == second.keys()
     for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        assert torch.equal(value.cpu(), second[name].cpu()), name
 
 
 def forward(model, inputs):

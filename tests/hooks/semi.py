@@ -46,7 +46,6 @@ def unlabeled(folder: Path, **loader) -> dict:
         data_prefix=dict(img_path=''),
         img_suffix='.png',
         metainfo=dict(classes=CLASSES),
-        serialize_data=False,  # which collects garbage, slowly
     )
     return dict(dataset=dataset, **loader)
 
@@ -97,7 +96,7 @@ class Steps(Hook):
         self.teachers = []
 
     def before_train(self, runner):
-        average = pseudo_hook(runner).ema_model
+        average = pseudo_hook(runner).average
         if average is not None:
             self.first_teacher = copy.deepcopy(average.module.state_dict())
 
@@ -108,7 +107,7 @@ class Steps(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.states.append(copy.deepcopy(runner.model.state_dict()))
-        average = pseudo_hook(runner).ema_model
+        average = pseudo_hook(runner).average
         if average is not None:
             self.teachers.append(copy.deepcopy(average.module.state_dict()))
 

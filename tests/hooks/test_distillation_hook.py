@@ -52,7 +52,7 @@ def test_terms_are_logged_by_name_and_summed(cfg, teacher):
     assert log['loss'] == pytest.approx(sum(log[name] for name in terms))
 
 
-def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher):
+def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher, device):
     for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
         head.dropout_ratio = 0.0
     cfg.param_scheduler = []
@@ -83,8 +83,10 @@ def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher):
         ]
         sum(losses).backward()
         for name, parameter in student.named_parameters():
+            # GPUs may choose among algorithms
+            error = 0 if device.type == 'cpu' else 1e-5
             torch.testing.assert_close(
-                gradients[name], parameter.grad, rtol=0, atol=0
+                gradients[name], parameter.grad, rtol=error, atol=error
             )
         optimizer.step()
         optimizer.zero_grad()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from PIL import Image
@@ -34,11 +35,11 @@ def targets_of(cfg, **hook):
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16Wrapper(OptimWrapper):
-    """AmpOptimWrapper, which refuses to run without a GPU."""
+    """AmpOptimWrapper, which refuses to run on a CPU."""
 
     @contextmanager
     def optim_context(self, model):
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast(get_device(), torch.bfloat16):
             yield
 
 
@@ -75,7 +76,7 @@ def test_ensemble_is_the_mean_probability(cfg, tmp_path):
     )
     raw = inputs * 64 + 128
     mean, std = (
-        torch.tensor(OTHER_COLOURS[key]).view(-1, 1, 1)
+        torch.tensor(OTHER_COLOURS[key]).view(-1, 1, 1).to(raw)
         for key in ('mean', 'std')
     )
     views = (raw.flip(1) - mean) / std, inputs

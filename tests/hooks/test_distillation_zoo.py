@@ -18,7 +18,10 @@ from tests.zoo import catalog, stacks, trial
 from .distillation import KD, step, write_teacher
 
 # The stock models warn in many ways that are not the subject here.
-pytestmark = pytest.mark.filterwarnings('ignore')
+pytestmark = [
+    pytest.mark.filterwarnings('ignore'),
+    pytest.mark.usefixtures('device'),
+]
 
 MAIN, AUX = 'decode.loss_kd_jml_ce', 'aux.loss_kd_ce'
 # The terms of a convolutional student, whose teacher is a transformer without
@@ -154,6 +157,7 @@ def used_to_predict(model, side):
     size = torch.Size((side, side))
     meta = dict(img_shape=size, pad_shape=size, ori_shape=size)
     inputs = torch.randn(1, channels, side, side)
+    inputs = inputs.to(next(model.parameters()).device)
     logits = model.eval().encode_decode(inputs, [meta])
     (logits * torch.randn_like(logits)).sum().backward()
     return {

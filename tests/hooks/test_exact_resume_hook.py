@@ -11,7 +11,7 @@ from tests.tiny_run import tiny_config, write_images
 
 
 @pytest.fixture
-def cfg(tmp_path):
+def cfg(tmp_path, device):
     write_images(tmp_path / 'noise')
     cfg = tiny_config(tmp_path / 'noise', tmp_path)
     cfg.train_cfg.max_iters = 3

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.device import get_device
 from PIL import Image
 
 from mmseg_jml.hooks import pseudo_label_hook as module
 from mmseg_jml.hooks import soft_label_visualization_hook as drawing
+from tests.devices import move
 from tests.drawing import drawn_by
 from tests.tools import run
 
@@ -117,7 +119,8 @@ def miou_by_hand(model, folder: Path) -> float:
         pixels = np.array(Image.open(path)).astype(np.float32)
         inputs = torch.tensor(pixels[..., ::-1].copy()).permute(2, 0, 1)
         with torch.no_grad():
-            logits = forward(model, (inputs[None] - 128) / 64)[0]
+            inputs = ((inputs[None] - 128) / 64).to(get_device())
+            logits = forward(model, inputs)[0].cpu()
         found = logits.argmax(1)[0].numpy()
         truth = np.array(Image.open(folder / 'masks' / path.name))
         for c in range(3):
@@ -193,7 +196,7 @@ def test_pictures_of_pseudo_labels(cfg, pictures, monkeypatch):
     """The student's image, the teacher's probabilities, what counts."""
 
     def keep(found, palette):
-        shown.append(found)
+        shown.append(move(found, 'cpu'))
         return draw(found, palette)
 
     shown, draw = [], drawing.draw_soft_labels
@@ -210,9 +213,10 @@ def test_pictures_of_pseudo_labels(cfg, pictures, monkeypatch):
     student = build(cfg.model).eval()
     student.load_state_dict(record.start)
     with torch.no_grad():
-        known = forward(student, steps.images[0])[0].softmax(1)
+        known = forward(student, steps.images[0])[0].softmax(1).cpu()
+    images = steps.images[0].cpu()
     for picture, image, soft, sample in zip(
-        shown[0], steps.images[0], known, steps.samples[0]
+        shown[0], images, known, steps.samples[0]
     ):
         height, width = sample.img_shape
         torch.testing.assert_close(picture.soft, soft)

@@ -6,9 +6,9 @@ import copy
 import os
 from functools import partial
 
+import pytest
 import torch
 import torch.distributed as dist
-from mmengine.config import Config
 from mmengine.hooks import EMAHook
 
 from tests.processes import run_in_processes
@@ -21,6 +21,12 @@ WRAPPER = dict(
     broadcast_buffers=False,
     device_ids=None,
 )
+
+
+@pytest.fixture
+def device():
+    """The group of these processes is one of CPUs."""
+    return torch.device('cpu')
 
 
 def run(cfg, pictures, wrapper, **options) -> tuple[Record, Steps]:
@@ -48,14 +54,8 @@ def differs(value) -> bool:
     return gathered[0] != gathered[1]
 
 
-def enter(rank):
-    os.environ['LOCAL_RANK'] = str(rank)
-    Config.pretty_text = ''  # laying it out takes half of a tiny run
-
-
 def in_step(cfg, pictures, **options):
     """Trains with and without a search for unused parameters."""
-    cfg.train_dataloader.dataset.serialize_data = False  # nor this
     alone, _ = run(cfg, pictures, None, **options)
     expected = alone.gradients[0]
     for gradient in expected.values():
@@ -89,37 +89,28 @@ def assert_all_same(together, steps):
     assert_same_everywhere([dict(ema.ema_model.named_parameters())])
 
 
-def default_and_accumulation(cfg, pictures, rank):
-    enter(rank)
+def default_and_accumulation(cfg, pictures):
+    cfg = copy.deepcopy(cfg)
+    certain(cfg)
+    cfg.train_cfg.max_iters = 4
     for accumulate in (1, 2):
         cfg.optim_wrapper.accumulative_counts = accumulate
         share = in_step(cfg, pictures, threshold=THRESHOLD)
         assert 0 < share < 1
 
 
-def test_processes_stay_in_step(cfg, pictures, tmp_path):
-    """With and without accumulation of gradients."""
-    certain(cfg)
-    cfg.train_cfg.max_iters = 4
-    run_in_processes(
-        partial(default_and_accumulation, cfg, pictures), tmp_path
-    )
-
-
-def unsure(cfg, pictures, rank):
-    enter(rank)
-    for thresholds in ((1.0, 0.0), (1.0, 1.0)):
-        share = in_step(cfg, pictures, threshold=thresholds[rank])
-        assert (share > 0) == (thresholds[rank] < 1)
-
-
-def test_no_confident_pixel_on_one_process_or_on_both(cfg, pictures, tmp_path):
+def no_confident_pixel_on_one_process_or_on_both(cfg, pictures):
+    cfg = copy.deepcopy(cfg)
     cfg.train_cfg.max_iters = 2
-    run_in_processes(partial(unsure, cfg, pictures), tmp_path)
+    for thresholds in ((1.0, 0.0), (1.0, 1.0)):
+        threshold = thresholds[dist.get_rank()]
+        share = in_step(cfg, pictures, threshold=threshold)
+        assert (share > 0) == (threshold < 1)
 
 
-def other_kinds(cfg, pictures, rank):
-    enter(rank)
+def other_kinds_of_teachers_and_views(cfg, pictures):
+    cfg = copy.deepcopy(cfg)
+    certain(cfg)
     for options in (
         dict(teacher='self'),
         dict(update_statistics=False, views=2, soft=False),
@@ -132,6 +123,13 @@ def other_kinds(cfg, pictures, rank):
         assert differs(together.logs[0]['decode.loss_pseudo_jml_ce'])
 
 
-def test_other_kinds_of_teachers_and_views(cfg, pictures, tmp_path):
-    certain(cfg)
-    run_in_processes(partial(other_kinds, cfg, pictures), tmp_path)
+def every_case(cfg, pictures, rank):
+    os.environ['LOCAL_RANK'] = str(rank)
+    default_and_accumulation(cfg, pictures)
+    no_confident_pixel_on_one_process_or_on_both(cfg, pictures)
+    other_kinds_of_teachers_and_views(cfg, pictures)
+
+
+def test_processes_stay_in_step(cfg, pictures, tmp_path):
+    """In every case above, in one pair of processes, slow to start."""
+    run_in_processes(partial(every_case, cfg, pictures), tmp_path)

@@ -27,7 +27,7 @@ def test_teacher_is_the_average_of_weights_and_statistics(cfg, pictures):
     assert saved.keys() == {f'module.{name}' for name in expected}
     for name, value in expected.items():
         if value.is_floating_point():
-            torch.testing.assert_close(saved[f'module.{name}'], value)
+            torch.testing.assert_close(saved[f'module.{name}'], value.cpu())
     assert any('running_var' in name for name in saved)
 
 
@@ -100,7 +100,7 @@ def test_images_are_those_of_the_files(cfg, pictures):
         cfg, pictures, unlabeled_dataloader=loader, threshold=0.0, **PLAIN
     )
     assert steps.images[0].shape == (3, 3, 56, 60)
-    for image, sample in zip(steps.images[0], steps.samples[0]):
+    for image, sample in zip(steps.images[0].cpu(), steps.samples[0]):
         rgb = np.array(Image.open(sample.img_path)).astype(np.float32)
         expected = torch.tensor(rgb[..., ::-1].copy()).permute(2, 0, 1)
         assert torch.equal(image[:, :48, :48], (expected - 128) / 64)

@@ -157,9 +157,9 @@ def test_training_goes_on_to_testing_with_the_same_runner(cfg, pictures):
     runner.train()
     before = {
         name: value.clone()
-        for name, value in pseudo_hook(runner).ema_model.module.named_buffers()
+        for name, value in pseudo_hook(runner).average.module.named_buffers()
     }
     assert 'teacher/mIoU' in runner.test()
     assert_same(
-        before, dict(pseudo_hook(runner).ema_model.module.named_buffers())
+        before, dict(pseudo_hook(runner).average.module.named_buffers())
     )

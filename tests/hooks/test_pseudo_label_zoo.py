@@ -20,7 +20,10 @@ from .test_distillation_zoo import (
     used_to_predict,
 )
 
-pytestmark = pytest.mark.filterwarnings('ignore')
+pytestmark = [
+    pytest.mark.filterwarnings('ignore'),
+    pytest.mark.usefixtures('device'),
+]
 
 
 @pytest.fixture(autouse=True)

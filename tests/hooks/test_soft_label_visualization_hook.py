@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmseg_jml.hooks import soft_label_visualization_hook as module
+from tests.devices import move
 from tests.drawing import drawn_by
 from tests.metrics.evaluation import DropThird
 
@@ -33,7 +34,7 @@ def shown(monkeypatch):
     pictures, draw = [], module.draw_soft_labels
 
     def keep(found, palette):
-        pictures.append(found)
+        pictures.append(move(found, 'cpu'))
         return draw(found, palette)
 
     monkeypatch.setattr(module, 'draw_soft_labels', keep)
@@ -95,7 +96,7 @@ def test_teacher(cfg, shown, tmp_path):
             logits, (32, 32), mode='bilinear'
         )
     (picture,) = shown[0]
-    torch.testing.assert_close(picture.soft, logits.softmax(1)[0])
+    torch.testing.assert_close(picture.soft, logits.softmax(1)[0].cpu())
     (image, _), (label, _) = batch(record)
     np.testing.assert_array_equal(picture.image, image)
     assert torch.equal(picture.weight > 0, label != 255)

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
@@ -48,7 +49,8 @@ def raw():
 def frozen(model, folder):
     paths = write_teacher(folder, model)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        return build_frozen(paths['teacher'], paths['checkpoint'])[0]
+        model = build_frozen(paths['teacher'], paths['checkpoint'])[0]
+    return model.to(get_device())
 
 
 def preprocess(model, raw):

@@ -5,6 +5,11 @@ import pytest
 from .evaluation import write_scenes
 
 
+@pytest.fixture(autouse=True)
+def _device(device):
+    """Evaluates on each device."""
+
+
 @pytest.fixture(scope='session')
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scenes') / 'noise'

@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
 
 
 class Listen(Hook):
-    """Keeps the predictions of an evaluation."""
+    """Keeps the predictions of an evaluation, on the CPU."""
 
     def __init__(self) -> None:
         self.heard = []
@@ -52,7 +52,7 @@ class Listen(Hook):
         self.heard += [
             Prediction(
                 *(
-                    copy.deepcopy(getattr(sample, name).data)
+                    getattr(sample, name).data.clone().cpu()
                     for name in ('seg_logits', 'pred_sem_seg', 'gt_sem_seg')
                 )
             )
@@ -111,7 +111,9 @@ def evaluate(cfg: Config, test: bool = False):
         torch.manual_seed(3)
         for name, parameter in runner.model.named_parameters():
             if 'conv_seg.weight' in name:
-                parameter.data.normal_(std=0.5)
+                parameter.data = 0.5 * torch.randn(parameter.shape).to(
+                    parameter
+                )
     figures = runner.test() if test else runner.val()
     return figures, listen.heard, runner
 

@@ -6,6 +6,8 @@ import json
 import os
 from functools import partial
 
+import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
@@ -35,6 +37,12 @@ CASES = {
     # the second process has nothing of its own
     'single': dict(indices=1, batch_size=1),
 }
+
+
+@pytest.fixture
+def device():
+    """The group of these processes is one of CPUs."""
+    return torch.device('cpu')
 
 
 def case_config(scenes, folder, indices, batch_size) -> Config:

@@ -126,6 +126,12 @@ def test_trains(preset, data, split, split_root, tmp_path, monkeypatch):
     cfg = read(path, split_root, split, monkeypatch)
     cfg.merge_from_dict(
         dict(
+            # with weights that are drawn and saved sooner
+            model=dict(
+                backbone=dict(depth=18),
+                decode_head=dict(in_channels=512, c1_in_channels=64),
+                auxiliary_head=dict(in_channels=256),
+            ),
             train_cfg=dict(max_iters=2, val_interval=2),
             default_hooks=dict(
                 logger=dict(interval=1), checkpoint=dict(interval=2)

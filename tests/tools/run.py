@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,12 @@ def here(monkeypatch, tool: str, *arguments) -> None:
     runpy.run_path(path, run_name='__main__')
 
 
+def search_path(*folders) -> str:
+    """Puts folders in front of what this Python was told to search."""
+    inherited = os.environ.get('PYTHONPATH')
+    return os.pathsep.join(map(str, filter(None, (*folders, inherited))))
+
+
 def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
     """Runs a command in a process of its own, with this Python first."""
     search = [str(Path(sys.executable).parent), os.environ['PATH']]
@@ -36,7 +43,7 @@ def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
         env={
             **inherited,
             'PATH': os.pathsep.join(search),
-            'PYTHONPATH': str(ROOT),
+            'PYTHONPATH': search_path(ROOT),
             'OMP_NUM_THREADS': '1',
             **environment,
         },
@@ -45,6 +52,33 @@ def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
         timeout=300,
         check=False,
     )
+
+
+# Cuts a file off and dies, where it would give it its name.
+DIE = """
+import os, runpy, signal, sys
+
+count, sys.argv = int(sys.argv[1]), sys.argv[2:]
+replace = os.replace
+
+def replace_or_die(source, target):
+    global count
+    count -= 1
+    if not count:
+        os.truncate(source, os.path.getsize(source) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = replace_or_die
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def killed(count: int, tool: str, *arguments, cwd) -> None:
+    """Kills a converter within its file number ``count``, counted from 1."""
+    words = [sys.executable, '-c', DIE, count, ROOT / 'tools' / tool]
+    result = apart(*words, *arguments, cwd=cwd)
+    assert result.returncode == -signal.SIGKILL, result.stderr
 
 
 def losses(work_dir: Path) -> list[dict]:

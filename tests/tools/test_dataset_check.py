@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,15 +70,13 @@ def test_limit_and_options(config, monkeypatch, capsys):
     assert out.exists()
 
 
-def test_bad_data_from_a_command_line(config):
+def test_bad_data(config, monkeypatch, capsys):
+    monkeypatch.chdir(config.parent)
     Image.new('L', (48, 48), 9).save(config.parent / 'data/masks/1.png')
-    done = run.apart(
-        *(sys.executable, run.ROOT / 'tools' / TOOL, config),
-        cwd=config.parent,
-    )
-    assert done.returncode == 1
-    assert 'PROBLEM: label values that are neither one of the 3' in done.stdout
-    assert '2 problems.' in done.stdout
+    status, shown = checked(monkeypatch, capsys, config)
+    assert status == 1
+    assert 'PROBLEM: label values that are neither one of the 3' in shown
+    assert '2 problems.' in shown
     assert Path(config.parent / 'work_dirs/my/contact_sheet.png').exists()
 
 

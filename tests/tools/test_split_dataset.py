@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -175,19 +174,21 @@ train_dataloader = dict(dataset=dict(
     assert sorted(labelled + rest) == listed
 
 
-def test_folder_from_a_command_line(home):
+def test_folder(home, monkeypatch, capsys):
     touch(*(home / f'images/{part}/{i}.png' for part in 'ab' for i in '123'))
-    done = run.apart(
-        *(sys.executable, run.ROOT / 'tools' / TOOL, 'images'),
-        *('--img-suffix', '.png', '--count', '2', '--out', 'out'),
-        cwd=home,
+    labeled, others = split(
+        *(monkeypatch, 'images', home / 'out'),
+        *('--img-suffix', '.png', '--count', '2'),
     )
-    assert done.returncode == 0, done.stderr
-    listed = names(home / 'out/labeled.txt') + names(
-        home / 'out/unlabeled.txt'
-    )
-    assert sorted(listed) == ['a/1', 'a/2', 'a/3', 'b/1', 'b/2', 'b/3']
-    assert 'labeled.txt: 2 images' in done.stdout
+    assert sorted(labeled + others) == [
+        'a/1',
+        'a/2',
+        'a/3',
+        'b/1',
+        'b/2',
+        'b/3',
+    ]
+    assert 'labeled.txt: 2 images' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
