@@ -86,7 +86,7 @@ def has_own_loss(cfg: Config) -> bool:
         True
     """
     entries = _loss_entries(cfg.get('model'), 'model')
-    return any(_type_name(entry) in _own_losses() for _, entry in entries)
+    return any(type_name(entry) in _own_losses() for _, entry in entries)
 
 
 def _own_losses() -> list[str]:

@@ -56,6 +56,7 @@ LOSSES = {
     'JML and CE': dict(JML_CE, avg_non_ignore=False, loss_weight=0.4),
     'smoothed JML and CE': SMOOTHED,
     'JML of sigmoids': dict(JML, use_sigmoid=True),
+    'smoothed sigmoids': dict(SMOOTHED, use_sigmoid=True, norm=2),
     'two': [dict(CE, loss_weight=0.3), dict(JML, class_weight=WEIGHTS)],
     'two of one name': [
         dict(CE, loss_name='loss_sum'),
@@ -224,12 +225,13 @@ def test_two_terms_are_logged_apart():
     assert list(found) == ['loss_jml_ce', 'acc_seg', 'ce', 'jml']
     assert not found['ce'].requires_grad
     torch.testing.assert_close(
-        2 * (0.25 * found['ce'] + 0.75 * found['jml']), found['loss_jml_ce']
+        2 * (found['ce'] + found['jml']), found['loss_jml_ce']
     )
-    apart = build(FCN, [CE, JML])
+    apart = build(FCN, [dict(CE, avg_non_ignore=True), JML])
     apart.load_state_dict(head.state_dict())
     parts = assert_same(apart)
-    torch.testing.assert_close(parts['loss_jml'], found['jml'])
+    torch.testing.assert_close(0.25 * parts['loss_ce'], found['ce'])
+    torch.testing.assert_close(0.75 * parts['loss_jml'], found['jml'])
 
 
 class OwnLoss(torch.nn.Module):
