@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import Target, reduced
+from mmseg_jml.kernels import Request, Target, reduced
 from mmseg_jml.kernels.reference import (
     cross_entropy,
     pixel_weight,
@@ -34,7 +35,8 @@ class LossParts(NamedTuple):
         jaccard (Tensor, optional): The part of the Jaccard metric loss, with
             its factor; None where that is 0. Without a graph.
         accuracy (Tensor, optional): Share of the counted pixels whose
-            labelled class has the largest logit, in percent.
+            labelled class has the largest logit, in percent, float32; 100
+            where no pixel counts.
     """
 
     loss: Tensor
@@ -251,7 +253,18 @@ def loss_parts(
         sync,
         request.dtype,
     )
-    return LossParts(*reduced(request, reduce, impl))
+    *terms, hits = reduced(request, reduce, impl)
+    accuracy = None if hits is None else _accuracy(hits, request)
+    return LossParts(*terms, accuracy)
+
+
+def _accuracy(hits: Tensor, request: Request) -> Tensor:
+    """Hits in percent, 100 where no pixel counts, as mmseg has it."""
+    counted = request.target.counted()
+    if request.weight is not None:
+        counted = counted * request.weight
+    eps = torch.finfo(torch.float32).eps
+    return (100 * (hits + eps) / (counted.sum() + eps)).float()
 
 
 def pixel_loss(

@@ -234,8 +234,8 @@ class JaccardMetricLoss(nn.Module):
                 labels. Defaults to False.
 
         Returns:
-            LossParts: ``loss`` is what :meth:`forward` returns, the other
-            parts are without any factor.
+            LossParts: ``loss`` is what :meth:`forward` returns; the other
+            parts are without ``loss_weight``.
         """
         if avg_factor is not None and self.ce_weight == 0:
             note_once(type(self).__name__, 'avg_factor')
