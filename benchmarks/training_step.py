@@ -211,6 +211,7 @@ def plot(rows: list[dict], path: Path) -> None:
             bars = axis.barh(at, values, 0.9 * height, label=loss)
             axis.bar_label(bars, fmt='%.2f', fontsize=7, padding=2)
         axis.axvline(1, color='black', linewidth=0.8)
+        axis.margins(x=0.12)
         axis.set_title(f'{title}, stock CE = 1')
     axes[0].set_yticks(
         [i + 0.4 - height / 2 for i in range(len(groups))],
