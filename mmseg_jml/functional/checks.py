@@ -162,8 +162,13 @@ def check_later(
     if not _late.is_due():
         return
     numbers = expected.measure(target, weight, is_hard)
+    _late.pending.append((*_sent_to_host(numbers), expected, is_hard))
+
+
+def _sent_to_host(numbers: Tensor) -> tuple[torch.cuda.Event, Tensor]:
+    """What tells that the numbers have arrived, and where."""
     host = torch.empty(4, pin_memory=True)
     host.copy_(numbers, non_blocking=True)
     arrived = torch.cuda.Event()
-    arrived.record(torch.cuda.current_stream(target.device))
-    _late.pending.append((arrived, host, expected, is_hard))
+    arrived.record(torch.cuda.current_stream(numbers.device))
+    return arrived, host

@@ -250,7 +250,7 @@ class Bands:
         )
 
     def is_whole(self, index: Index) -> bool:
-        """Whether a piece is everything: its gradient goes back all the same."""
+        """Never: the gradient of any piece has to go back."""
         return False
 
     def __iter__(self) -> Iterator[Index]:

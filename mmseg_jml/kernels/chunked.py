@@ -45,7 +45,7 @@ def sums(request: Request) -> RegionSums:
     sparse, total = _is_sparse(request), None
     for index in pieces:
         piece = pieces.read(index)
-        if sparse and pieces.is_whole(index):
+        if sparse and not request.logits.is_cuda and pieces.is_whole(index):
             # small enough to keep what the gradient would compute again
             return _hard_sums(piece)
         if total is None:
@@ -113,7 +113,8 @@ def label_entropy(request: Request) -> Tensor:
 def _elements(request: Request) -> int:
     logits = request.logits
     if logits.device.type == 'cpu':
-        return _PIECE_ON_CPU
+        # a band needs buffers for upsampling besides
+        return _PIECE_ON_CPU // (2 if request.is_upsampled else 1)
     # three buffers in float32 take half the memory of the logits
     share = logits.numel() * logits.element_size() // 24
     return max(_LEAST_PIECE_ON_GPU, share)
@@ -148,7 +149,7 @@ def _hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
     index, weight = _labelled(piece)
     twice = index.expand(-1, 2, -1)
     if out is None or out.is_cuda:
-        # a small batch and a GPU pay for calls, a large batch for passes
+        # a small batch and a GPU pay for calls, a large one for passes
         power = torch.log_softmax(piece.logits, 1, piece.dtype, out=out)
         likelihood = power.gather(1, index)
         prob = _exp_(power).mul_(weight)
@@ -377,7 +378,7 @@ def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
 def _softmax(
     logits: Tensor, dtype: torch.dtype, scale: Tensor | None, out: Tensor
 ) -> Tensor:
-    """Write the softmax over classes, times (B, 1, M) ``scale``, to ``out``."""
+    """Write the softmax, times (B, 1, M) ``scale``, to ``out``."""
     if out.is_cuda:
         torch.softmax(logits, 1, dtype, out=out)
         return out if scale is None else out.mul_(scale)

@@ -133,6 +133,10 @@ def test_message(logits, target, keywords, error, message):
         (dict(smooth=-1e-3), 'smooth to be at least 0'),
         (dict(smooth=0, log_loss=True), 'smooth to be above 0 with log_loss'),
         (
+            dict(norm=3, beta=0, log_loss=True),
+            'alpha to be equal to beta=0 with log_loss=True .* but got 1.0',
+        ),
+        (
             dict(variant='jml3'),
             "variant to be 'jml1' or 'jml2', but got 'jml3'",
         ),

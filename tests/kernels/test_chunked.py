@@ -1,31 +1,27 @@
-"""impl='torch' computes what the reference formulas say."""
+"""impl='torch' computes what the reference formulas say, however it is cut."""
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
-from mmseg_jml.kernels import HardLabel, Probabilities, chunks, region_sums
-from tests.kernels.cases import KINDS, OPTIONS, draw, run
-from tests.tolerances import EXCESS, assert_within_budget
-
-
-@pytest.fixture(params=[2**20, 512], ids=['one chunk', 'many chunks'])
-def work(request, monkeypatch):
-    monkeypatch.setattr(chunks, '_WORK_ON_CPU', request.param)
-
-
-def assert_same(fast, plain):
-    for name, ours, theirs in zip(fast[0]._fields, fast[0], plain[0]):
-        torch.testing.assert_close(
-            ours,
-            theirs,
-            rtol=1e-12,
-            atol=1e-12,
-            msg=lambda text, name=name: name + text,
-        )
-    torch.testing.assert_close(fast[1], plain[1], rtol=0, atol=1e-12)
+from mmseg_jml.kernels import (
+    HardLabel,
+    Probabilities,
+    Request,
+    TeacherLogits,
+    chunked,
+    region_sums,
+)
+from mmseg_jml.kernels.bands import axis
+from tests.kernels.cases import KINDS, OPTIONS, assert_same, draw, run
 
 
-@pytest.mark.usefixtures('work')
+@pytest.fixture(params=[2**19, 256], ids=['one piece', 'many pieces'])
+def piece(request, monkeypatch):
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', request.param)
+
+
+@pytest.mark.usefixtures('piece')
 @pytest.mark.parametrize('weighted', [False, True])
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
 @pytest.mark.parametrize('kind', KINDS)
@@ -36,122 +32,126 @@ def test_float64_equals_the_reference(kind, options, weighted):
     assert_same(run(*data, **options), run(*data, impl='reference', **options))
 
 
-@pytest.mark.parametrize('dtype', EXCESS, ids=str)
+# sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
+# 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
+SIZES = {
+    'even': ((8, 7), (14, 14), False),
+    'aligned': ((6, 7), (24, 11), True),
+    'no divisor': ((5, 6), (40, 19), False),
+    'rows alone': ((4, 9), (13, 9), False),
+    'one column': ((3, 1), (12, 5), False),
+    'one pixel, aligned': ((1, 1), (6, 4), True),
+}
+
+
+def enlarge(kind, sizes, weighted=False, use_sigmoid=False):
+    """Small logits, a target of the label's size, and pixel weights."""
+    low, size, _ = SIZES[sizes]
+    logits = draw(kind, (2, 4, *low), use_sigmoid=use_sigmoid)[0]
+    _, target, weight = draw(
+        kind, (2, 4, *size), weighted=weighted, use_sigmoid=use_sigmoid
+    )
+    return logits, target, weight
+
+
+@pytest.mark.usefixtures('piece')
+@pytest.mark.parametrize('weighted', [False, True])
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
+@pytest.mark.parametrize('sizes', SIZES)
 @pytest.mark.parametrize('kind', KINDS)
-def test_rounding_stays_within_the_error_budget(kind, options, dtype):
-    data = draw(
-        kind,
-        (2, 19, 40, 70),
-        dtype,
-        weighted=True,
-        use_sigmoid=options.get('use_sigmoid', False),
-    )
-    exact = draw_like(data)
-    fast = run(*data, **options)
-    plain = run(*data, impl='reference', **options)
-    truth = run(*exact, impl='reference', **options)
-    assert fast[1].dtype == dtype
-    # sums are float64, taken from float32 probabilities
-    working = torch.promote_types(dtype, torch.float32)
-    for ours, theirs, true in zip(fast[0], plain[0], truth[0]):
-        if true is not None:
-            assert_within_budget(ours, theirs, true, working)
-    assert_within_budget(fast[1], plain[1], truth[1], dtype)
-
-
-def draw_like(data):
-    """The same numbers in float64."""
-    logits, target, weight = data
-    if not isinstance(target, HardLabel):
-        target = type(target)(
-            **vars(target) | dict(value=target.value.double())
-        )
-    return logits.double(), target, weight.double()
-
-
-@pytest.mark.parametrize('classes', [2, 3, 19, 150, 171])
-@pytest.mark.parametrize('kind', KINDS)
-def test_any_number_of_classes(kind, classes):
-    data = draw(kind, (2, classes, 9, 8))
+def test_small_logits_are_interpolated(kind, sizes, options, weighted):
+    """The reference does so by F.interpolate, at full size."""
+    data = enlarge(kind, sizes, weighted, options.get('use_sigmoid', False))
+    options = dict(options, align_corners=SIZES[sizes][2])
     assert_same(
-        run(*data, with_cross_entropy=True),
-        run(*data, impl='reference', with_cross_entropy=True),
+        run(*data, **options),
+        run(*data, impl='reference', **options),
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
-def test_one_class_with_sigmoid():
-    data = draw('soft', (2, 1, 9, 8), use_sigmoid=True)
+@pytest.mark.usefixtures('piece')
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('aligned', [False, True])
+@pytest.mark.parametrize(
+    'teacher', [(5, 6), (3, 2), (8, 19), (40, 19)], ids=str
+)
+@pytest.mark.parametrize('student', [(5, 6), (40, 19)], ids=str)
+def test_a_teacher_of_another_size(student, teacher, aligned, use_sigmoid):
+    generator = torch.Generator().manual_seed(3)
+    logits, value = (
+        torch.randn(2, 4, *size, generator=generator).double()
+        for size in (student, teacher)
+    )
+    target = TeacherLogits(value, 2.0, use_sigmoid, (40, 19), aligned)
+    options = dict(use_sigmoid=use_sigmoid, with_cross_entropy=True)
     assert_same(
-        run(*data, use_sigmoid=True),
-        run(*data, impl='reference', use_sigmoid=True),
+        run(logits, target, **options),
+        run(logits, target, impl='reference', **options),
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_large_logits_neither_overflow_nor_cancel(kind):
-    """Numbers around 3000 that differ by a few units, in float32."""
-    logits, target, weight = draw(kind, (2, 5, 30, 30), torch.float32)
-    logits += 3000 + 1000 * torch.arange(2.0).view(2, 1, 1, 1)
-    exact = logits.double(), target, weight
-    if isinstance(target, Probabilities):
-        exact = logits.double(), Probabilities(target.value.double()), weight
-    options = dict(with_cross_entropy=True)
-    fast = run(logits, target, weight, **options)
-    plain = run(logits, target, weight, impl='reference', **options)
-    truth = run(*exact, impl='reference', **options)
-    for ours, theirs, true in zip(fast[0], plain[0], truth[0]):
-        if true is not None:
-            assert_within_budget(ours, theirs, true, torch.float32)
-    assert_within_budget(fast[1], plain[1], truth[1], torch.float32)
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('sizes', [(4, 7), (5, 20), (3, 24), (6, 6), (1, 3)])
+def test_an_axis_interpolates_as_torch_does(sizes, align_corners):
+    inputs, outputs = sizes
+    table = axis(
+        inputs, outputs, align_corners, torch.float64, torch.device('cpu')
+    )
+    value = torch.randn(inputs, dtype=torch.float64)
+    padded = F.pad(value[None], (1, 1), mode='replicate')[0]
+    left, right = padded[:-1, None], padded[1:, None]
+    result = value.new_zeros(outputs)
+    every = (left + table.share * (right - left))[table.inside]
+    result[table.position[table.inside]] = every
+    expected = F.interpolate(
+        value.view(1, 1, inputs, 1),
+        size=(outputs, 1),
+        mode='bilinear',
+        align_corners=align_corners,
+    )
+    torch.testing.assert_close(result, expected.flatten())
+    assert table.inside.sum() == outputs
 
 
-def test_a_class_may_be_ruled_out_by_minus_infinity():
-    logits, target, _ = draw('hard')
-    logits[:, 4] = -torch.inf
-    target.label[target.label == 4] = 3
-    sums, gradient = run(logits, target)
-    kept, part = run(logits[:, :4], target)
-    for ours, theirs in zip(sums[:3], kept[:3]):
-        torch.testing.assert_close(ours[:, :4], theirs)
-        assert not ours[:, 4].any()
-    assert not gradient[:, 4].any()
-    assert gradient.isfinite().all()
-    assert part.shape[1] == 4
+def test_larger_logits_are_refused():
+    label = HardLabel(torch.zeros(1, 4, 9, dtype=torch.long))
+    with pytest.raises(ValueError, match='got 5 logits for 4 labels'):
+        region_sums(Request(torch.zeros(1, 3, 5, 3), label))
+    label = HardLabel(torch.zeros(1, 4, 4, 9, dtype=torch.long))
+    with pytest.raises(ValueError, match=r'logits of shape \(N, C, h, w\)'):
+        region_sums(Request(torch.zeros(1, 3, 2, 2, 3), label))
 
 
-def test_of_which_sums_a_gradient_is_asked():
-    """Each alone gives its own part of the whole."""
-    logits, target, weight = draw('boundary', weighted=True)
-    logits.requires_grad_()
-    names = ('prediction', 'overlap', 'product', 'cross_entropy')
+@pytest.mark.parametrize('sizes', ['even', 'aligned', 'no divisor'])
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
+def test_gradcheck_of_small_logits(kind, sizes):
+    logits, target, _ = enlarge(kind, sizes)
 
-    def gradient(impl, name):
-        sums = region_sums(
-            logits,
-            target,
-            weight,
-            impl=impl,
-            with_product=True,
-            with_cross_entropy=True,
+    def overlap(x):
+        request = Request(
+            x, target, with_cross_entropy=True, align_corners=SIZES[sizes][2]
         )
-        value = getattr(sums, name)
-        assert value.requires_grad
-        return torch.autograd.grad(value[1].sum(), logits)[0]
+        sums = region_sums(request, 'torch')
+        return sums.overlap, sums.cross_entropy
 
-    for name in names:
-        torch.testing.assert_close(
-            gradient('torch', name), gradient('reference', name)
-        )
-    sums = region_sums(logits, target, weight)
-    assert not sums.target.requires_grad
-    assert not sums.mass.requires_grad
+    few = logits[:, :, :3, :2].clone().requires_grad_()
+    assert torch.autograd.gradcheck(overlap, few, atol=1e-6)
 
 
-@pytest.mark.usefixtures('work')
-def test_work_buffers_are_written_before_they_are_read(monkeypatch):
+@pytest.mark.usefixtures('piece')
+@pytest.mark.parametrize('small', [False, True])
+def test_work_buffers_are_written_before_they_are_read(monkeypatch, small):
     """With NaN in all fresh memory the results are the same."""
-    plain = [run(*draw(kind), with_cross_entropy=True) for kind in KINDS]
+
+    def result(kind):
+        data = enlarge(kind, 'no divisor') if small else draw(kind)
+        return run(*data, with_cross_entropy=True)
+
+    plain = [result(kind) for kind in KINDS]
 
     def poison(empty):
         return lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan)
@@ -160,6 +160,20 @@ def test_work_buffers_are_written_before_they_are_read(monkeypatch):
         monkeypatch.setattr(torch, name, poison(getattr(torch, name)))
     assert torch.empty(1).isnan()
     for kind, expected in zip(KINDS, plain):
-        torch.testing.assert_close(
-            run(*draw(kind), with_cross_entropy=True), expected, rtol=0, atol=0
-        )
+        assert_same(result(kind), expected, rtol=0, atol=0)
+
+
+def test_twice_the_same():
+    data = enlarge('hard', 'no divisor')
+    assert_same(run(*data), run(*data), rtol=0, atol=0)
+
+
+def test_ratio_one_is_the_full_size():
+    """A band of rows and a chunk of pixels agree."""
+    logits, target, weight = draw('soft')
+    teacher = TeacherLogits(target.value.log())
+    small = TeacherLogits(
+        F.interpolate(teacher.value, size=(12, 13)), size=(12, 13)
+    )
+    assert_same(run(logits, small, weight), run(logits, teacher, weight))
+    assert isinstance(target, Probabilities)

@@ -5,9 +5,8 @@ import torch
 
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
-from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunks
-from tests.kernels.cases import KINDS, OPTIONS, draw, run
-from tests.kernels.test_chunked import assert_same
+from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunked
+from tests.kernels.cases import KINDS, OPTIONS, assert_same, draw, run
 
 LIMITS = {
     (2, 19, 512, 1024): (1.15, 0.10),
@@ -70,7 +69,7 @@ def test_no_option_makes_a_dense_copy(kind, options, monkeypatch):
         weighted=True,
         use_sigmoid=options.get('use_sigmoid', False),
     )
-    monkeypatch.setattr(chunks, '_WORK_ON_CPU', data[0].numel() // 16)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', data[0].numel() // 64)
     with Tracked() as memory:
         run(*data, **options)
     assert memory.peak < 1.25 * size_of(data[0])
@@ -80,7 +79,7 @@ def test_no_option_makes_a_dense_copy(kind, options, monkeypatch):
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft', 'teacher'])
 def test_choosing_active_classes_makes_no_dense_copy(kind, mode, monkeypatch):
     logits, target, weight = draw(kind, (1, 19, 128, 96), torch.float32)
-    monkeypatch.setattr(chunks, '_WORK_ON_CPU', logits.numel() // 16)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
     options = RegionLossOptions(
         active_classes_mode_hard=mode, active_classes_mode_soft=mode
     )
@@ -113,12 +112,12 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize('work', [2**20, 512])
+@pytest.mark.parametrize('work', [2**19, 256])
 @pytest.mark.parametrize('which', ['logits', 'others', 'all'])
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('kind', ['boundary', 'soft'])
 def test_any_layout(kind, layout, which, work, monkeypatch):
-    monkeypatch.setattr(chunks, '_WORK_ON_CPU', work)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', work)
     logits, target, weight = draw(kind, weighted=True)
     expected = run(logits, target, weight, with_cross_entropy=True)
     change = LAYOUTS[layout]
@@ -145,7 +144,7 @@ def test_any_layout(kind, layout, which, work, monkeypatch):
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_no_layout_costs_a_copy(layout, monkeypatch):
     logits, target, _ = draw('hard', (2, 19, 128, 128), torch.float32)
-    monkeypatch.setattr(chunks, '_WORK_ON_CPU', logits.numel() // 16)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
     logits = LAYOUTS[layout](logits)
     with Tracked() as memory:
         run(logits, target)
@@ -185,3 +184,28 @@ def test_inputs_are_not_modified(kind):
     )
     for tensor, copy in zip(tensors, before):
         assert torch.equal(tensor, copy)
+
+
+@pytest.mark.parametrize('kind', TARGETS)
+@pytest.mark.parametrize(
+    ('shape', 'stride'), [((2, 27, 384, 768), 4), ((2, 150, 512, 512), 8)]
+)
+def test_small_logits_never_exist_at_full_size(kind, shape, stride):
+    """In units of the logits at full size."""
+    size = shape[2:]
+    low = [length // stride for length in size]
+    logits = torch.randn(*shape[:2], *low, requires_grad=True)
+    label = torch.randint(0, shape[1], (shape[0], *size))
+    target, smoothing = label, None
+    if kind in ('boundary', 'uniform'):
+        smoothing = dict(mode=kind, epsilon=0.5)
+    elif kind == 'soft':
+        target = torch.full((), 1 / shape[1]).expand(shape)
+    elif kind == 'teacher':
+        target = TeacherLogits(logits.detach(), 2.0, size=size)
+    with Tracked() as memory:
+        jaccard_metric_loss(
+            logits, target, ce_weight=0.25, label_smoothing=smoothing
+        ).backward()
+    full = torch.Size(shape).numel() * 4
+    assert memory.peak <= (0.2 if kind == 'hard' else 0.25) * full
