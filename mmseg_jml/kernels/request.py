@@ -221,7 +221,7 @@ class RegionSums:
 
     With probability p, label y, pixel weight w and class weight k.
 
-    Attributes:
+    Args:
         by_class (Tensor): (N, 3, C), the sums P of w p^n, Y of w y^n, and
             T = (P + Y - sum of w |p - y|^n) / 2; for n = 1 that is the sum of
             w min(p, y), for n = 2 the sum of w p y. With the product
@@ -233,10 +233,11 @@ class RegionSums:
             w k_c (y_c log p_c + (1 - y_c) log(1 - p_c)) and of w k_c.
         largest (Tensor, optional): (N, C), the largest p, y or p + y over
             pixels with w > 0; 0 where there is none. Not differentiable.
+            Defaults to None.
         hits (Tensor, optional): (N,), the sum of w over pixels whose labelled
-            class has the largest logit. Not differentiable.
+            class has the largest logit. Not differentiable. Defaults to None.
         kept (object, optional): What an implementation's gradient of the same
-            request may go on from, where that is small.
+            request may go on from, where that is small. Defaults to None.
     """
 
     by_class: Tensor
