@@ -127,6 +127,7 @@ class View(NamedTuple):
     flip: str | None = None
 
 
+@torch.no_grad()
 def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
     """The most probable class of each pixel of the original image.
 
