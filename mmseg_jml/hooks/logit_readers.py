@@ -34,6 +34,7 @@ _KNOWN = {
     _LOCAL_VISUALIZER + 'add_datasample',
     _METRICS + 'citys_metric.CityscapesMetric.process',
     _METRICS + 'iou_metric.IoUMetric.process',
+    _VISUALIZATION_HOOK + '_after_iter',
     _VISUALIZATION_HOOK + 'after_test_iter',
     _VISUALIZATION_HOOK + 'after_val_iter',
 }
