@@ -30,6 +30,7 @@ from .jaccard import (
 )
 from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
+from .prediction import Canvas, View, Window, predicted_classes
 from .pseudo_labels import pseudo_label
 from .region_loss import LossReduction, overlap_index, weighted_scores
 from .soft_labels import boundary_mask, smooth_label
@@ -39,12 +40,15 @@ from .temperature import TemperatureSums, fit_temperature, temperature_sums
 __all__ = [
     'CalibrationOptions',
     'CalibrationState',
+    'Canvas',
     'ConfidenceSums',
     'LossParts',
     'LossReduction',
     'RegionCounts',
     'RegionLossOptions',
     'TemperatureSums',
+    'View',
+    'Window',
     'active_classes',
     'as_target',
     'boundary_mask',
@@ -68,6 +72,7 @@ __all__ = [
     'overlap_index',
     'paste',
     'pixel_loss',
+    'predicted_classes',
     'pseudo_label',
     'region_counts',
     'score_logits',
