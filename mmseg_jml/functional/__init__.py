@@ -32,9 +32,10 @@ from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
 from .pseudo_labels import pseudo_label
 from .region_loss import LossReduction, overlap_index, weighted_scores
-from .soft_labels import boundary_mask, smooth_label
+from .soft_labels import check_label_smoothing, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
+from .windows import boundary_mask, label_windows
 
 __all__ = [
     'CalibrationOptions',
@@ -50,6 +51,7 @@ __all__ = [
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'check_label_smoothing',
     'class_scores',
     'confidence_sums',
     'cutmix_boxes',
@@ -61,6 +63,7 @@ __all__ = [
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
+    'label_windows',
     'largest_of',
     'loss_parts',
     'make_request',

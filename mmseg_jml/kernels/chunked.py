@@ -456,6 +456,8 @@ def _dense_label(
 def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     target = piece.target
     index, _ = _labelled(piece)
+    if target.window is not None:
+        return _dense_window(target, index, factor, out)
     soft = torch.ones_like(index, dtype=piece.dtype)
     if target.smoothed is not None:
         # torch vectorises the conversion of bytes, not that of bools
@@ -465,6 +467,23 @@ def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     if factor is not None:
         own, soft = own * factor, soft * factor
     return out.copy_(soft).scatter_(1, index, own)
+
+
+def _dense_window(
+    target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
+) -> Tensor:
+    """As :meth:`HardLabel.dense`, where the window votes."""
+    window = target.window.flatten(1, 2)
+    votes = window < out.shape[1]
+    total = votes.sum(1, keepdim=True, dtype=out.dtype).clamp_(min=1)
+    window = window.clamp(max=out.shape[1] - 1).long()
+    # whole numbers, whose sum does not depend on the order of additions
+    out.zero_().scatter_add_(1, window, votes.to(out.dtype))
+    scale = (1 - target.on) / total
+    own = 1 - (total - out.gather(1, index)) * scale
+    if factor is not None:
+        own, scale = own * factor, scale * factor
+    return out.mul_(scale).scatter_(1, index, own)
 
 
 def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:
