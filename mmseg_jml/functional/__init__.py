@@ -32,6 +32,11 @@ from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
 from .pseudo_labels import pseudo_label
 from .region_loss import LossReduction, overlap_index, weighted_scores
+from .smoothing_watch import (
+    label_mass,
+    swamped_classes,
+    warn_of_swamped_classes,
+)
 from .soft_labels import check_label_smoothing, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
@@ -63,6 +68,7 @@ __all__ = [
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
+    'label_mass',
     'label_windows',
     'largest_of',
     'loss_parts',
@@ -76,8 +82,10 @@ __all__ = [
     'score_logits',
     'smooth_label',
     'static_calibration_error',
+    'swamped_classes',
     'teacher_target',
     'temperature_sums',
+    'warn_of_swamped_classes',
     'weighted_scores',
     'worst_mean',
 ]
