@@ -473,12 +473,14 @@ def _dense_window(
     target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
 ) -> Tensor:
     """As :meth:`HardLabel.dense`, where the window votes."""
-    window = target.window.flatten(1, 2)
-    votes = window < out.shape[1]
-    total = votes.sum(1, keepdim=True, dtype=out.dtype).clamp_(min=1)
-    window = window.clamp(max=out.shape[1] - 1).long()
-    # whole numbers, whose sum does not depend on the order of additions
-    out.zero_().scatter_add_(1, window, votes.to(out.dtype))
+    total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
+    out.zero_()
+    for row in target.window.unbind(1):  # indices take 8 bytes a vote
+        votes = (row < classes).to(out.dtype)
+        total += votes.sum(1, keepdim=True)
+        # whole numbers, whose sum does not depend on the order of additions
+        out.scatter_add_(1, row.clamp(max=classes - 1).long(), votes)
+    total.clamp_(min=1)
     scale = (1 - target.on) / total
     own = 1 - (total - out.gather(1, index)) * scale
     if factor is not None:
