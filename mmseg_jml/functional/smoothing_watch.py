@@ -146,7 +146,8 @@ def warn_of_swamped_classes(request: Request) -> None:
     """Warn, once in a process, where smoothing swamps a class.
 
     The labels of the first 50 batches are counted, on a GPU without a wait.
-    A class that is in fewer than 5 of them is not judged.
+    A class that is in fewer than 5 of them is not judged, and heads with one
+    channel are not looked at: their label has no classes any more.
 
     Args:
         request (Request): Any; those of smoothed labels are looked at.
