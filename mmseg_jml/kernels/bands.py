@@ -353,7 +353,10 @@ class Bands:
         smoothed = target.smoothed
         if smoothed is not None:
             smoothed = self._pick(smoothed[index.images], index).flatten(1)
-        return replace(target, label=label, smoothed=smoothed)
+        window = target.window
+        if window is not None:
+            window = self._pick(window[index.images], index).flatten(3)
+        return replace(target, label=label, smoothed=smoothed, window=window)
 
     def _soft(
         self, target: Probabilities | TeacherLogits, index: Index

@@ -457,6 +457,8 @@ def _dense_label(
 def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     target = piece.target
     index, _ = _labelled(piece)
+    if target.window is not None:
+        return _dense_window(target, index, factor, out)
     soft = torch.ones_like(index, dtype=piece.dtype)
     if target.smoothed is not None:
         # torch vectorises the conversion of bytes, not that of bools
@@ -466,6 +468,25 @@ def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     if factor is not None:
         own, soft = own * factor, soft * factor
     return out.copy_(soft).scatter_(1, index, own)
+
+
+def _dense_window(
+    target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
+) -> Tensor:
+    """As :meth:`HardLabel.dense`, where the window votes."""
+    total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
+    out.zero_()
+    for row in target.window.unbind(1):  # indices take 8 bytes a vote
+        votes = (row < classes).to(out.dtype)
+        total += votes.sum(1, keepdim=True)
+        # whole numbers, whose sum does not depend on the order of additions
+        out.scatter_add_(1, row.clamp(max=classes - 1).long(), votes)
+    total.clamp_(min=1)
+    scale = (1 - target.on) / total
+    own = 1 - (total - out.gather(1, index)) * scale
+    if factor is not None:
+        own, scale = own * factor, scale * factor
+    return out.mul_(scale).scatter_(1, index, own)
 
 
 def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:
