@@ -38,7 +38,7 @@ class Window(NamedTuple):
 class Canvas:
     """Logits of an image: its windows resized, their mean where they overlap.
 
-    Attributes:
+    Args:
         windows (Sequence[Window]): They cover the image.
         size (tuple[int, int]): Height and width of the image.
         align_corners (bool): As in ``F.interpolate``. Defaults to False.
