@@ -297,7 +297,7 @@ class Bands:
         )
 
     def is_whole(self, index: Index) -> bool:
-        """Whether a piece is everything: its gradient goes back all the same."""
+        """False: the gradient of a piece has to go back through it."""
         return False
 
     def __iter__(self) -> Iterator[Index]:

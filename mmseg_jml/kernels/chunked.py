@@ -371,7 +371,7 @@ def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
 def _softmax(
     logits: Tensor, dtype: torch.dtype, scale: Tensor | None, out: Tensor
 ) -> Tensor:
-    """Write the softmax over classes, times (B, 1, M) ``scale``, to ``out``."""
+    """Write the softmax times ``scale``, (B, 1, M), to ``out``."""
     if out.is_cuda:
         torch.softmax(logits, 1, dtype, out=out)
         return out if scale is None else out.mul_(scale)

@@ -16,9 +16,10 @@ for each class, where T is a minimum for soft labels and n = 1 only; and
     E = w sum_c k_c (max(z_c, 0) - z_c y_c + log(1 + exp(-abs(z_c))))
     M = w sum_c k_c
 
-over all classes; minus E is the log-likelihood. Each program writes its sums to a row of its own: without
-atomics the result does not depend on which program ends first. The largest p,
-y or p + y of each class over pixels with w > 0 ends the row.
+over all classes; -E is the log-likelihood. Each program writes its sums to a
+row of its own: without atomics the result does not depend on which program
+ends first. The largest p, y or p + y of each class over pixels with w > 0
+ends the row.
 
 Backward, from the slopes gP, gL, gT and gQ of an image, where gL is that by
 the log-likelihood times k:
@@ -74,7 +75,7 @@ def forward_kernel(
         PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, HITS: tl.constexpr,
         LARGEST: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
         CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
-    """Writes P, Y, T, Q if PRODUCT, -E, M, hits and maxima to a row of sums."""
+    """Writes P, Y, T, Q if PRODUCT, -E, M, hits and maxima to its row."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
     LINEAR: tl.constexpr = KIND == 'hard' or NORM == 2
     EXTRA: tl.constexpr = KIND != 'hard' and (NORM == 2 or PRODUCT)
@@ -190,8 +191,9 @@ def backward_kernel(
         grad_n, grad_c, grad_row, grad_col,
         slopes_n, ignore_index, on, off, inverse_temperature,
         KIND: tl.constexpr, SIGMOID: tl.constexpr, NORM: tl.constexpr,
-        PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
-        CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+        PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, FLAT: tl.constexpr,
+        WIDE: tl.constexpr, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr,
+        BLOCK_P: tl.constexpr):
     """Writes the gradient by the logits of some tiles."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
