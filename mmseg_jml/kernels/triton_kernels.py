@@ -196,6 +196,8 @@ def backward_kernel(
         BLOCK_P: tl.constexpr):
     """Writes the gradient by the logits of some tiles."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
+    # only the own class of a pixel is pulled: one register in place of many
+    OWN: tl.constexpr = KIND == 'hard' and not SIGMOID
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
     image = (tl.program_id(0) // groups).to(tl.int64)
     first = tl.program_id(0) % groups * (BLOCK_P * tiles)
@@ -217,8 +219,9 @@ def backward_kernel(
         for start in range(0, 0 if SIGMOID else CLASSES, BLOCK_C):
             each = start + tl.arange(0, BLOCK_C)
             classes = each[:, None]
-            by_p, by_l, by_t, by_q = _load_slopes(
-                slopes, each, PRODUCT, ENTROPY, CLASSES)
+            by_p, by_t, by_q = _load_slopes(slopes, each, PRODUCT, CLASSES)
+            by_l = _load_pull(slopes, index if OWN else classes, ENTROPY,
+                              CLASSES)
             z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
             p, _ = _activate(z, top, total, classes, SIGMOID, CLASSES)
             y = _load_label(
@@ -232,8 +235,8 @@ def backward_kernel(
     for start in range(0, CLASSES, BLOCK_C):
         each = start + tl.arange(0, BLOCK_C)
         classes = each[:, None]
-        by_p, by_l, by_t, by_q = _load_slopes(
-            slopes, each, PRODUCT, ENTROPY, CLASSES)
+        by_p, by_t, by_q = _load_slopes(slopes, each, PRODUCT, CLASSES)
+        by_l = _load_pull(slopes, classes, ENTROPY and not OWN, CLASSES)
         for tile in range(1 if MANY else tiles):
             if not MANY:
                 pixels = first + tile * BLOCK_P + (
@@ -254,12 +257,15 @@ def backward_kernel(
                 y, label_top, label_total, classes, KIND, CLASSES)
             y = y.to(tl.float32)
             h = _slope(p, y, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            pull = by_l
+            if OWN:
+                pull = _load_pull(slopes, index, ENTROPY, CLASSES)
             if SIGMOID:
                 dz = h * p * (1 - p)
                 if ENTROPY:
-                    dz += by_l * (y - p)
+                    dz += pull * (y - p)
             else:
-                q = by_l * y
+                q = pull * y
                 if not MANY:
                     dot = tl.sum(p * h + q, axis=0, keep_dims=True)
                 dz = p * (h - dot) + q
@@ -466,23 +472,29 @@ def _slope(p, y, by_p, by_t, by_q, KIND: tl.constexpr, NORM: tl.constexpr,
 
 
 @triton.jit
-def _load_slopes(slopes, each, PRODUCT: tl.constexpr, ENTROPY: tl.constexpr,
-                 CLASSES: tl.constexpr):
-    """Slopes by P, by the log-likelihood times k, by T and by Q, or 0."""
+def _load_slopes(slopes, each, PRODUCT: tl.constexpr, CLASSES: tl.constexpr):
+    """Slopes by P, T and Q, or 0."""
     real = each < CLASSES
     at = slopes + each
     by_p = tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
-    at += CLASSES
-    by_l = tl.zeros_like(by_p)
-    if ENTROPY:
-        by_l += tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
-    at += CLASSES
+    at += 2 * CLASSES
     by_t = tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
     by_q = tl.zeros_like(by_p)
     if PRODUCT:
         at += CLASSES
         by_q += tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
-    return by_p, by_l, by_t, by_q
+    return by_p, by_t, by_q
+
+
+@triton.jit
+def _load_pull(slopes, classes, ENTROPY: tl.constexpr, CLASSES: tl.constexpr):
+    """Slopes by the log-likelihood times k, or 0."""
+    pull = tl.zeros(classes.shape, tl.float32)
+    if ENTROPY:
+        real = (classes >= 0) & (classes < CLASSES)
+        value = tl.load(slopes + CLASSES + classes, mask=real, other=0)
+        pull += value.to(tl.float32)
+    return pull
 
 
 @triton.jit
