@@ -10,15 +10,18 @@ from mmseg_jml.kernels import (
     Probabilities,
     Request,
     TeacherLogits,
+    chunked,
     region_sums,
 )
 from tests.kernels.cases import (
     KINDS,
     OPTIONS,
+    SMALL_TEACHERS,
     assert_right,
     assert_same,
     by_name,
     draw,
+    draw_upsampled,
     run,
 )
 from tests.tolerances import EXCESS
@@ -64,6 +67,78 @@ def test_every_kind_and_option(kind, options, weighted, engine):
     else:
         with pytest.raises(ValueError, match='but norm is 1.5'):
             run(*data, impl, **options)
+
+
+# size of the logits, size of the label, align_corners
+RATIOS = {
+    '2': ((3, 4), (6, 8), False),
+    '2, aligned': ((3, 4), (6, 8), True),
+    '1.75': ((4, 4), (7, 7), False),
+    '1.75, aligned': ((4, 4), (7, 7), True),
+}
+
+
+@pytest.mark.usefixtures('_unwritten_memory_is_nan')
+@pytest.mark.parametrize('ratio', RATIOS)
+@pytest.mark.parametrize('options', OPTIONS, ids=str)
+@pytest.mark.parametrize('kind', [*KINDS, *SMALL_TEACHERS])
+def test_logits_smaller_than_the_label(kind, options, ratio, engine):
+    impl, device = engine
+    space, label_space, aligned = RATIOS[ratio]
+    data = draw_upsampled(
+        kind,
+        space,
+        label_space,
+        aligned,
+        dtype=torch.float32,
+        weighted=aligned,
+        use_sigmoid=options.get('use_sigmoid', False),
+        device=device,
+    )
+    options = options | dict(align_corners=aligned)
+    if serves(impl, options):
+        assert_right(*data, impl, **options)
+    else:
+        with pytest.raises(ValueError, match='but norm is 1.5'):
+            run(*data, impl, **options)
+
+
+@pytest.fixture
+def _small_pieces(engine, monkeypatch):
+    """A row of an image, or an interval of rows, at a time."""
+    module = chunked
+    names = ['_PIECE_ON_CPU', '_LEAST_PIECE_ON_GPU']
+    if engine[0] == 'triton':
+        from mmseg_jml.kernels import triton_engine as module
+
+        names = ['_BAND']
+    for name in names:
+        monkeypatch.setattr(module, name, 1)
+
+
+@pytest.mark.usefixtures('_small_pieces')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('kind', [*KINDS, *SMALL_TEACHERS])
+def test_logits_upsampled_by_small_bands(kind, dtype, engine):
+    impl, device = engine
+    data = draw_upsampled(
+        kind, (2, 3), (5, 5), False, dtype=dtype, weighted=True, device=device
+    )
+    logits = data[0].to(memory_format=torch.channels_last)
+    # hard labels have kernels of their own, but for these maxima
+    options = dict(largest_of='both', with_product=True, **CE)
+    gradient = assert_right(logits, *data[1:], impl, **options)
+    assert gradient.stride() == logits.stride()
+
+
+@pytest.mark.parametrize('kind', ['hard', 'soft', 'teacher', 'other teacher'])
+def test_logits_larger_than_the_label_are_refused(kind, engine):
+    impl, device = engine
+    data = draw_upsampled(
+        kind, (3, 5), (6, 4), False, dtype=torch.float32, device=device
+    )
+    with pytest.raises(ValueError, match='Expected logits no larger than'):
+        run(*data, impl)
 
 
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'teacher'])
