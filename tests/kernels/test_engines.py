@@ -414,6 +414,26 @@ def test_pixels_of_weight_0_may_hold_anything(
     assert (result[1][:, :, 0] == 0).all()
 
 
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('norm', [1.5, 2])
+def test_powers_of_labels_of_weight_0_may_overflow(norm, use_sigmoid, engine):
+    impl, device = engine
+    options = dict(norm=norm, use_sigmoid=use_sigmoid, **CE)
+    data = draw(
+        'soft', (2, 5, 3, 4), torch.float32, True, use_sigmoid, 0, device
+    )
+    data[2][:, 0] = 0
+    if not serves(impl, options):
+        with pytest.raises(ValueError, match='but norm is 1.5'):
+            run(*data, impl, **options)
+        return
+    expected = run(*data, impl, **options)
+    data[1].value[:, :, 0] = 1e30
+    result = run(*data, impl, **options)
+    assert_same(result, expected)
+    assert (result[1][:, :, 0] == 0).all()
+
+
 @pytest.mark.parametrize('shape', [(0, 3, 4, 4), (2, 3, 0, 4)])
 def test_no_pixels(shape, engine):
     impl, device = engine
