@@ -13,3 +13,6 @@ if find_spec('mmseg') is not None:
     compat.apply()
     # fills the registries
     from . import hooks, losses, metrics, optim  # noqa: F401
+    from .logs import show_in_runs
+
+    show_in_runs()

@@ -12,6 +12,8 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from .config import has_own_loss
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing have in common."""
@@ -102,11 +104,27 @@ def resume_exactly(cfg: Config) -> None:
     loop = cfg.get('train_cfg') or {}
     by_iter = loop.get('type') == 'IterBasedTrainLoop'
     sampler = (cfg.get('train_dataloader') or {}).get('sampler')
+    if by_iter and isinstance(sampler, dict):
+        _add_hook(cfg, 'ExactResumeHook')
+
+
+def use_head_resolution(cfg: Config) -> None:
+    """Adds :class:`mmseg_jml.hooks.HeadResolutionHook` where it serves.
+
+    That is where a head has a loss of this package. A config that lists the
+    hook is left as it is.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    if has_own_loss(cfg):
+        _add_hook(cfg, 'HeadResolutionHook')
+
+
+def _add_hook(cfg: Config, name: str) -> None:
     hooks = list(cfg.get('custom_hooks') or ())
-    listed = any('ExactResumeHook' in str(hook) for hook in hooks)
-    if by_iter and isinstance(sampler, dict) and not listed:
-        hooks.append(dict(type='mmseg_jml.ExactResumeHook'))
-        cfg.custom_hooks = hooks
+    if not any(name in str(hook) for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=f'mmseg_jml.{name}')]
 
 
 def build_runner(cfg: Config) -> Runner:

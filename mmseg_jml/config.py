@@ -70,15 +70,38 @@ def replace_pixel_loss(
     return replaced
 
 
+def has_own_loss(cfg: Config) -> bool:
+    """Tells whether a head of a model has a loss of this package.
+
+    Args:
+        cfg (Config): A config whose ``model`` is a segmentor.
+
+    Returns:
+        bool: True if the ``loss_decode`` of a head is or holds one.
+
+    Example:
+        >>> entry = dict(type='mmseg_jml.JaccardMetricLoss')
+        >>> has_own_loss(Config(dict(model=dict(decode_head=[
+        ...     dict(type='FCNHead', loss_decode=[entry])]))))
+        True
+    """
+    entries = _loss_entries(cfg.get('model'), 'model')
+    return any(type_name(entry) in _own_losses() for _, entry in entries)
+
+
+def _own_losses() -> list[str]:
+    """Names of the losses of this package that take labels."""
+    return [
+        name
+        for name in losses.__all__
+        if issubclass(getattr(losses, name), losses.JaccardMetricLoss)
+    ]
+
+
 def _known_loss(name: str) -> str:
     """Returns the name without its prefix, or says which names there are."""
     prefix, _, short = name.rpartition('.')
-    # the others do not take labels
-    known = [
-        other
-        for other in losses.__all__
-        if issubclass(getattr(losses, other), losses.JaccardMetricLoss)
-    ]
+    known = _own_losses()
     if prefix not in ('', 'mmseg_jml') or short not in known:
         raise ValueError(
             f'Expected the loss to be one of {", ".join(known)} but got '

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from mmseg_jml.datasets import write_digit_scenes
+from mmseg_jml.datasets.digit_composer import digit_samples
 from tests.tools.run import ROOT, apart, here, losses, search_path
 
 DEMO = (sys.executable, ROOT / 'tools/demo.py')
@@ -165,5 +166,6 @@ def test_a_missing_scikit_learn_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('sklearn', 'sklearn.datasets'):
         monkeypatch.setitem(sys.modules, name, None)
+    digit_samples.cache_clear()  # of the tests before
     with pytest.raises(SystemExit, match='pip install scikit-learn'):
-        here(monkeypatch, 'demo.py')
+        here(monkeypatch, 'demo.py', *SHORT)

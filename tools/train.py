@@ -32,6 +32,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
     )
+    parser.add_argument(
+        '--full-resolution',
+        action='store_true',
+        help='compute losses of mmseg_jml at the resolution of the label, '
+        'as mmseg does, not at that of the heads',
+    )
     return parser.parse_args()
 
 
@@ -69,6 +75,8 @@ def main() -> None:
     if args.resume:
         cli.resume_latest(cfg, args)
     cli.resume_exactly(cfg)
+    if not args.full_resolution:
+        cli.use_head_resolution(cfg)
 
     runner = cli.build_runner(cfg)
     for path, stock in replaced.items():

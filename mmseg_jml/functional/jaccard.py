@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import Target, reduced
+from mmseg_jml.kernels import Request, Target, reduced
 from mmseg_jml.kernels.reference import (
     cross_entropy,
     pixel_weight,
@@ -19,6 +20,7 @@ from .active_classes import largest_of
 from .inputs import make_request
 from .options import RegionLossOptions
 from .region_loss import LossReduction
+from .smoothing_watch import warn_of_swamped_classes
 
 __all__ = ['LossParts', 'jaccard_metric_loss', 'loss_parts', 'pixel_loss']
 
@@ -34,7 +36,8 @@ class LossParts(NamedTuple):
         jaccard (Tensor, optional): The part of the Jaccard metric loss, with
             its factor; None where that is 0. Without a graph.
         accuracy (Tensor, optional): Share of the counted pixels whose
-            labelled class has the largest logit, in percent.
+            labelled class has the largest logit, in percent, float32; 100
+            where no pixel counts.
     """
 
     loss: Tensor
@@ -114,7 +117,8 @@ def jaccard_metric_loss(
         check (bool, optional): Whether to check the values of labels, soft
             labels and weights. None checks them, on CUDA without waiting for
             the device: a batch that does not fit is reported one of the next
-            times. Defaults to None.
+            times. Unless it is False, a warning tells once where smoothing
+            gives a class more label than it has. Defaults to None.
         impl (str): Implementation of the region sums, see
             :func:`mmseg_jml.kernels.region_sums`. Defaults to 'auto'.
 
@@ -219,6 +223,8 @@ def loss_parts(
         align_corners=align_corners,
         check=check,
     )
+    if check is not False and jml_weight != 0:
+        warn_of_swamped_classes(request)
     if avg_factor is None and not avg_non_ignore and class_weight is None:
         avg_factor = request.size.numel() * len(logits)
         avg_factor *= logits.shape[1] if use_sigmoid else 1
@@ -251,7 +257,18 @@ def loss_parts(
         sync,
         request.dtype,
     )
-    return LossParts(*reduced(request, reduce, impl))
+    *terms, hits = reduced(request, reduce, impl)
+    accuracy = None if hits is None else _accuracy(hits, request)
+    return LossParts(*terms, accuracy)
+
+
+def _accuracy(hits: Tensor, request: Request) -> Tensor:
+    """Hits in percent, 100 where no pixel counts, as mmseg has it."""
+    counted = request.target.counted()
+    if request.weight is not None:
+        counted = counted * request.weight
+    eps = torch.finfo(torch.float32).eps
+    return (100 * (hits + eps) / (counted.sum() + eps)).float()
 
 
 def pixel_loss(

@@ -102,6 +102,13 @@ class RegionLossOptions:
             'above 0 with log_loss=True, since log(0) is infinite',
             self,
         )
+        _expect(
+            not self.log_loss or self.norm == 1 or self.alpha == self.beta,
+            'alpha',
+            f'equal to beta={self.beta} with log_loss=True and norm above 1, '
+            'since such an index may be negative',
+            self,
+        )
         for name in ('active_classes_mode_hard', 'active_classes_mode_soft'):
             _check_active_classes(name, getattr(self, name))
 

@@ -59,10 +59,9 @@ class LossReduction:
         """The loss, and besides it the cross-entropy, the region loss, hits.
 
         ``others`` are the two terms with their factors, None where a factor
-        is 0, and the share of pixels whose labelled class has the
-        largest logit in percent, None where hits were not asked for.
+        is 0, and the sum of the hits, None where they were not asked for.
         """
-        entropy = region = accuracy = None
+        entropy = region = None
         value, slopes = 0.0, None
         if self.jml_weight != 0:
             region, slopes = self._region(sums)
@@ -75,11 +74,9 @@ class LossReduction:
             slopes.insert(1, pull.expand_as(slopes[0]))
         else:
             slopes.insert(1, torch.zeros_like(slopes[0]))
-        if sums.hits is not None:
-            counted = sums.target.sum().clamp(min=1)
-            accuracy = 100 * sums.hits.sum() / counted
+        hits = None if sums.hits is None else sums.hits.sum()
         slopes = torch.stack(slopes, 1)
-        return Reduction(value, slopes, (entropy, region, accuracy))
+        return Reduction(value, slopes, (entropy, region, hits))
 
     def _region(self, sums: RegionSums) -> tuple[Tensor, list[Tensor]]:
         """The region loss times its factor, and its slopes."""

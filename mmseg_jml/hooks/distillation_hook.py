@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from ..functional import mean_teacher, teacher_target
 from ..heads import auxiliary_heads, main_head
@@ -142,7 +143,10 @@ class DistillationHook(SoftSupervision):
             check_classes(segmentor, model, classes, known)
             self._teachers.append(
                 Teacher(
-                    model.to(device), segmentor.data_preprocessor, self._amp
+                    model.to(device),
+                    segmentor.data_preprocessor,
+                    self._amp,
+                    keeps_size=True,
                 )
             )
         self._pairs = self._outputs or self._default_pairs(segmentor, main)
@@ -212,9 +216,7 @@ class DistillationHook(SoftSupervision):
             self._unchecked = False
         targets = {
             name: SoftTarget(
-                self._target(
-                    [answer[self._pairs[name]] for answer in answers], output
-                ),
+                self._target(self._pairs[name], answers, output),
                 output.counted(),
             )
             for name, output in outputs.items()
@@ -222,22 +224,37 @@ class DistillationHook(SoftSupervision):
         return Lesson(labelled, targets, {})
 
     def _target(
-        self, answers: list[tuple[Tensor, bool]], output: StudentOutput
+        self, name: str, answers: list[dict], output: StudentOutput
     ) -> TeacherLogits:
-        channels, size = output.logits.shape[1], output.logits.shape[2:]
+        channels, size = output.logits.shape[1], output.size
         targets = []
-        for logits, is_sigmoid in answers:
-            if logits.shape[2:] != size:
-                logits = F.interpolate(logits, size, mode='bilinear')
-            targets.append(
-                teacher_target(
-                    logits,
-                    is_sigmoid,
-                    channels,
-                    output.use_sigmoid,
-                    self._numbers['temperature'],
-                )
+        for teacher, answer in zip(self._teachers, answers):
+            logits, is_sigmoid = answer[name]
+            align_corners = teacher.align_corners[name]
+            # a mean of several, or odds of sigmoids, are made pixel by pixel
+            stays_small = (
+                output.is_small
+                and len(answers) == 1
+                and (not is_sigmoid or output.use_sigmoid)
+                and logits.shape[2] <= size[0]
+                and logits.shape[3] <= size[1]
             )
+            if not stays_small and logits.shape[2:] != size:
+                logits = F.interpolate(
+                    logits, size, mode='bilinear', align_corners=align_corners
+                )
+            target = teacher_target(
+                logits,
+                is_sigmoid,
+                channels,
+                output.use_sigmoid,
+                self._numbers['temperature'],
+            )
+            if stays_small:
+                target = replace(
+                    target, size=tuple(size), align_corners=align_corners
+                )
+            targets.append(target)
         return mean_teacher(targets, output.use_sigmoid)
 
     def _check_finite(self, answers: list[dict]) -> None:

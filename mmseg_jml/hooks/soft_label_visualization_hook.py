@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..functional import as_target
 from ..heads import dense_heads, unwrapped, uses_sigmoid
+from ..kernels import Request
+from ..kernels.reference import upsampled
 from ..registry import HOOKS
 from ..visualization import (
     SoftLabelPicture,
@@ -207,8 +209,8 @@ class SoftLabelVisualizationHook(Hook):
         soft: SoftTarget,
     ) -> None:
         first = slice(None, self.images)
-        dense = soft.target.dense(logits.shape[1], logits.float().dtype)
-        dense = dense[first].detach()
+        request = upsampled(Request(logits.detach(), soft.target))
+        dense = request.target.dense(logits.shape[1], request.dtype)[first]
         if dense.shape[1] == 1:
             dense = torch.cat([1 - dense, dense], 1)
         self._found[name] = [

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from ..heads import dense_heads, is_main, uses_sigmoid
 from ..kernels import Target
+from ..losses import JaccardMetricLoss, KLDivergenceLoss
+from .student_outputs import StudentOutput
 
 __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
 
+# Those of losses that take logits smaller than the label.
+_FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
 LossEntry = Union[dict, Sequence[dict]]
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
 MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
@@ -101,20 +105,32 @@ class SoftLosses:
         """The outputs that have a loss."""
         return list(self._losses)
 
+    @property
+    def full_size(self) -> list[str]:
+        """The outputs with a loss that takes no logits below label size."""
+        return [
+            name
+            for name, losses in self._losses.items()
+            if not all(type(loss).forward in _FORWARDS for loss in losses)
+        ]
+
     def terms(
-        self, name: str, logits: Tensor, soft: SoftTarget, factor: float
+        self, name: str, output: StudentOutput, soft: SoftTarget, factor: float
     ) -> dict[str, Tensor]:
         """Compares an output with its target.
 
         Args:
             name (str): The output.
-            logits (Tensor): (N, C, H, W).
+            output (StudentOutput): Its logits.
             soft (SoftTarget): The target.
             factor (float): Multiplies each loss.
 
         Returns:
             dict[str, Tensor]: Terms by their names in the log.
         """
+        logits, options = output.logits, {}
+        if output.is_small:
+            options['align_corners'] = output.align_corners
         temperature = getattr(soft.target, 'temperature', 1.0)
         if temperature != 1:
             # half precision has no digits to spare
@@ -123,7 +139,8 @@ class SoftLosses:
         factor = factor * soft.share
         terms = {}
         for loss in self._losses[name]:
-            value = loss(logits, soft.target, weight=soft.weight) * factor
+            value = loss(logits, soft.target, weight=soft.weight, **options)
+            value = value * factor
             short = loss.loss_name.removeprefix('loss_')
             key = f'{name}.loss_{self._source}_{short}'
             terms[key] = terms[key] + value if key in terms else value

@@ -147,7 +147,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         with self._explained():
             names = self.prepare(runner, segmentor)
             self._losses = SoftLosses(segmentor, names, *self._entries, source)
-        self._student = StudentOutputs(segmentor)
+        self._student = StudentOutputs(segmentor, self._losses.full_size)
         self._handles = [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
@@ -219,8 +219,8 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 return losses
             lesson = self.teach(segmentor, labelled)
             for name, target in lesson.targets.items():
-                logits = lesson.student.outputs[name].logits
-                losses.add(self._losses.terms(name, logits, target, factor))
+                output = lesson.student.outputs[name]
+                losses.add(self._losses.terms(name, output, target, factor))
             losses.add(
                 {k + self._suffix: v for k, v in lesson.figures.items()}
             )

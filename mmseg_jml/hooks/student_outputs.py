@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..heads import dense_heads, losses_of, main_output, uses_sigmoid
@@ -18,16 +20,42 @@ class StudentOutput(NamedTuple):
     """Logits of one output, and the label that they were compared with.
 
     Attributes:
-        logits (Tensor): (N, C, H, W), with gradient, of the label's size.
+        logits (Tensor): (N, C, h, w), with gradient, of the label's size or,
+            where :class:`HeadResolutionHook` is in use, perhaps smaller.
         label (Tensor): (N, H, W) integers.
         ignore_index (int): Label of pixels that do not count.
         use_sigmoid (bool): Whether each class has a sigmoid of its own.
+        align_corners (bool): How smaller logits are upsampled, as for
+            ``F.interpolate``.
     """
 
     logits: Tensor
     label: Tensor
     ignore_index: int
     use_sigmoid: bool
+    align_corners: bool = False
+
+    @property
+    def size(self) -> torch.Size:
+        """The height and width of the label."""
+        return self.label.shape[1:]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the logits are smaller than the label."""
+        return self.logits.shape[2:] != self.size
+
+    def upsampled(self) -> StudentOutput:
+        """The same with logits of the label's size."""
+        if not self.is_small:
+            return self
+        logits = F.interpolate(
+            self.logits,
+            self.size,
+            mode='bilinear',
+            align_corners=self.align_corners,
+        )
+        return self._replace(logits=logits)
 
     def counted(self) -> Tensor:
         """(N, H, W) floats: 1 where the label counts, else 0."""
@@ -47,9 +75,14 @@ class StudentOutputs:
 
     Args:
         segmentor (nn.Module): The student.
+        full_size (Container[str], optional): The outputs whose logits are
+            wanted in the label's size in any case. Defaults to None.
     """
 
-    def __init__(self, segmentor: nn.Module) -> None:
+    def __init__(
+        self, segmentor: nn.Module, full_size: Container[str] | None = None
+    ) -> None:
+        self._full_size = full_size or ()
         self._heads = dense_heads(segmentor)
         self._recorded: dict[str, list[StudentOutput]] = {}
         self._records = False
@@ -89,6 +122,8 @@ class StudentOutputs:
             main = main_output(self._heads[head]) % len(outputs)
             for place, output in enumerate(outputs):
                 name = head if place == main else f'{head}.{place}'
+                if name in self._full_size:
+                    output = output.upsampled()
                 named[name] = output
         return named
 
@@ -106,11 +141,19 @@ class StudentOutputs:
         logits, label = (*args, *kwargs.values())[:2]
         head = self._heads[name]
         dense = logits.ndim == 4 and logits.shape[1] == head.out_channels
-        if not dense or logits.shape[2:] != label.shape[1:]:
+        # a head at its own resolution says how its logits are upsampled
+        fits = logits.shape[2:] == label.shape[1:] or 'align_corners' in kwargs
+        if not (dense and fits):
             return
         outputs = self._recorded.setdefault(name, [])
         if all(logits is not output.logits for output in outputs):
             ignore_index = kwargs.get('ignore_index', head.ignore_index)
             outputs.append(
-                StudentOutput(logits, label, ignore_index, uses_sigmoid(head))
+                StudentOutput(
+                    logits,
+                    label,
+                    ignore_index,
+                    uses_sigmoid(head),
+                    kwargs.get('align_corners', False),
+                )
             )

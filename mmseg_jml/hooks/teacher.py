@@ -36,6 +36,12 @@ class Teacher:
             None.
         inherit_amp (bool): Whether to run as the student does, in place of
             ``amp``. Defaults to False.
+        keeps_size (bool): Whether logits stay as small as the heads compute
+            them, where mmseg's own method would resize them. The model must
+            be this object's own. Defaults to False.
+
+    Attributes:
+        align_corners (dict[str, bool]): How each output is upsampled.
     """
 
     def __init__(
@@ -44,15 +50,25 @@ class Teacher:
         preprocessor: nn.Module,
         amp: torch.dtype | None = None,
         inherit_amp: bool = False,
+        keeps_size: bool = False,
     ) -> None:
         self.model = model
         self._amp, self._inherit_amp = amp, inherit_amp
         self._normalise = _normalisation(preprocessor, model.data_preprocessor)
         self._auxiliary = auxiliary_heads(model)
         main = _last_main_head(model)
-        self._sigmoid = {'decode': uses_sigmoid(main)}
-        for name, head in self._auxiliary.items():
-            self._sigmoid[name] = uses_sigmoid(head)
+        heads = dict(decode=main, **self._auxiliary)
+        self._sigmoid = {k: uses_sigmoid(head) for k, head in heads.items()}
+        self.align_corners = {
+            name: getattr(head, 'align_corners', False)
+            for name, head in heads.items()
+        }
+        if keeps_size:
+            # importing mmseg.models takes seconds
+            from .head_resolution import predict_small
+
+            for head in heads.values():
+                predict_small(head)
         self._returns_scores = predicts_scores(main)
 
     @property

@@ -297,7 +297,7 @@ class Bands:
         )
 
     def is_whole(self, index: Index) -> bool:
-        """False: the gradient of a piece has to go back through it."""
+        """Never: the gradient of any piece has to go back."""
         return False
 
     def __iter__(self) -> Iterator[Index]:
@@ -400,7 +400,10 @@ class Bands:
         smoothed = target.smoothed
         if smoothed is not None:
             smoothed = self._pick(smoothed[index.images], index).flatten(1)
-        return replace(target, label=label, smoothed=smoothed)
+        window = target.window
+        if window is not None:
+            window = self._pick(window[index.images], index).flatten(3)
+        return replace(target, label=label, smoothed=smoothed, window=window)
 
     def _soft(
         self, target: Probabilities | TeacherLogits, index: Index

@@ -45,7 +45,7 @@ def sums(request: Request) -> RegionSums:
     sparse, total = _is_sparse(request), None
     for index in pieces:
         piece = pieces.read(index)
-        if sparse and pieces.is_whole(index):
+        if sparse and not request.logits.is_cuda and pieces.is_whole(index):
             # small enough to keep what the gradient would compute again
             return _hard_sums(piece)
         if total is None:
@@ -100,7 +100,8 @@ def label_entropy(request: Request) -> Tensor:
 def _elements(request: Request) -> int:
     logits = request.logits
     if logits.device.type == 'cpu':
-        return _PIECE_ON_CPU
+        # a band needs buffers for upsampling besides
+        return _PIECE_ON_CPU // (2 if request.is_upsampled else 1)
     # three buffers in float32 take half the memory of the logits
     share = logits.numel() * logits.element_size() // 24
     return max(_LEAST_PIECE_ON_GPU, share)
@@ -135,7 +136,7 @@ def _hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
     index, weight = _labelled(piece)
     twice = index.expand(-1, 2, -1)
     if out is None or out.is_cuda:
-        # a small batch and a GPU pay for calls, a large batch for passes
+        # a small batch and a GPU pay for calls, a large one for passes
         power = torch.log_softmax(piece.logits, 1, piece.dtype, out=out)
         likelihood = power.gather(1, index)
         prob = _exp_(power).mul_(weight)
@@ -371,7 +372,7 @@ def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
 def _softmax(
     logits: Tensor, dtype: torch.dtype, scale: Tensor | None, out: Tensor
 ) -> Tensor:
-    """Write the softmax times ``scale``, (B, 1, M), to ``out``."""
+    """Write the softmax, times (B, 1, M) ``scale``, to ``out``."""
     if out.is_cuda:
         torch.softmax(logits, 1, dtype, out=out)
         return out if scale is None else out.mul_(scale)
@@ -453,6 +454,8 @@ def _dense_label(
 def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     target = piece.target
     index, _ = _labelled(piece)
+    if target.window is not None:
+        return _dense_window(target, index, factor, out)
     soft = torch.ones_like(index, dtype=piece.dtype)
     if target.smoothed is not None:
         # torch vectorises the conversion of bytes, not that of bools
@@ -462,6 +465,25 @@ def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     if factor is not None:
         own, soft = own * factor, soft * factor
     return out.copy_(soft).scatter_(1, index, own)
+
+
+def _dense_window(
+    target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
+) -> Tensor:
+    """As :meth:`HardLabel.dense`, where the window votes."""
+    total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
+    out.zero_()
+    for row in target.window.unbind(1):  # indices take 8 bytes a vote
+        votes = (row < classes).to(out.dtype)
+        total += votes.sum(1, keepdim=True)
+        # whole numbers, whose sum does not depend on the order of additions
+        out.scatter_add_(1, row.clamp(max=classes - 1).long(), votes)
+    total.clamp_(min=1)
+    scale = (1 - target.on) / total
+    own = 1 - (total - out.gather(1, index)) * scale
+    if factor is not None:
+        own, scale = own * factor, scale * factor
+    return out.mul_(scale).scatter_(1, index, own)
 
 
 def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:

@@ -51,6 +51,8 @@ def why_not(request: Request) -> str | None:
             return reason
     if request.norm not in (1, 2):
         return f'norm is {request.norm}, and the kernels know 1 and 2'
+    if getattr(request.target, 'window', None) is not None:
+        return 'labels smoothed towards neighbours are not served'
     if logits.dtype not in _DTYPES:
         return (
             f'the logits are {logits.dtype}, and the kernels know float32, '

@@ -71,7 +71,8 @@ RUN_BY = {
     ],
     'tests/tools/test_train.py::test_options_of_the_loss_follow_it': [
         'python tools/train.py CONFIG [--loss NAME] [--work-dir DIR] '
-        '[--resume] [--amp] [--cfg-options KEY=VALUE ...]',
+        '[--resume] [--amp] [--full-resolution] '
+        '[--cfg-options KEY=VALUE ...]',
         'python tools/train.py CONFIG --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.loss_decode.label_smoothing.mode=boundary',
     ],

@@ -133,6 +133,10 @@ def test_message(logits, target, keywords, error, message):
         (dict(smooth=-1e-3), 'smooth to be at least 0'),
         (dict(smooth=0, log_loss=True), 'smooth to be above 0 with log_loss'),
         (
+            dict(norm=3, beta=0, log_loss=True),
+            'alpha to be equal to beta=0 with log_loss=True .* but got 1.0',
+        ),
+        (
             dict(variant='jml3'),
             "variant to be 'jml1' or 'jml2', but got 'jml3'",
         ),
@@ -160,7 +164,7 @@ def test_a_listed_class_must_exist():
 
 
 def test_smoothing_arguments():
-    with pytest.raises(ValueError, match="'boundary' or 'uniform'.*'edge'"):
+    with pytest.raises(ValueError, match="'boundary', 'uniform'.*'edge'"):
         smooth_label(LABEL, 3, 'edge')
     for size in (1, 4):
         with pytest.raises(ValueError, match=f'kernel_size .* got {size}'):

@@ -66,6 +66,19 @@ def test_votes_are_averaged_pixel_by_pixel(annotators):
     }
 
 
+def test_at_the_heads_resolution(annotators):
+    theirs = train(annotators, dict(type=SOFT))
+    ours = train(
+        annotators,
+        dict(type=SOFT),
+        dict(type='mmseg_jml.HeadResolutionHook'),
+    )
+    for found, expected in zip(ours.logs, theirs.logs):
+        for name, value in expected.items():
+            if 'loss' in name:
+                assert found[name] == pytest.approx(value, rel=1e-4), name
+
+
 def test_soft_labels_take_the_place_of_the_label(annotators):
     record = train(annotators, dict(type=SOFT))
     log = record.logs[0]

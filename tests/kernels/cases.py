@@ -191,7 +191,8 @@ def by_name(sums: RegionSums, gradient: Tensor) -> dict[str, Tensor | None]:
 
 def assert_same(ours: tuple, theirs: tuple, **tolerance) -> None:
     """Two results of :func:`run` are equal, up to a tolerance."""
-    assert len(fields(RegionSums)) == 5  # by_name knows all but kept
+    # by_name knows them all, but for what an implementation keeps
+    assert len(fields(RegionSums)) == 5
     ours, theirs = by_name(*ours), by_name(*theirs)
     for name, value in ours.items():
         if value is None or theirs[name] is None:

@@ -19,10 +19,21 @@ def total(sums):
 
 def scalar_of(target, weight=None, impl='torch', **options):
     def function(logits):
-        request = Request(logits, target, weight, **OPTIONS | options)
+        request = Request(logits, target, weight, **{**OPTIONS, **options})
         return total(region_sums(request, impl))
 
     return function
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_second_backward_gives_the_same_gradient(kind):
+    logits, target, weight = draw(kind, weighted=True)
+    logits.requires_grad_()
+    value = scalar_of(target, weight)(logits)
+    (first,) = torch.autograd.grad(value, logits, retain_graph=True)
+    (second,) = torch.autograd.grad(value, logits)
+    assert torch.equal(first, second)
+    assert first.any()
 
 
 def test_a_changed_input_is_noticed():
@@ -114,7 +125,11 @@ def test_vmap_refuses_class_weights_of_its_own():
     logits, target, _ = draw('hard')
     with pytest.raises(NotImplementedError, match='same class_weight'):
         torch.vmap(
-            lambda k: region_sums(Request(logits, target, class_weight=k)).mass
+            lambda k: (
+                region_sums(
+                    Request(logits, target, class_weight=k), 'torch'
+                ).mass
+            )
         )(torch.ones(2, 5))
 
 
@@ -150,6 +165,22 @@ def test_checkpointing(use_reentrant):
     (expected,) = torch.autograd.grad(function(logits), logits)
     checkpoint(function, logits, use_reentrant=use_reentrant).backward()
     assert torch.equal(logits.grad, expected)
+
+
+def test_deterministic_algorithms_are_enough():
+    logits, target, weight = draw('boundary', weighted=True)
+    logits.requires_grad_()
+    (expected,) = torch.autograd.grad(
+        scalar_of(target, weight)(logits), logits
+    )
+    torch.use_deterministic_algorithms(True)
+    try:
+        (result,) = torch.autograd.grad(
+            scalar_of(target, weight)(logits), logits
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(result, expected)
 
 
 def test_inference_mode():

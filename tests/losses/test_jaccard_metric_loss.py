@@ -110,12 +110,27 @@ def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
         (
             dict(label_smoothing=dict(mode='uniform', kernel_size=3)),
             ValueError,
-            r"keys \['epsilon', 'mode'\], but got also \['kernel_size'\]",
+            r"keys \['mode', 'epsilon'\], but got also \['kernel_size'\]; le",
         ),
         (
             dict(label_smoothing=dict(mode='uniform', epsilon=2)),
             ValueError,
             r'epsilon to be in \[0, 1\], but got 2',
+        ),
+        (
+            dict(label_smoothing=dict(mode='neighbours', epsilon='half')),
+            ValueError,
+            r"epsilon to be in \[0, 1\], but got 'half'; epsilon=0.5",
+        ),
+        (
+            dict(label_smoothing=dict(mode=['neighbours'])),
+            ValueError,
+            r"mode to be one of .*'neighbours'.* but got \['neighbours'\]",
+        ),
+        (
+            dict(label_smoothing=dict(mode='neighbours', kernel_size=3.5)),
+            ValueError,
+            'kernel_size to be odd and at least 3, but got 3.5; the smal',
         ),
         (
             dict(label_smoothing=dict(mode='boundary', kernel_size=2)),
@@ -351,6 +366,7 @@ def test_a_class_weight_file_cannot_run_code(tmp_path):
         dict(mode='boundary'),
         dict(mode='boundary', epsilon=0.3, kernel_size=5),
         dict(mode='uniform', epsilon=0.1),
+        dict(mode='neighbours'),
     ],
     ids=str,
 )

@@ -25,6 +25,12 @@ def _imports(request):
         request.getfixturevalue('torchvision')
 
 
+@pytest.fixture(autouse=True)
+def _uncollected(monkeypatch):
+    """Lets data sets be built without looking for garbage after each."""
+    monkeypatch.setattr('gc.collect', lambda: 0)
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves weights as memory holds them: to draw them takes most time."""

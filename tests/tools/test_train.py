@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_jml import cli
+from mmseg_jml.hooks import HeadResolutionHook
+from mmseg_jml.losses import JaccardMetricLoss
 from tests.zoo.catalog import CONFIGS
 
 from . import run
@@ -111,6 +113,49 @@ def test_runs_resume_exactly_where_iterations_are_counted(change, added):
     cli.resume_exactly(cfg)
     hook = dict(type='mmseg_jml.ExactResumeHook')
     assert cfg.custom_hooks == before + [hook] * added
+
+
+@pytest.mark.parametrize('options', [[], ['--full-resolution']])
+def test_own_losses_are_computed_at_the_heads_resolution(
+    tiny, tmp_path, monkeypatch, options
+):
+    run.here(
+        monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricCELoss',
+        '--work-dir', tmp_path, *options,
+        '--cfg-options', 'train_cfg.max_iters=1',
+    )  # fmt: skip
+    hooks = run.trained_config(tmp_path).custom_hooks
+    added = dict(type='mmseg_jml.HeadResolutionHook') in hooks
+    (step,) = run.losses(tmp_path)
+    (log,) = tmp_path.glob('*/*.log')
+    said = (
+        "decode (FCNHead): losses at the head's resolution" in log.read_text()
+    )
+    assert added == said == ('decode.jml' in step) == (not options)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'hooks', 'number'),
+    [
+        (dict(type='JaccardMetricLoss'), [], 1),
+        ([dict(type='DiceLoss'), dict(type=JaccardMetricLoss)], [], 1),
+        (dict(type='CrossEntropyLoss'), [], 0),
+        (
+            dict(type='mmseg_jml.JaccardMetricLoss'),
+            [dict(type=HeadResolutionHook)],
+            1,
+        ),
+    ],
+)
+def test_the_hook_is_added_once_where_a_loss_is_ours(entry, hooks, number):
+    model = dict(
+        decode_head=dict(type='FCNHead', loss_decode=dict(type='DiceLoss')),
+        auxiliary_head=[dict(type='FCNHead', loss_decode=entry)],
+    )
+    cfg = Config(dict(model=model, custom_hooks=hooks))
+    cli.use_head_resolution(cfg)
+    assert len(cfg.custom_hooks) == number
+    assert all('HeadResolutionHook' in str(hook) for hook in cfg.custom_hooks)
 
 
 @pytest.mark.parametrize('named', ['nowhere', 'config', 'command line'])

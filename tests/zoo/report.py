@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from xml.etree import ElementTree
@@ -51,6 +51,16 @@ place alone, its own loss; the reasons are below the table.
 
 This page is written by `tests/zoo/report.py` from the reports of the tests.
 """
+RESOLUTION = """\
+## At the heads' resolution
+
+With [`HeadResolutionHook`](head_resolution.md) a step was taken once more,
+with `JaccardMetricCELoss` in the main head and with the stock losses. Each
+term of the log and the gradient of each parameter equal those of the step
+without the hook to 1e-4 (float32). The column `heads` says how many of a
+config's heads with losses compute them from their own logits when its main
+loss is replaced. In configs, and why heads do not:
+"""
 
 
 @dataclass
@@ -61,6 +71,8 @@ class Run:
     versions: dict[str, str]
     picks: dict[str, int]
     steps: dict[tuple[str, str], dict] = field(default_factory=dict)
+    # why heads need logits of the label's size; None: they do not
+    reasons: dict[tuple[str, str], dict] = field(default_factory=dict)
 
 
 def read(path: str) -> Run:
@@ -78,6 +90,8 @@ def read(path: str) -> Run:
     )
     for step in map(json.loads, found['step']):
         run.steps[step['config'], step['variant']] = step
+    for step in map(json.loads, found['resolution']):
+        run.reasons[step['config'], step['variant']] = step['reasons']
     missing = set(run.picks) - {config for config, _ in run.steps}
     if missing:
         raise SystemExit(
@@ -124,10 +138,49 @@ def summary(run: Run) -> str:
     )
 
 
+def share(reasons: dict[str, str | None]) -> tuple[int, int]:
+    """Returns how many heads compute losses from their own logits."""
+    return sum(reason is None for reason in reasons.values()), len(reasons)
+
+
+def heads(runs: list[Run], config: str) -> str:
+    """Returns the same for a config with a replaced loss, as text."""
+    for run in runs:
+        if (config, 'main head') in run.reasons:
+            able, number = share(run.reasons[config, 'main head'])
+            return f'{able} of {number}'
+    return '–'
+
+
+def resolution(run: Run):
+    """Yields what the configs of a stack do at the heads' resolution."""
+    new = '`--loss JaccardMetricCELoss`'
+    for variant, described in (('main head', new), ('stock', 'stock losses')):
+        numbers, why = Counter(), defaultdict(Counter)
+        for config, standing in run.picks.items():
+            reasons = run.reasons.get((config, variant))
+            if reasons is None:
+                continue
+            able, number = share(reasons)
+            degree = 'all' if able == number else 'some' if able else 'no'
+            numbers[degree] += standing
+            for reason in {*reasons.values()} - {None}:
+                why[reason][config.partition('/')[0]] += standing
+        counted = ', '.join(
+            f'{degree} heads in {numbers[degree]}'
+            for degree in ('all', 'some', 'no')
+        )
+        yield f'- {NAMES[run.stack]}, {described}: {counted} configs.'
+        for reason, families in sorted(why.items()):
+            named = ', '.join(f'{k} ({n})' for k, n in families.items())
+            yield f'    - {reason}: {named}.'
+
+
 def rows(runs: list[Run], calls: Legend, reasons: Legend):
     """Yields the lines of the table."""
-    yield ['config', 'stands for', 'calls', *(NAMES[r.stack] for r in runs)]
-    yield ['---'] * (3 + len(runs))
+    stacks = [NAMES[run.stack] for run in runs]
+    yield ['config', 'stands for', 'calls', 'heads', *stacks]
+    yield ['---'] * (4 + len(runs))
     for config in sorted({config for run in runs for config in run.picks}):
         recorded = [
             step['calls']
@@ -140,6 +193,7 @@ def rows(runs: list[Run], calls: Legend, reasons: Legend):
             f'`{config.removesuffix(".py")}`',
             str(max(run.picks.get(config, 0) for run in runs)),
             ' '.join(calls[c] for made_by in made.values() for c in made_by),
+            heads(runs, config),
             *(
                 ' '.join(mark(run, config, v, reasons) for v in VARIANTS)
                 for run in runs
@@ -158,6 +212,11 @@ def page(runs: list[Run]) -> str:
         *map(summary, runs),
         '',
         *table,
+        '',
+        RESOLUTION,
+        *(line for run in runs for line in resolution(run)),
+        '',
+        '## Calls and reasons',
         '',
         'How the main head calls the replaced loss (`map`: a weight of each '
         'pixel; `NCP`: points in place of pixels):',

@@ -124,7 +124,7 @@ def test_training_step(name, variant, record_property):
         for call in calls:
             check_call(call, step.entries[path])
         check_keys(step, path, name)
-        check_gradients(step.gradients[path])
+        check_gradients(step.of_head(path))
     described = {
         path: [str(call) for call in calls]
         for path, calls in step.calls.items()
@@ -143,6 +143,28 @@ def test_stock_baseline(name, record_property):
     else:
         check_log(trial.run(name, None))
         note(record_property, name, 'stock')
+
+
+def resolution_cases() -> list[tuple[str, str]]:
+    """Returns the configs with a new loss and, in a whole run, the stock."""
+    variants = ('main head', 'stock') if WHOLE else ('main head',)
+    return [(name, variant) for variant in variants for name in names()]
+
+
+@pytest.mark.parametrize(('name', 'variant'), resolution_cases())
+def test_head_resolution(name, variant, record_property):
+    """A step at the heads' resolution is the step at the label's."""
+    loss, cannot_run = 'JaccardMetricCELoss', stacks.cannot_run()
+    if variant == 'stock':
+        loss, cannot_run = None, stacks.stock_loss_cannot_run()
+    if name in cannot_run:
+        check_refusal(cannot_run[name], name, loss)
+        return
+    expected = trial.run(name, loss)
+    found = trial.run(name, loss, at_head_resolution=True)
+    check_same(found, expected)
+    line = dict(config=name, variant=variant, reasons=found.reasons)
+    record_property('resolution', json.dumps(line))
 
 
 def note(record_property, name, variant, reason='', calls=None):
@@ -224,3 +246,17 @@ def check_gradients(gradients):
     assert gradients
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert any(gradient.any() for gradient in gradients)
+
+
+def check_same(found, expected, tolerance=1e-4):
+    """Compares logs and all gradients, but for terms that one alone has."""
+    shared = [name for name in found.log if name in expected.log]
+    assert shared == list(expected.log)
+    for name, value in expected.log.items():
+        assert found.log[name] == pytest.approx(value, rel=tolerance), name
+    assert found.gradients.keys() == expected.gradients.keys()
+    largest = {n: float(g.abs().max()) for n, g in expected.gradients.items()}
+    rounding = max(largest.values()) / 100  # what should be 0 is not
+    for name, value in expected.gradients.items():
+        error = float((found.gradients[name] - value).abs().max())
+        assert error <= tolerance * max(largest[name], rounding), name

@@ -16,6 +16,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_jml.config import replace_pixel_loss
+from mmseg_jml.hooks.head_resolution import HeadResolution
 
 from .catalog import as_list, family, read
 
@@ -48,10 +49,22 @@ class Trial:
     entries: dict[str, dict]
     calls: dict[str, list[Call]] = field(default_factory=dict)
     log: dict[str, float] = field(default_factory=dict)
-    gradients: dict[str, list[Tensor]] = field(default_factory=dict)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    # why each head needs logits of the label's size; None: it does not
+    reasons: dict[str, str | None] = field(default_factory=dict)
+
+    def of_head(self, path: str) -> list[Tensor]:
+        """The gradients of the head that has a loss entry."""
+        head = path.removeprefix('model.').partition('loss_decode')[0]
+        return [g for name, g in self.gradients.items() if head in name]
 
 
-def run(name: str, loss: str | None, heads: tuple[str, ...] = ()) -> Trial:
+def run(
+    name: str,
+    loss: str | None,
+    heads: tuple[str, ...] = ('decode_head',),
+    at_head_resolution: bool = False,
+) -> Trial:
     """Builds a stock config and takes one training step.
 
     Args:
@@ -59,7 +72,10 @@ def run(name: str, loss: str | None, heads: tuple[str, ...] = ()) -> Trial:
         loss (str, optional): What to put in place of the pixel
             cross-entropy. None leaves the stock losses.
         heads (tuple[str, ...]): Where: ``decode_head``, ``auxiliary_head``.
+        at_head_resolution (bool): Whether losses take the heads' logits as
+            they are, which leaves no calls to keep.
     """
+    torch.manual_seed(0)
     cfg = read(name)
     paths = replace_pixel_loss(cfg, loss, heads) if loss else ()
     trial = Trial({path: _follow(cfg, path) for path in paths})
@@ -67,6 +83,9 @@ def run(name: str, loss: str | None, heads: tuple[str, ...] = ()) -> Trial:
     shrink(cfg, side)
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    if at_head_resolution:
+        trial.reasons = HeadResolution(model).reasons
+        paths = ()
     for path in paths:
         calls = trial.calls[path] = []
         _follow(model, path).register_forward_hook(
@@ -141,10 +160,6 @@ def _record(calls: list[Call], loss, args, kwargs, value) -> None:
 
 
 def _keep_gradients(trial: Trial, model, *step) -> None:
-    for path in trial.entries:
-        head = _follow(model, path.partition('.loss_decode')[0])
-        trial.gradients[path] = [
-            parameter.grad.clone()
-            for parameter in head.parameters()
-            if parameter.grad is not None
-        ]
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            trial.gradients[name] = parameter.grad.clone()

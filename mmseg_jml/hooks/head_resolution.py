@@ -1,0 +1,164 @@
+"""Losses of mmseg's decode heads without logits of the label's size."""
+
+from __future__ import annotations
+
+import inspect
+
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
+from torch import nn
+
+from ..heads import named_heads
+from ..losses import JaccardMetricLoss
+from ..stand_in import StandIn
+from .small_logits import (
+    CrossEntropyWithParts,
+    LossWithParts,
+    SmallLogits,
+    SmallPrediction,
+    loss_modules,
+)
+from .stock_code import fingerprint
+
+__all__ = [
+    'HeadResolution',
+    'at_head_resolution',
+    'predict_small',
+    'why_full_resolution',
+]
+
+# The code of BaseDecodeHead.loss_by_feat in mmsegmentation 1.2.2 and in
+# onedl-mmsegmentation 1.4.2; what replaces it says the same.
+KNOWN = {'4663376f8f1015dd'}
+
+
+class HeadResolution:
+    """Lets the heads of a segmentor compute losses from logits as they are.
+
+    Args:
+        segmentor (nn.Module): A segmentor, out of its wrapper.
+
+    Attributes:
+        reasons (dict[str, str | None]): For each head, by its name in the log
+            and its class, why it stays as it is; None: it does not.
+    """
+
+    def __init__(self, segmentor: nn.Module) -> None:
+        self.reasons: dict[str, str | None] = {}
+        self._handles: list[StandIn] = []
+        for name, head in _heads_with_losses(segmentor).items():
+            reason = why_full_resolution(head)
+            self.reasons[f'{name} ({type(head).__name__})'] = reason
+            if reason is None:
+                self._handles += at_head_resolution(head)
+
+    def remove(self) -> None:
+        """Gives heads and losses their own methods back."""
+        while self._handles:
+            self._handles.pop().remove()
+
+
+def at_head_resolution(head: nn.Module) -> list[StandIn]:
+    """Lets a head compute its losses from its logits as they are.
+
+    Args:
+        head (nn.Module): A head that :func:`why_full_resolution` has nothing
+            against.
+
+    Returns:
+        list[StandIn]: Handles; ``remove()`` gives each module its own methods
+        back.
+    """
+    handles = [StandIn(head, SmallLogits)]
+    for loss in loss_modules(head):
+        is_own = isinstance(loss, JaccardMetricLoss)
+        methods = LossWithParts if is_own else CrossEntropyWithParts
+        handles.append(StandIn(loss, methods))
+    return handles
+
+
+def why_full_resolution(head: nn.Module) -> str | None:
+    """Says why a head's losses need logits of the label's size.
+
+    Args:
+        head (nn.Module): A head of a segmentor.
+
+    Returns:
+        str | None: The reason; None if they do not need them.
+    """
+    if not isinstance(head, BaseDecodeHead):
+        return 'it is no BaseDecodeHead'
+    if not _calls_stock_method(head):
+        return 'it has a loss_by_feat of its own'
+    if fingerprint(BaseDecodeHead.loss_by_feat) not in KNOWN:
+        return "mmseg's loss_by_feat is not that of mmsegmentation 1.2.2"
+    if head.sampler is not None:
+        return f'{type(head.sampler).__name__} samples its pixels'
+    if head.out_channels == 1:
+        return 'it has a single channel, which costs little'
+    reasons = (_why_full_logits(loss, head) for loss in loss_modules(head))
+    return next(filter(None, reasons), None)
+
+
+def predict_small(head: nn.Module) -> None:
+    """Lets a head predict at its own resolution, from now on.
+
+    A head that does not predict by mmseg's own method is left as it is.
+
+    Args:
+        head (nn.Module): A head of a segmentor.
+    """
+    is_stock = (
+        isinstance(head, BaseDecodeHead)
+        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
+    )
+    if is_stock:
+        StandIn(head, SmallPrediction)
+
+
+def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
+    """All heads by their names in the log; K-Net's is inside another one."""
+    found = {}
+    for name, head in named_heads(segmentor).items():
+        inner = {
+            f'{name}.{path}'.rstrip('.'): module
+            for path, module in head.named_modules()
+            if hasattr(module, 'loss_decode')
+        }
+        found.update(inner or {name: head})
+    return found
+
+
+def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
+    name = type(loss).__name__
+    if getattr(type(loss), 'forward', None) is JaccardMetricLoss.forward:
+        if loss.ignore_index in (None, head.ignore_index):
+            return None
+        return f'{name} ignores another label than the head'
+    if type(loss) is not CrossEntropyLoss:
+        return f'{name} takes no smaller logits'
+    if loss.use_sigmoid or loss.use_mask:
+        return f'{name} is one of sigmoids'
+    if loss.reduction != 'mean':
+        return f'{name} has reduction={loss.reduction!r}'
+    return None
+
+
+def _calls_stock_method(head: BaseDecodeHead) -> bool:
+    """Whether each method that overrides the stock one calls it."""
+    if 'loss_by_feat' in vars(head):
+        return False
+    classes = type(head).__mro__
+    overriding = (
+        vars(cls)['loss_by_feat']
+        for cls in classes[: classes.index(BaseDecodeHead)]
+        if 'loss_by_feat' in vars(cls)
+    )
+    codes = (
+        getattr(inspect.unwrap(method), '__code__', None)
+        for method in overriding
+    )
+    return all(
+        code and {'super', 'loss_by_feat'} <= {*code.co_names}
+        for code in codes
+    )

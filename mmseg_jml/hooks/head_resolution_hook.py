@@ -1,0 +1,128 @@
+"""Training and prediction without logits of the label's size."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.runner.loops import BaseLoop
+
+from ..heads import unwrapped
+from ..registry import HOOKS
+from ..stand_in import StandIn
+from .logit_readers import logit_reader
+
+__all__ = ['HeadResolutionHook']
+
+
+@HOOKS.register_module()
+class HeadResolutionHook(Hook):
+    """Computes losses at the resolution of the decode heads.
+
+    A stock head resizes its logits to the size of the label before it computes
+    a loss; these tensors are most of the memory of a light model's training
+    step. With this hook a head hands its logits to the losses as they are, and
+    the losses upsample them row by row: values and gradients are the same up
+    to rounding, ``acc_seg`` included, and logits of the label's size never
+    exist.
+
+    It needs losses that take smaller logits: :class:`JaccardMetricLoss`,
+    :class:`JaccardMetricCELoss` and mmseg's ``CrossEntropyLoss`` with softmax.
+    A head with another loss, a pixel sampler or a ``loss_by_feat`` of its own
+    that does not call mmseg's stays as it is. The log names each head, and the
+    reason if it is one of these.
+
+    For a loss of two terms the log has both beside the sum, as ``decode.ce``
+    and ``decode.jml``. Checkpoints are as without the hook.
+
+    In validation and test the classes of an image come from the head's logits
+    row by row as well, where no evaluator, visualizer or hook of the run may
+    read ``seg_logits``: data samples then have ``pred_sem_seg`` alone, the
+    same as ever. Otherwise nothing changes, and the log says why.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmseg_jml.HeadResolutionHook')]
+    """
+
+    def __init__(self) -> None:
+        self._resolution = None
+        self._prediction: list[StandIn] = []
+        self._logged: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Puts other methods into heads and losses.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        # importing mmseg.models takes seconds
+        from .head_resolution import HeadResolution
+
+        self.after_val(runner)  # a run that failed leaves its methods behind
+        self.after_train(runner)
+        self._resolution = HeadResolution(unwrapped(runner.model))
+        for head, reason in self._resolution.reasons.items():
+            runner.logger.info(
+                "%s: losses at the %s's resolution%s",
+                head,
+                'head' if reason is None else 'label',
+                '' if reason is None else f', because {reason}',
+            )
+
+    def after_train(self, runner: Runner) -> None:
+        """Gives heads and losses their own methods back.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        if self._resolution is not None:
+            self._resolution.remove()
+
+    def before_val(self, runner: Runner) -> None:
+        """Lets the model predict classes alone, if nobody needs its logits.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._predict_classes(runner, runner.val_loop, 'val')
+
+    def after_val(self, runner: Runner) -> None:
+        """Gives the model its own methods back.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        while self._prediction:
+            self._prediction.pop().remove()
+
+    def before_test(self, runner: Runner) -> None:
+        """As :meth:`before_val`.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._predict_classes(runner, runner.test_loop, 'test')
+
+    after_test = after_val
+
+    def _predict_classes(
+        self, runner: Runner, loop: BaseLoop, stage: str
+    ) -> None:
+        from .small_inference import predict_classes, why_full_prediction
+
+        self.after_val(runner)
+        segmentor = unwrapped(runner.model)
+        reader = logit_reader(runner, loop, stage)
+        if reader is None:
+            reason = why_full_prediction(segmentor)
+        else:
+            reason = f'{reader} may read seg_logits'
+        if reason is None:
+            self._prediction = predict_classes(segmentor)
+        message = (
+            f"{stage}: classes from logits of the head's resolution"
+            if reason is None
+            else f'{stage}: classes from full-size logits, because {reason}'
+        )
+        if message not in self._logged:
+            self._logged.add(message)
+            runner.logger.info(message)

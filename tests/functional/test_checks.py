@@ -1,0 +1,97 @@
+"""Checks of values: at once, and on a GPU without a wait."""
+
+import pytest
+import torch
+
+from mmseg_jml.functional import checks, jaccard_metric_loss
+from mmseg_jml.functional.checks import Expectation, check_later
+
+EXPECTED = Expectation(3, 255, use_sigmoid=False)
+
+
+class Arrival:
+    """Stands for numbers on their way from a GPU."""
+
+    def __init__(self, numbers):
+        self.numbers, self.has_come = numbers, False
+
+    def is_there(self):
+        return self.has_come
+
+    def tolist(self):
+        return self.numbers.tolist()
+
+
+@pytest.fixture
+def arrivals(monkeypatch):
+    """A GPU whose numbers arrive when a test says so."""
+    sent = []
+
+    def send(numbers):
+        sent.append(Arrival(numbers))
+        return sent[-1]
+
+    monkeypatch.setattr(checks, 'Arrival', send)
+    monkeypatch.setattr(checks, '_late', checks._Late())
+    monkeypatch.setattr(
+        torch.cuda, 'is_current_stream_capturing', lambda: False
+    )
+    return sent
+
+
+def label(*values):
+    return torch.tensor([values])
+
+
+def test_a_wrong_label_is_reported_when_its_numbers_have_come(arrivals):
+    check_later(EXPECTED, label(0, 7, 255), None, is_hard=True)
+    check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+    arrivals[0].has_come = True
+    with pytest.raises(
+        ValueError, match=r'but got \[7\]; check num_classes.*'
+    ):
+        check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+    arrivals[1].has_come = True
+    check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+
+
+def test_nothing_is_read_before_it_has_come(arrivals):
+    for _ in range(5):
+        check_later(EXPECTED, label(9), None, is_hard=True)
+    assert len(arrivals) == 5
+
+
+def test_the_first_batches_are_checked_and_then_now_and_then(arrivals):
+    for _ in range(200):
+        check_later(EXPECTED, label(0), None, is_hard=True)
+    for arrival in arrivals:
+        arrival.has_come = True
+    first = checks._FIRST
+    assert len(arrivals) == first + len(range(47, 201, 47))
+    check_later(EXPECTED, label(0), None, is_hard=True)
+    assert not checks._late.pending
+
+
+def test_losses_that_take_turns_are_all_checked(arrivals):
+    """Two heads: the calls that are checked are of both."""
+    turns = []
+    for call in range(1, 400):
+        before = len(arrivals)
+        check_later(EXPECTED, label(0), None, is_hard=True)
+        if len(arrivals) > before and call > checks._FIRST:
+            turns.append(call % 2)
+    assert set(turns) == {0, 1}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='No CUDA device')
+def test_on_a_gpu_a_later_call_reports_it(monkeypatch):
+    monkeypatch.setattr(checks, '_late', checks._Late())
+    logits = torch.randn(1, 3, 4, 4, device='cuda', requires_grad=True)
+    good = torch.zeros(1, 4, 4, dtype=torch.long, device='cuda')
+    loss = jaccard_metric_loss(logits, good + 7)
+    loss.backward()
+    assert not logits.grad.any()
+    torch.cuda.synchronize()
+    with pytest.raises(ValueError, match=r'but got \[7\]'):
+        jaccard_metric_loss(logits, good)

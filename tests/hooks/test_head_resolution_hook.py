@@ -1,0 +1,310 @@
+"""Runs with losses at the resolution of the heads, beside runs without."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS, MODELS
+
+from mmseg_jml.heads import named_heads, unwrapped
+from mmseg_jml.hooks import DistillationHook, HeadResolutionHook
+from mmseg_jml.losses import JaccardMetricLoss
+from tests.processes import run_in_processes
+from tests.tiny_run import tiny_config
+from tests.tools import run
+
+from .distillation import KD, assert_same, load, train, wider, write_teacher
+from .semi import PSEUDO, certain, unlabeled
+from .test_distillation_distributed import assert_same_everywhere
+from .test_distillation_distributed import run as train_in_process
+from .test_distillation_targets import BFloat16Wrapper
+
+HOOK = dict(type='mmseg_jml.HeadResolutionHook')
+
+
+@HOOKS.register_module()
+class UntieHook(Hook):
+    """Lets no two classes have the same logit where all features are 0.
+
+    There mmseg's accuracy takes any of them.
+    """
+
+    def before_train(self, runner):
+        for head in named_heads(unwrapped(runner.model)).values():
+            head.conv_seg.bias.data = torch.tensor([0.01, 0.02, 0.03])
+
+
+@pytest.fixture
+def cfg(cfg):
+    """Logits of the half and the fourth of the label's sides."""
+    cfg.custom_hooks.append(dict(type='UntieHook'))
+    cfg.model.decode_head.update(in_index=1, in_channels=8)
+    cfg.model.auxiliary_head.update(in_index=0, in_channels=16)
+    return cfg
+
+
+def compare(with_hook, without, tolerance=1e-4):
+    """Losses of all steps, and the gradients of the first."""
+    assert len(with_hook.logs) == len(without.logs) > 1
+    for ours, theirs in zip(with_hook.logs, without.logs):
+        assert ours.keys() - theirs == {'decode.ce', 'decode.jml'}
+        assert [name for name in ours if name in theirs] == list(theirs)
+        for name, value in theirs.items():
+            assert ours[name] == pytest.approx(value, rel=tolerance), name
+    ours, theirs = with_hook.gradients[0], without.gradients[0]
+    assert ours.keys() == theirs.keys()
+    scale = max(float(value.abs().max()) for value in theirs.values())
+    for name, value in theirs.items():
+        torch.testing.assert_close(
+            ours[name], value, rtol=tolerance, atol=tolerance * scale
+        )
+
+
+def test_losses_and_gradients_are_the_same(cfg):
+    compare(train(cfg, HOOK), train(cfg))
+
+
+def test_twenty_steps_go_the_same_way(cfg):
+    cfg.train_cfg.max_iters = 20
+    ours, theirs = train(cfg, HOOK), train(cfg)
+    assert len(ours.logs) == 20
+    for found, expected in zip(ours.logs, theirs.logs):
+        assert found['loss'] == pytest.approx(expected['loss'], rel=1e-3)
+
+
+def test_no_logits_are_resized(cfg, monkeypatch):
+    resized = resizes(monkeypatch)
+    train(cfg)
+    assert resized == 2 * 3 * [(32, 32)]
+    resized.clear()
+    train(cfg, HOOK)
+    assert resized == []
+
+
+def test_log_names_heads_and_reasons(cfg):
+    cfg.model.auxiliary_head.sampler = dict(
+        type='OHEMPixelSampler', thresh=0.7, min_kept=100
+    )
+    train(cfg, HOOK)
+    (log,) = Path(cfg.work_dir).glob('*/*.log')
+    text = log.read_text()
+    assert "decode (FCNHead): losses at the head's resolution\n" in text
+    assert (
+        "aux (FCNHead): losses at the label's resolution, because "
+        'OHEMPixelSampler samples its pixels\n' in text
+    )
+
+
+def test_mixed_precision(cfg):
+    cfg.optim_wrapper.type = BFloat16Wrapper
+    # the stock path rounds the resized logits once more
+    compare(train(cfg, HOOK), train(cfg), 2e-2)
+
+
+def test_accumulated_gradients(cfg):
+    cfg.optim_wrapper.accumulative_counts = 2
+    compare(train(cfg, HOOK), train(cfg))
+
+
+@pytest.mark.filterwarnings('ignore:torch.utils.checkpoint')
+def test_checkpointed_backbone(cfg):
+    cfg.model.backbone.with_cp = True
+    compare(train(cfg, HOOK), train(cfg))
+
+
+def resizes(monkeypatch):
+    """Sizes of all logits that mmseg's heads resize from now on."""
+
+    def keep(*args, **kwargs):
+        resized.append(kwargs['size'])
+        return resize(*args, **kwargs)
+
+    resized, module = [], 'mmseg.models.decode_heads.decode_head'
+    resize = sys.modules[module].resize
+    monkeypatch.setattr(f'{module}.resize', keep)
+    return resized
+
+
+@MODELS.register_module()
+class FullSizeLoss(JaccardMetricLoss):
+    """A loss of a user, which knows nothing of smaller logits."""
+
+    def forward(self, pred, target, weight=None, **kwargs):
+        assert pred.shape[2:] == weight.shape[1:] == target.value.shape[2:]
+        assert not kwargs
+        return super().forward(pred, target, weight)
+
+
+KD_LOSSES = {
+    'JML and CE': dict(type='mmseg_jml.JaccardMetricCELoss'),
+    'KL': dict(type='mmseg_jml.KLDivergenceLoss'),
+    'of a user': dict(type='FullSizeLoss'),
+}
+
+
+@pytest.mark.parametrize('loss', KD_LOSSES)
+@pytest.mark.parametrize('teachers', [1, 2])
+def test_distillation(cfg, tmp_path, monkeypatch, loss, teachers):
+    model = wider(cfg.model)
+    model.decode_head.update(in_channels=12, align_corners=True)
+    model.auxiliary_head.update(in_channels=24)
+    paths = write_teacher(tmp_path, model)
+    kd = dict(
+        type=KD,
+        loss=KD_LOSSES[loss],
+        temperature=2.0,
+        teacher=paths['teacher'],
+        checkpoint=teachers * [paths['checkpoint']],
+    )
+    theirs = train(cfg, kd)
+    resized, lessons = resizes(monkeypatch), []
+    monkeypatch.setattr(DistillationHook, 'teach', keeping(lessons))
+    compare(train(cfg, kd, HOOK), theirs)
+    assert resized == []
+    assert len(lessons) == 3
+    for lesson in lessons:
+        output, soft = (
+            lesson.student.outputs['decode'],
+            lesson.targets['decode'],
+        )
+        small = loss != 'of a user'
+        assert output.logits.shape[2:] == ((16, 16) if small else (32, 32))
+        small = small and teachers == 1
+        assert soft.target.value.shape[2:] == ((16, 16) if small else (32, 32))
+
+
+def keeping(lessons):
+    def teach(self, *args):
+        lessons.append(original(self, *args))
+        return lessons[-1]
+
+    original = DistillationHook.teach
+    return teach
+
+
+def test_pseudo_labels(cfg, pictures, monkeypatch):
+    certain(cfg)
+    pseudo = dict(
+        type=PSEUDO, unlabeled_dataloader=unlabeled(pictures), threshold=0.5
+    )
+    theirs = train(cfg, pseudo)
+    resized = resizes(monkeypatch)
+    compare(train(cfg, pseudo, HOOK), theirs)
+    # those of the teacher, which are pasted pixel by pixel
+    assert resized == 3 * [(32, 32)]
+
+
+class Classes(Hook):
+    """Keeps the classes of all modules at each point of a run."""
+
+    def __init__(self):
+        self.before, self.training, self.after = None, [], None
+
+    def _now(self, runner):
+        return [type(module) for module in runner.model.modules()]
+
+    def before_run(self, runner):
+        self.before = self._now(runner)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.training.append(self._now(runner))
+
+    def after_run(self, runner):
+        self.after = self._now(runner)
+
+
+def test_stock_methods_return_after_training(cfg):
+    classes = Classes()
+    train(cfg, HOOK, classes)
+    assert classes.before == classes.after
+    assert all(now != classes.before for now in classes.training)
+
+
+def test_methods_do_not_pile_up_after_a_run_that_died(cfg):
+    runner, hook = Runner.from_cfg(cfg), HeadResolutionHook()
+    stock = [type(module) for module in runner.model.modules()]
+    hook.before_train(runner)
+    hook.before_train(runner)
+    hook.after_train(runner)
+    assert [type(module) for module in runner.model.modules()] == stock
+
+
+def test_beside_an_average_and_validation(tmp_path, cfg):
+    """The average's checkpoint and mIoU are those of a run without."""
+    found = []
+    for name, hooks in (('with', [HOOK]), ('without', [])):
+        whole = with_validation(cfg, tmp_path / name)
+        record = train(whole, dict(type='EMAHook'), *hooks)
+        scalars = record.runner.message_hub.get_scalar('val/mIoU')
+        found.append((load(f'{whole.work_dir}/iter_3.pth'), scalars.current()))
+    (ours, our_miou), (theirs, their_miou) = found
+    assert ours.keys() == theirs.keys()
+    for part in ('state_dict', 'ema_state_dict'):
+        assert ours[part].keys() == theirs[part].keys()
+        for name, value in ours[part].items():
+            torch.testing.assert_close(
+                value, theirs[part][name], rtol=1e-3, atol=1e-5
+            )
+    assert our_miou == pytest.approx(their_miou, abs=0.5)
+
+
+def with_validation(cfg, folder):
+    cfg = copy.deepcopy(cfg)
+    stock = tiny_config(Path(cfg.train_dataloader.dataset.data_root), folder)
+    cfg.train_cfg.val_interval = 2
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'work_dir'):
+        cfg[key] = stock[key]
+    return cfg
+
+
+def test_killed_run_goes_on(cfg, tmp_path):
+    cfg.train_cfg.max_iters = 4
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.custom_hooks[-1] = HOOK  # tools/train.py does not know UntieHook
+    unbroken, killed = copy.deepcopy(cfg), copy.deepcopy(cfg)
+    killed.work_dir = str(tmp_path / 'killed')
+    train(unbroken)
+    killed.custom_hooks.append(dict(type='KillHook', step=3))
+    killed.dump(tmp_path / 'killed.py')
+    stopped = run.apart(
+        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=run.ROOT
+    )
+    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+    killed.custom_hooks.pop()
+    killed.resume = True
+    assert len(train(killed).logs) == 2
+    ends = (
+        load(f'{one.work_dir}/iter_4.pth')['state_dict']
+        for one in (unbroken, killed)
+    )
+    assert_same(*ends)
+
+
+def in_step(cfg, rank):
+    cfg.train_cfg.max_iters = 2
+    os.environ['LOCAL_RANK'] = str(rank)
+    for sync in (False, True):
+        cfg.model.decode_head.loss_decode.sync = sync
+        wrapper = dict(
+            type='MMDistributedDataParallel',
+            find_unused_parameters=True,
+            device_ids=None,
+        )
+        records = [
+            train_in_process(cfg, wrapper, *hooks) for hooks in ([HOOK], [])
+        ]
+        compare(*records)
+        assert_same_everywhere(records[0])
+
+
+def test_two_processes(cfg, tmp_path):
+    run_in_processes(partial(in_step, cfg), tmp_path)
