@@ -238,12 +238,17 @@ def table(architectures: list[int], classes: list[int]) -> str:
     return '\n'.join(lines)
 
 
-def main() -> None:
-    """Prints the table."""
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--classes', nargs='+', type=int, default=CLASSES)
     parser.add_argument('--sm', nargs='+', type=int, default=ARCHITECTURES)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints the table."""
+    arguments = parse_arguments()
     print(f'Triton {triton.__version__}\n')
     table(arguments.sm, arguments.classes)
 

@@ -54,13 +54,13 @@ def label_mass(target: HardLabel, num_classes: int) -> Tensor:
     exists = (label >= 0) & (label < num_classes) & target.counted()
     index = label.masked_fill(~exists, num_classes)
     if target.smoothed is None:
-        index = index + num_classes + 1
+        index += num_classes + 1
     else:
-        index = index.add(target.smoothed, alpha=num_classes + 1)
+        index.add_(target.smoothed, alpha=num_classes + 1)
     index = index.flatten()
     # torch.bincount would wait for a GPU
     counts = index.new_zeros(2 * num_classes + 2)
-    counts.scatter_add_(0, index, torch.ones_like(index))
+    counts.scatter_add_(0, index, index.new_ones(()).expand_as(index))
     plain, soft = counts.view(2, -1)[:, :-1].double()
     own = plain + target.on * soft
     return torch.stack([own, target.off * (soft.sum() - soft)])

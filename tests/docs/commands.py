@@ -51,6 +51,10 @@ RUN_BY = {
         '--dtype float32 bfloat16',
         'python -m benchmarks.upsampled --device cuda',
     ],
+    # its table's numbers, and not how they are printed
+    'tests/kernels/test_triton_compiled.py::test_full_size_spills_nothing': [
+        'python -m benchmarks.spills'
+    ],
     # a sample of them
     'tests/recipes/test_steps.py::test_optimisation_step': [
         'RECIPES=all python -m pytest tests/recipes'
