@@ -35,6 +35,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'lists as KEY="[a,b]", without blanks',
     )
     parser.add_argument(
+        '--full-resolution',
+        action='store_true',
+        help="resize logits to the label's size before losses, and to the "
+        "image's before classes are taken, also where a loss is ours",
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -108,16 +114,17 @@ def resume_exactly(cfg: Config) -> None:
         _add_hook(cfg, 'ExactResumeHook')
 
 
-def use_head_resolution(cfg: Config) -> None:
+def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
     """Adds :class:`mmseg_jml.hooks.HeadResolutionHook` where it serves.
 
-    That is where a head has a loss of this package. A config that lists the
-    hook is left as it is.
+    In training that is where a head has a loss of this package; predictions
+    do not depend on the loss. A config that lists the hook is left as it is.
 
     Args:
         cfg (Config): The config, changed in place.
+        in_test (bool): Whether to predict alone. Defaults to False.
     """
-    if has_own_loss(cfg):
+    if in_test or has_own_loss(cfg):
         _add_hook(cfg, 'HeadResolutionHook')
 
 

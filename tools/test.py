@@ -57,6 +57,8 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     cli.apply_options(cfg, args)
     cfg.load_from = args.checkpoint
+    if not args.full_resolution:
+        cli.use_head_resolution(cfg, in_test=True)
     if args.show or args.show_dir:
         paint(cfg, args)
     if args.tta:

@@ -32,12 +32,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
     )
-    parser.add_argument(
-        '--full-resolution',
-        action='store_true',
-        help='compute losses of mmseg_jml at the resolution of the label, '
-        'as mmseg does, not at that of the heads',
-    )
     return parser.parse_args()
 
 

@@ -84,7 +84,7 @@ RUN_BY = {
         'python tools/test.py CONFIG CHECKPOINT',
         'python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out DIR] '
         '[--show-dir DIR] [--show] [--wait-time S] [--tta] '
-        '[--cfg-options KEY=VALUE ...]',
+        '[--full-resolution] [--cfg-options KEY=VALUE ...]',
     ],
     'tests/tools/test_launchers.py::test_own_tool_of_mmseg': [
         'python .../mmseg/tools/train.py CONFIG --cfg-options '

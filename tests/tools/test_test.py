@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import pytest
 
+from mmseg_jml import cli
 from tests.tiny_run import CLASSES
 
 from . import run
@@ -42,6 +43,29 @@ def test_stock_config_tests_the_checkpoint(
     assert {path.name for path in maps} == {f'{i}.png' for i in range(10)}
     assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).max() < len(CLASSES)
     assert len(list((tmp_path / 'painted').rglob('*.png'))) == 10
+
+
+def test_full_resolution_predicts_the_same(
+    tiny, trained, tmp_path, monkeypatch
+):
+    maps, added, build = [], [], cli.build_runner
+
+    def note(cfg):
+        added.append(cfg.get('custom_hooks'))
+        return build(cfg)
+
+    monkeypatch.setattr(cli, 'build_runner', note)
+    for options in ([], ['--full-resolution']):
+        folder = tmp_path / f'{len(options)}'
+        run.here(
+            monkeypatch, 'test.py', tiny, trained / 'iter_4.pth', *options,
+            '--work-dir', folder / 'work', '--out', folder / 'maps',
+        )  # fmt: skip
+        assert ('HeadResolutionHook' in str(added[-1])) == (not options)
+        maps.append(
+            [cv2.imread(str(folder / f'maps/{i}.png'), -1) for i in range(10)]
+        )
+    assert all((a == b).all() for a, b in zip(*maps))
 
 
 def test_test_time_augmentation(trained, tmp_path, monkeypatch):
