@@ -13,12 +13,15 @@ import itertools
 import re
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
@@ -28,12 +31,13 @@ from mmseg_jml.kernels import (
     Request,
     TeacherLogits,
     triton_engine,
+    triton_upsampled,
 )
 
 CLASSES = (2, 19, 150, 300, 919)
 ARCHITECTURES = (80, 90, 100)
 
-# target, dtype, the rest of the request; strided: a slice, with weights
+# arguments of launches_of
 VARIANTS = {
     'hard': dict(kind='hard'),
     'hard, bfloat16': dict(kind='hard', dtype=torch.bfloat16),
@@ -44,7 +48,7 @@ VARIANTS = {
         with_product=True,
     ),
     'boundary, float16, strided, weighted': dict(
-        kind='boundary', dtype=torch.float16, strided=True
+        kind='boundary', dtype=torch.float16, strided=True, weighted=True
     ),
     'teacher': dict(kind='teacher'),
     'teacher, with product': dict(kind='teacher', with_product=True),
@@ -54,6 +58,19 @@ VARIANTS = {
     'soft, sigmoid, squares, bfloat16': dict(
         kind='soft', dtype=torch.bfloat16, use_sigmoid=True, norm=2
     ),
+    'hard, upsampled by 4': dict(kind='hard', ratio=4),
+    'hard, upsampled by 8, bfloat16, weighted': dict(
+        kind='hard', ratio=8, dtype=torch.bfloat16, weighted=True
+    ),
+}
+
+_KERNELS = {
+    triton_engine: ('forward_kernel', 'backward_kernel'),
+    triton_upsampled: (
+        'normalizer_kernel',
+        'sums_kernel',
+        'gradient_kernel',
+    ),
 }
 
 _POINTER = {
@@ -61,38 +78,29 @@ _POINTER = {
     torch.bfloat16: '*bf16',
     torch.float32: '*fp32',
     torch.float64: '*fp64',
+    torch.int32: '*i32',
     torch.int64: '*i64',
     torch.uint8: '*u8',
 }
 
 
-class Compiler:
-    """Stands for a kernel, and compiles each launch in place of running it.
+class Launch(NamedTuple):
+    """A kernel and the arguments that it was launched with."""
 
-    Types, divisibility and constants are those of the arguments of the
-    launch, as Triton would see them.
-    """
+    kernel: triton.JITFunction
+    arguments: dict
 
-    def __init__(self, kernel: triton.JITFunction, architecture: int):
-        self.kernel = kernel
-        self.target = GPUTarget('cuda', architecture, 32)
-        self.compiled = None
+    @property
+    def name(self) -> str:
+        """Name of the kernel."""
+        return self.kernel.fn.__name__
 
-    def __getitem__(self, grid: tuple[int, ...]):
-        """The launch of a grid."""
-        return self.launch
-
-    def launch(self, **arguments) -> None:
-        """Compiles for these arguments."""
-        options = {
-            name: arguments.pop(name)
-            for name in ('num_warps', 'maxnreg', 'enable_fp_fusion')
-            if name in arguments
-        }
+    def compile(self, architecture: int) -> CompiledKernel:
+        """The launch with the types and constants that Triton would see."""
+        arguments = dict(self.arguments)
         signature, constants, hints = {}, {}, {}
         for index, parameter in enumerate(self.kernel.params):
-            name = parameter.name
-            value = arguments[name]
+            name, value = parameter.name, arguments.pop(parameter.name)
             special = isinstance(value, int) and not (
                 parameter.do_not_specialize
             )
@@ -100,68 +108,95 @@ class Compiler:
             if constant or (special and value == 1):
                 signature[name] = 'constexpr'
                 constants[(index,)] = value
-            elif isinstance(value, torch.Tensor):
+            elif isinstance(value, Tensor):
                 signature[name] = _POINTER[value.dtype]
             elif isinstance(value, float):
                 signature[name] = 'fp32'
             else:
                 signature[name] = 'i64' if value >= 2**31 else 'i32'
-            if isinstance(value, torch.Tensor) or (
+            if isinstance(value, Tensor) or (
                 special and not parameter.is_constexpr and value % 16 == 0
             ):
                 hints[(index,)] = [['tt.divisibility', 16]]
-        source = ASTSource(self.kernel, signature, constants, hints)
-        self.compiled = triton.compile(
-            source, target=self.target, options=options
+        return triton.compile(
+            ASTSource(self.kernel, signature, constants, hints),
+            target=GPUTarget('cuda', architecture, 32),
+            options={k: v for k, v in arguments.items() if v is not None},
+        )
+
+
+class Recorder:
+    """Stands for a kernel, and notes its launches in place of running it."""
+
+    def __init__(self, kernel: triton.JITFunction, launches: list[Launch]):
+        self.kernel = kernel
+        self.launches = launches
+
+    def __getitem__(self, grid: tuple[int, ...]):
+        """The launch of a grid."""
+        return lambda **arguments: self.launches.append(
+            Launch(self.kernel, arguments)
         )
 
 
 @contextmanager
-def compilers(architecture: int):
-    """The engine's two kernels, replaced by compilers."""
-    names = ('forward_kernel', 'backward_kernel')
-    both = [
-        Compiler(getattr(triton_engine, name), architecture) for name in names
-    ]
-    with mock.patch.multiple(triton_engine, **dict(zip(names, both))):
-        yield both
+def recorded() -> Iterator[list[Launch]]:
+    """All kernels replaced by recorders; their launches in order."""
+    launches: list[Launch] = []
+    with ExitStack() as stack:
+        for module, names in _KERNELS.items():
+            for name in names:
+                recorder = Recorder(getattr(module, name), launches)
+                stack.enter_context(mock.patch.object(module, name, recorder))
+        yield launches
 
 
-def compile_both(
-    architecture: int,
+def launches_of(
     classes: int,
     kind: str,
     dtype: torch.dtype = torch.float32,
+    weighted: bool = False,
     strided: bool = False,
+    ratio: int = 1,
+    size: tuple[int, ...] = (2, 16, 32),
     **options,
-) -> list[CompiledKernel]:
-    """Both kernels as compiled for a small request with cross-entropy."""
-    shape = (2, classes, 16, 32)
-    logits = torch.zeros(shape, dtype=dtype)
-    weight = class_weight = None
+) -> list[Launch]:
+    """Launches of both passes of a request with cross-entropy.
+
+    Tensors without memory will do, since no kernel runs. The slopes are those
+    of a batch, in float32.
+    """
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device='meta')
+
+    images, *space = size
+    shape = images, classes, *space
+    pixels = images, *(ratio * n for n in space)
+    logits = empty(*shape, dtype=dtype)
     if strided:
-        logits = logits.repeat(1, 1, 2, 2)[:, :, 1:17, 1:33]
-        weight = torch.ones(2, 16, 32)
-        class_weight = torch.ones(classes)
-    label = torch.zeros(2, 16, 32, dtype=torch.long)
+        frame = empty(images, classes, *(2 * n for n in space), dtype=dtype)
+        logits = frame[:, :, 1 : space[0] + 1, 1 : space[1] + 1]
+    label = empty(*pixels, dtype=torch.long)
     target = {
         'hard': lambda: HardLabel(label),
         'boundary': lambda: HardLabel(label, 255, 0.75, 0.01, label > 0),
-        'soft': lambda: Probabilities(torch.zeros(shape)),
-        'teacher': lambda: TeacherLogits(torch.zeros(shape, dtype=dtype), 2.0),
+        'soft': lambda: Probabilities(empty(*shape)),
+        'teacher': lambda: TeacherLogits(empty(*shape, dtype=dtype), 2.0),
     }[kind]()
     request = Request(
         logits,
         target,
-        weight,
-        class_weight,
+        empty(*pixels) if weighted else None,
+        empty(classes) if weighted else None,
         with_cross_entropy=True,
         **options,
     )
-    with compilers(architecture) as both:
+    with recorded() as launches:
         sums = triton_engine.sums(request)
-        triton_engine.gradient(request, sums.by_class, sums.by_image)
-    return [compiler.compiled for compiler in both]
+        slopes = sums.by_class[:1].float()
+        triton_engine.gradient(request, slopes)
+    return launches
 
 
 def usage(compiled: CompiledKernel) -> tuple[int, int]:
@@ -182,7 +217,7 @@ def usage(compiled: CompiledKernel) -> tuple[int, int]:
 
 
 def table(architectures: list[int], classes: list[int]) -> str:
-    """Registers of both kernels, and bytes spilled where there are any."""
+    """Registers of each launch, and bytes spilled where there are any."""
     heads = [f'{c} classes' for c in classes]
     lines = [
         '| ' + ' | '.join(['request', 'sm', *heads]) + ' |',
@@ -191,8 +226,9 @@ def table(architectures: list[int], classes: list[int]) -> str:
     for name, architecture in itertools.product(VARIANTS, architectures):
         cells = []
         for number in classes:
-            found = map(
-                usage, compile_both(architecture, number, **VARIANTS[name])
+            found = (
+                usage(launch.compile(architecture))
+                for launch in launches_of(number, **VARIANTS[name])
             )
             cells.append(
                 ', '.join(f'{r}' + f' ({s} B)' * bool(s) for r, s in found)

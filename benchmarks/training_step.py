@@ -7,8 +7,8 @@
 Builds each stock model once for each loss entry, with its stock optimizer,
 and takes their steps in turn: ``train_step`` on random images, from the
 batch of the data loader to the changed weights. Only ``loss_decode``, or a
-hook, differs. Prints a table and writes
-``benchmarks/results/training_step-*.csv``. Time is until the device is done;
+hook, differs. Prints a table and writes it and a picture to
+``benchmarks/results/training_step-*``. Time is until the device is done;
 ``step_mib`` is the most memory at a time besides weights and optimizer,
 ``peak_mib`` with them; ``time`` (round by round) and ``peak`` are the ratios
 of ``ms`` and ``peak_mib`` to the stock losses.
@@ -20,14 +20,27 @@ import argparse
 import statistics
 import tempfile
 from functools import partial
+from pathlib import Path
 
 import torch
 from mmengine.runner import Runner
 
 from .devices import CPU, CUDA
 from .measure import Step, interleaved, median_ratio
-from .report import add_options, check_names, choose, running, set_up, write
-from .stock_models import build_runner, draw_batch, kept_bytes, read_config
+from .report import (
+    add_options,
+    check_names,
+    choose,
+    running,
+    set_up,
+    write,
+)
+from .stock_models import (
+    build_runner,
+    draw_batch,
+    kept_bytes,
+    read_config,
+)
 
 # A path in mmseg's own configs, the batch, and the size of its images.
 MODELS = {
@@ -171,8 +184,53 @@ def measure_model(
     return rows
 
 
+def plot(rows: list[dict], path: Path) -> None:
+    """Draws time and peak memory of each model and loss, stock being 1."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    groups = list(dict.fromkeys((row['model'], row['dtype']) for row in rows))
+    losses = [name for name in LOSSES if any(r['loss'] == name for r in rows)]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), sharey=True)
+    height = 0.8 / len(losses)
+    for axis, key, title in zip(
+        axes, ('time', 'peak'), ('time of a step', 'peak memory')
+    ):
+        for place, loss in enumerate(losses):
+            found = {
+                (r['model'], r['dtype']): r[key]
+                for r in rows
+                if r['loss'] == loss
+            }
+            at = [
+                i + place * height for i, g in enumerate(groups) if g in found
+            ]
+            values = [found[group] for group in groups if group in found]
+            bars = axis.barh(at, values, 0.9 * height, label=loss)
+            axis.bar_label(bars, fmt='%.2f', fontsize=7, padding=2)
+        axis.axvline(1, color='black', linewidth=0.8)
+        axis.margins(x=0.12)
+        axis.set_title(f'{title}, stock CE = 1')
+    axes[0].set_yticks(
+        [i + 0.4 - height / 2 for i in range(len(groups))],
+        [f'{model}\n{dtype}' for model, dtype in groups],
+    )
+    axes[0].invert_yaxis()
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc='outside lower center',
+        ncols=3,
+        fontsize=8,
+    )
+    figure.set_layout_engine('constrained')
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measures, prints, writes and draws."""
     arguments = parse_arguments()
     check_names(arguments.only, LOSSES)
     device = set_up(arguments)
@@ -186,6 +244,7 @@ def main() -> None:
         for dtype in dtypes:
             rows += measure_model(model, dtype, arguments, device)
             path = write(rows, arguments, device, 'training_step')
+    plot(rows, path.with_suffix('.png'))
     print(path)
 
 

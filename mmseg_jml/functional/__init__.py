@@ -30,26 +30,37 @@ from .jaccard import (
 )
 from .kl_divergence import kl_divergence
 from .options import RegionLossOptions
+from .prediction import Canvas, View, Window, predicted_classes
 from .pseudo_labels import pseudo_label
 from .region_loss import LossReduction, overlap_index, weighted_scores
-from .soft_labels import boundary_mask, smooth_label
+from .smoothing_watch import (
+    label_mass,
+    swamped_classes,
+    warn_of_swamped_classes,
+)
+from .soft_labels import check_label_smoothing, smooth_label
 from .teacher_logits import mean_teacher, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
+from .windows import boundary_mask, label_windows
 
 __all__ = [
     'CalibrationOptions',
     'CalibrationState',
+    'Canvas',
     'ConfidenceSums',
     'LossParts',
     'LossReduction',
     'RegionCounts',
     'RegionLossOptions',
     'TemperatureSums',
+    'View',
+    'Window',
     'active_classes',
     'as_target',
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'check_label_smoothing',
     'class_scores',
     'confidence_sums',
     'cutmix_boxes',
@@ -61,6 +72,8 @@ __all__ = [
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
+    'label_mass',
+    'label_windows',
     'largest_of',
     'loss_parts',
     'make_request',
@@ -68,13 +81,16 @@ __all__ = [
     'overlap_index',
     'paste',
     'pixel_loss',
+    'predicted_classes',
     'pseudo_label',
     'region_counts',
     'score_logits',
     'smooth_label',
     'static_calibration_error',
+    'swamped_classes',
     'teacher_target',
     'temperature_sums',
+    'warn_of_swamped_classes',
     'weighted_scores',
     'worst_mean',
 ]

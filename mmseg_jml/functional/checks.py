@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .arrival import Arrival
+
 __all__ = ['Expectation', 'check_later', 'check_now']
 
 # Soft labels that went through float16 sum to 1 only to this.
@@ -124,8 +126,8 @@ class _Late:
 
     def report(self) -> None:
         """Judge what has arrived, without a wait."""
-        while self.pending and self.pending[0][0].query():
-            _, numbers, expected, is_hard = self.pending.popleft()
+        while self.pending and self.pending[0][0].is_there():
+            numbers, expected, is_hard = self.pending.popleft()
             try:
                 expected.judge(numbers.tolist(), is_hard)
             except ValueError as error:
@@ -162,13 +164,4 @@ def check_later(
     if not _late.is_due():
         return
     numbers = expected.measure(target, weight, is_hard)
-    _late.pending.append((*_sent_to_host(numbers), expected, is_hard))
-
-
-def _sent_to_host(numbers: Tensor) -> tuple[torch.cuda.Event, Tensor]:
-    """What tells that the numbers have arrived, and where."""
-    host = torch.empty(4, pin_memory=True)
-    host.copy_(numbers, non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record(torch.cuda.current_stream(numbers.device))
-    return arrived, host
+    _late.pending.append((Arrival(numbers), expected, is_hard))

@@ -167,7 +167,21 @@ def as_target(
 ) -> tuple[Target, Tensor | None]:
     """The target and the pixel weights of a request, without checks.
 
-    The arguments are those of :func:`make_request`.
+    Args:
+        logits (Tensor): (N, C, *) floats.
+        target (Tensor | Target): (N, *) integers, (N, C, *) floats, or a
+            target of :mod:`mmseg_jml.kernels`, which stays as it is.
+        weight (Tensor, optional): (N, *). Defaults to None.
+        ignore_index (int, optional): Label of pixels that do not count.
+            Defaults to 255.
+        use_sigmoid (bool): Whether classes are not exclusive. Defaults to
+            False.
+        label_smoothing (Mapping, optional): Arguments of
+            :func:`mmseg_jml.functional.smooth_label`. Defaults to None.
+
+    Returns:
+        tuple[Target, Tensor | None]: The target; and the weights, which a
+        head of one channel gets in any case.
     """
     if not isinstance(target, Tensor):
         return target, weight

@@ -20,6 +20,7 @@ from .active_classes import largest_of
 from .inputs import make_request
 from .options import RegionLossOptions
 from .region_loss import LossReduction
+from .smoothing_watch import warn_of_swamped_classes
 
 __all__ = ['LossParts', 'jaccard_metric_loss', 'loss_parts', 'pixel_loss']
 
@@ -116,7 +117,8 @@ def jaccard_metric_loss(
         check (bool, optional): Whether to check the values of labels, soft
             labels and weights. None checks them, on CUDA without waiting for
             the device: a batch that does not fit is reported one of the next
-            times. Defaults to None.
+            times. Unless it is False, a warning tells once where smoothing
+            gives a class more label than it has. Defaults to None.
         impl (str): Implementation of the region sums, see
             :func:`mmseg_jml.kernels.region_sums`. Defaults to 'auto'.
 
@@ -221,6 +223,8 @@ def loss_parts(
         align_corners=align_corners,
         check=check,
     )
+    if check is not False and jml_weight != 0:
+        warn_of_swamped_classes(request)
     if avg_factor is None and not avg_non_ignore and class_weight is None:
         avg_factor = request.size.numel() * len(logits)
         avg_factor *= logits.shape[1] if use_sigmoid else 1

@@ -2,97 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel
 
-__all__ = ['boundary_mask', 'smooth_label']
+from .windows import boundary_mask, check_kernel_size, label_windows
+
+__all__ = ['check_label_smoothing', 'smooth_label']
+
+_KEYS = {
+    'neighbours': ('mode', 'epsilon', 'kernel_size'),
+    'boundary': ('mode', 'epsilon', 'kernel_size'),
+    'uniform': ('mode', 'epsilon'),
+}
 
 
-def boundary_mask(
-    label: Tensor, kernel_size: int = 3, ignore_index: int | None = 255
-) -> Tensor:
-    """Pixels near a class boundary.
-
-    A pixel is one where the ``kernel_size`` x ``kernel_size`` window around
-    it holds a class other than its own and no ignored pixel. What lies beyond
-    the image border is neutral: it is no other class, and it is not ignored.
+def check_label_smoothing(options: Mapping | None) -> dict | None:
+    """Checks what a user says of label smoothing.
 
     Args:
-        label (Tensor): (N, H, W) integers.
-        kernel_size (int): Odd window size in pixels, 3 or more. Defaults to
-            3.
-        ignore_index (int, optional): Label of ignored pixels. Defaults to
-            255.
+        options (Mapping, optional): ``mode``, ``epsilon`` and, where a mode
+            has a window, ``kernel_size``, as for :func:`smooth_label`.
 
     Returns:
-        Tensor: (N, H, W) bool.
+        dict | None: A plain copy.
 
     Raises:
-        ValueError: If ``kernel_size`` is even or below 3, or ``label`` has
-            not three dimensions.
+        TypeError: If it is no mapping.
+        ValueError: If a key is unknown or a value out of range.
 
     Examples:
-        >>> label = torch.tensor([[[0, 0, 0, 1, 1]]])
-        >>> boundary_mask(label).int()
-        tensor([[[0, 0, 1, 1, 0]]], dtype=torch.int32)
+        >>> check_label_smoothing({'mode': 'boundary', 'epsilon': 0.1})
+        {'mode': 'boundary', 'epsilon': 0.1}
     """
-    if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(
-            'Expected kernel_size to be odd and at least 3, but '
-            f'got {kernel_size}'
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            'Expected label_smoothing to be a dict like '
+            "dict(mode='neighbours', epsilon=0.5, kernel_size=3), "
+            f'but got {options!r}'
         )
-    if label.ndim != 3:
+    options = dict(options)
+    mode = options.get('mode')
+    if not isinstance(mode, str) or mode not in _KEYS:
         raise ValueError(
-            'Expected label of shape (N, H, W), since a boundary '
-            f'needs an image, but got shape {tuple(label.shape)}'
+            f'Expected label_smoothing mode to be one of {tuple(_KEYS)}, but '
+            f"got {mode!r}; mode='neighbours' smooths towards the classes "
+            'that are near'
         )
-    mask = torch.empty_like(label, dtype=torch.bool)
-    # on a CPU image by image, which stays in the cache
-    together = 1 if label.device.type == 'cpu' else max(1, len(label))
-    for images, out in zip(label.split(together), mask.split(together)):
-        images = _pad(images, kernel_size // 2)
-        lowest = _over_windows(images, kernel_size, torch.minimum)
-        out.copy_(lowest != _over_windows(images, kernel_size, torch.maximum))
-        if ignore_index is not None:
-            # written to bytes, which torch vectorises, then read as bools
-            ignored = images.new_empty(images.shape)
-            torch.eq(images, ignore_index, out=ignored)
-            near = _over_windows(ignored, kernel_size, torch.bitwise_or)
-            out &= ~near.bool()
-    return mask
-
-
-def _pad(label: Tensor, size: int) -> Tensor:
-    """Repeats the border, which any window beyond it holds anyway."""
-    images, height, width = label.shape
-    padded = label.new_empty(images, height + 2 * size, width + 2 * size)
-    rows = padded.narrow(1, size, height)
-    rows.narrow(2, size, width).copy_(label)
-    rows[:, :, :size] = label[:, :, :1]
-    rows[:, :, size + width :] = label[:, :, -1:]
-    padded[:, :size] = rows[:, :1]
-    padded[:, size + height :] = rows[:, -1:]
-    return padded
-
-
-def _over_windows(
-    value: Tensor, size: int, join: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Joins each ``size`` x ``size`` window of the last two dimensions."""
-    for dim in (1, 2):
-        width = 1
-        while width < size:
-            step = min(width, size - width)
-            length = value.shape[dim] - step
-            value = join(
-                value.narrow(dim, 0, length), value.narrow(dim, step, length)
-            )
-            width += step
-    return value
+    unknown = sorted(set(options) - set(_KEYS[mode]))
+    if unknown:
+        raise ValueError(
+            f'Expected label_smoothing of mode {mode!r} to have the keys '
+            f'{list(_KEYS[mode])}, but got also {unknown}; leave them out'
+        )
+    epsilon = options.get('epsilon', 0.5)
+    if not isinstance(epsilon, Real) or not 0 <= epsilon <= 1:
+        raise ValueError(
+            'Expected label_smoothing epsilon to be in [0, 1], '
+            f'but got {epsilon!r}; epsilon=0.5 gives half of a label away'
+        )
+    check_kernel_size(options.get('kernel_size', 3))
+    return options
 
 
 def _narrowed(
@@ -116,20 +92,39 @@ def smooth_label(
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
 ) -> HardLabel:
-    """Boundary or uniform label smoothing, without a dense label.
+    """Label smoothing, without a dense label.
 
-    A smoothed pixel's label is ``(1 - epsilon) * onehot + epsilon / C`` (with
-    sigmoid, where each class is a question of its own, ``epsilon / 2``).
-    Boundary smoothing is that of "Jaccard Metric Losses: Optimizing the
-    Jaccard Index with Soft Labels" (arXiv 2302.05666).
+    A smoothed pixel gives ``epsilon`` of its label away::
+
+        (1 - epsilon) * onehot + epsilon * share
+
+    'uniform' smooths every pixel, and the share is 1 / C for all C classes.
+    'boundary' does so where :func:`boundary_mask` says, which is the
+    smoothing of "Jaccard Metric Losses: Optimizing the Jaccard Index with
+    Soft Labels" (arXiv 2302.05666). With sigmoid, where each class is a
+    question of its own, both give 1 / 2 to either answer.
+
+    'neighbours' gives to the classes in the ``kernel_size`` x ``kernel_size``
+    window around the pixel, to each its share of the window. The pixel itself
+    votes; ignored pixels and what lies beyond the image border do not. Inside
+    an object nothing changes, and a class that is not near gets exactly 0.
+    With sigmoid the share of a class is that of its positive answers, the
+    same number.
+
+    That is a spatially varying label smoothing, as is SVLS of "Spatially
+    Varying Label Smoothing: Capturing Uncertainty from Expert Annotations"
+    (arXiv 2104.05788). SVLS weighs the window with a Gaussian, fixes the
+    weight of the middle to the sum of all others, so that a pixel keeps at
+    least half of its label, and repeats the image border. Here all votes are
+    equal, ``epsilon`` says how much is given away, and the border is neutral.
 
     Args:
-        label (Tensor): (N, *) int64; (N, H, W) for 'boundary'.
-        num_classes (int): C.
-        mode (str): 'boundary' (see :func:`boundary_mask`) or 'uniform' (every
-            pixel).
+        label (Tensor): (N, *) int64; (N, H, W) where there is a window.
+        num_classes (int): C; 1 stands for the two answers of a head with one
+            channel.
+        mode (str): 'neighbours', 'boundary' or 'uniform'.
         epsilon (float): In [0, 1]. Defaults to 0.5.
-        kernel_size (int): Window of the boundary. Defaults to 3.
+        kernel_size (int): k of the window, odd. Defaults to 3.
         ignore_index (int, optional): Label of ignored pixels. Defaults to
             255.
         use_sigmoid (bool): Whether classes are not exclusive. Defaults to
@@ -140,7 +135,7 @@ def smooth_label(
         gives the (N, C, *) label.
 
     Raises:
-        ValueError: If ``mode`` is neither, or as in :func:`boundary_mask`.
+        ValueError: If a value is out of range, or ``label`` is no image.
 
     Examples:
         >>> label = torch.tensor([[[0, 0, 1, 255]]])
@@ -148,12 +143,21 @@ def smooth_label(
         >>> target.dense(2, torch.float32)[0, :, 0]
         tensor([[0.9000, 0.9000, 0.1000, 0.0000],
                 [0.1000, 0.1000, 0.9000, 0.0000]])
+        >>> target = smooth_label(label, 2, 'neighbours', epsilon=0.5)
+        >>> target.dense(2, torch.float32)[0, :, 0]
+        tensor([[1.0000, 0.8333, 0.2500, 0.0000],
+                [0.0000, 0.1667, 0.7500, 0.0000]])
     """
-    if mode not in ('boundary', 'uniform'):
-        raise ValueError(
-            "Expected label smoothing mode 'boundary' or "
-            f"'uniform', but got {mode!r}"
-        )
+    options = dict(mode=mode, epsilon=epsilon)
+    if mode != 'uniform':
+        options['kernel_size'] = kernel_size
+    check_label_smoothing(options)
+    if epsilon == 0:
+        return HardLabel(label, ignore_index)
+    num_classes = max(num_classes, 2)
+    if mode == 'neighbours':
+        window = label_windows(label, num_classes, kernel_size, ignore_index)
+        return HardLabel(label, ignore_index, on=1 - epsilon, window=window)
     share = epsilon / (2 if use_sigmoid else num_classes)
     smoothed = None
     if mode == 'boundary':

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import inspect
-import textwrap
-from functools import cache
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
@@ -22,6 +18,7 @@ from .small_logits import (
     SmallPrediction,
     loss_modules,
 )
+from .stock_code import fingerprint
 
 __all__ = [
     'HeadResolution',
@@ -93,7 +90,7 @@ def why_full_resolution(head: nn.Module) -> str | None:
         return 'it is no BaseDecodeHead'
     if not _calls_stock_method(head):
         return 'it has a loss_by_feat of its own'
-    if _fingerprint(BaseDecodeHead.loss_by_feat) not in KNOWN:
+    if fingerprint(BaseDecodeHead.loss_by_feat) not in KNOWN:
         return "mmseg's loss_by_feat is not that of mmsegmentation 1.2.2"
     if head.sampler is not None:
         return f'{type(head.sampler).__name__} samples its pixels'
@@ -165,15 +162,3 @@ def _calls_stock_method(head: BaseDecodeHead) -> bool:
         code and {'super', 'loss_by_feat'} <= {*code.co_names}
         for code in codes
     )
-
-
-@cache
-def _fingerprint(method) -> str:
-    """A hash of a method's code without signature, docstring and layout."""
-    try:
-        source = textwrap.dedent(inspect.getsource(method))
-    except (OSError, TypeError):  # it has no source
-        return ''
-    body = ast.parse(source).body[0].body
-    code = '\n'.join(map(ast.unparse, body[1:]))
-    return hashlib.sha256(code.encode()).hexdigest()[:16]

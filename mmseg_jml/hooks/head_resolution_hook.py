@@ -1,12 +1,15 @@
-"""Training without logits of the label's size."""
+"""Training and prediction without logits of the label's size."""
 
 from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.runner.loops import BaseLoop
 
 from ..heads import unwrapped
 from ..registry import HOOKS
+from ..stand_in import StandIn
+from .logit_readers import logit_reader
 
 __all__ = ['HeadResolutionHook']
 
@@ -29,8 +32,12 @@ class HeadResolutionHook(Hook):
     reason if it is one of these.
 
     For a loss of two terms the log has both beside the sum, as ``decode.ce``
-    and ``decode.jml``. Only training changes: validation, test and checkpoints
-    are as without the hook.
+    and ``decode.jml``. Checkpoints are as without the hook.
+
+    In validation and test the classes of an image come from the head's logits
+    row by row as well, where no evaluator, visualizer or hook of the run may
+    read ``seg_logits``: data samples then have ``pred_sem_seg`` alone, the
+    same as ever. Otherwise nothing changes, and the log says why.
 
     Examples:
         >>> custom_hooks = [dict(type='mmseg_jml.HeadResolutionHook')]
@@ -38,6 +45,8 @@ class HeadResolutionHook(Hook):
 
     def __init__(self) -> None:
         self._resolution = None
+        self._prediction: list[StandIn] = []
+        self._logged: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
         """Puts other methods into heads and losses.
@@ -48,7 +57,8 @@ class HeadResolutionHook(Hook):
         # importing mmseg.models takes seconds
         from .head_resolution import HeadResolution
 
-        self.after_train(runner)  # a run that failed leaves its methods behind
+        self.after_val(runner)  # a run that failed leaves its methods behind
+        self.after_train(runner)
         self._resolution = HeadResolution(unwrapped(runner.model))
         for head, reason in self._resolution.reasons.items():
             runner.logger.info(
@@ -66,3 +76,53 @@ class HeadResolutionHook(Hook):
         """
         if self._resolution is not None:
             self._resolution.remove()
+
+    def before_val(self, runner: Runner) -> None:
+        """Lets the model predict classes alone, if nobody needs its logits.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._predict_classes(runner, runner.val_loop, 'val')
+
+    def after_val(self, runner: Runner) -> None:
+        """Gives the model its own methods back.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        while self._prediction:
+            self._prediction.pop().remove()
+
+    def before_test(self, runner: Runner) -> None:
+        """As :meth:`before_val`.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._predict_classes(runner, runner.test_loop, 'test')
+
+    after_test = after_val
+
+    def _predict_classes(
+        self, runner: Runner, loop: BaseLoop, stage: str
+    ) -> None:
+        from .small_inference import predict_classes, why_full_prediction
+
+        self.after_val(runner)
+        segmentor = unwrapped(runner.model)
+        reader = logit_reader(runner, loop, stage)
+        if reader is None:
+            reason = why_full_prediction(segmentor)
+        else:
+            reason = f'{reader} may read seg_logits'
+        if reason is None:
+            self._prediction = predict_classes(segmentor)
+        message = (
+            f"{stage}: classes from logits of the head's resolution"
+            if reason is None
+            else f'{stage}: classes from full-size logits, because {reason}'
+        )
+        if message not in self._logged:
+            self._logged.add(message)
+            runner.logger.info(message)

@@ -9,7 +9,7 @@ back through the transposed interpolation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,7 +19,16 @@ from torch import Tensor
 
 from .request import HardLabel, Probabilities, Request, TeacherLogits
 
-__all__ = ['Axis', 'Bands', 'Chunks', 'Index', 'Scratch', 'axis', 'cut']
+__all__ = [
+    'Axis',
+    'Bands',
+    'Chunks',
+    'Index',
+    'Scratch',
+    'axis',
+    'cut',
+    'gradient_by_pieces',
+]
 
 
 class Index(NamedTuple):
@@ -60,6 +69,39 @@ def cut(request: Request, elements: int, scratch: Scratch) -> Chunks | Bands:
     if request.is_upsampled:
         return Bands(request, elements, scratch)
     return Chunks(request, elements)
+
+
+def gradient_by_pieces(
+    request: Request,
+    slopes: Tensor,
+    elements: int,
+    write: Callable[[Request, Tensor, Scratch, Tensor], None],
+) -> Tensor:
+    """The gradient of the logits, piece by piece.
+
+    Args:
+        request (Request): What the gradient belongs to.
+        slopes (Tensor): (N or 1, 3 or 4, C), handed on.
+        elements (int): As for :func:`cut`.
+        write (Callable): Takes a piece, the slopes of its images, room to
+            work in, and where to write the gradient of the piece, (B, C, M).
+
+    Returns:
+        Tensor: (N, C, *), laid out and typed like the logits.
+    """
+    scratch = Scratch(request)
+    pieces = cut(request, elements, scratch)
+    result = pieces.new_gradient()
+    for index in pieces:
+        piece, out = pieces.read(index), pieces.room(result, index)
+        has_room = out is not None
+        if not has_room:
+            out = scratch('gradient', piece.logits.shape)
+        part = slopes if len(slopes) == 1 else slopes[index.images]
+        write(piece, part, scratch, out)
+        if not has_room:
+            pieces.write(result, index, out)
+    return pieces.finish(result)
 
 
 class Chunks:
@@ -178,11 +220,16 @@ class Axis(NamedTuple):
         inside (Tensor): (n + 1, S) bool, whether there is such an output; if
             not, ``position`` is some other one.
         share (Tensor): (n + 1, S), s - i, the share of input i + 1.
+        first (Tensor): (n + 2,) int64, where the run of an interval begins;
+            m at the end.
+        interval (Tensor): (m,) int64, the interval of each output.
     """
 
     position: Tensor
     inside: Tensor
     share: Tensor
+    first: Tensor
+    interval: Tensor
 
 
 @functools.lru_cache(maxsize=64)
@@ -211,15 +258,15 @@ def axis(
         source = (d + 0.5) * (inputs / outputs) - 0.5
     interval = source.floor().long().clamp(-1, inputs - 1) + 1
     length = torch.bincount(interval, minlength=inputs + 1)
+    first = F.pad(length.cumsum(0), (1, 0))
     phase = torch.arange(int(length.max()))
-    position = (length.cumsum(0) - length).unsqueeze(1) + phase
+    position = first[:-1].unsqueeze(1) + phase
     inside = phase < length.unsqueeze(1)
     position = position.where(inside, torch.zeros_like(position))
     share = source[position] + 1 - torch.arange(inputs + 1).unsqueeze(1)
     share = share.where(inside, torch.zeros_like(share))
-    return Axis(
-        position.to(device), inside.to(device), share.to(device, dtype)
-    )
+    values = position, inside, share.to(dtype), first, interval
+    return Axis(*(value.to(device) for value in values))
 
 
 class Bands:
@@ -353,7 +400,10 @@ class Bands:
         smoothed = target.smoothed
         if smoothed is not None:
             smoothed = self._pick(smoothed[index.images], index).flatten(1)
-        return replace(target, label=label, smoothed=smoothed)
+        window = target.window
+        if window is not None:
+            window = self._pick(window[index.images], index).flatten(3)
+        return replace(target, label=label, smoothed=smoothed, window=window)
 
     def _soft(
         self, target: Probabilities | TeacherLogits, index: Index
@@ -361,7 +411,9 @@ class Bands:
         logits, value = self._request.logits, target.value
         if value.shape[2:] == self._request.size:
             value = self._pick(value[index.images], index).flatten(2)
-            return replace(target, value=value)
+            sized = getattr(target, 'size', None) is not None
+            size = {'size': value.shape[2:]} if sized else {}
+            return replace(target, value=value, **size)
         aligned = target.align_corners
         if (
             value.shape[2:] == logits.shape[2:]
@@ -384,9 +436,9 @@ class Bands:
                 value.dtype,
                 value.device,
             )
-            interval = table.inside.nonzero()[:, 0]
-            share = table.share[table.inside][positions]
-            low = interval[positions] - 1
+            interval = table.interval[positions]
+            share = table.share[interval, positions - table.first[interval]]
+            low = interval - 1
             last = value.shape[dim] - 1
             first = value.index_select(dim, low.clamp(0, last))
             step = value.index_select(dim, (low + 1).clamp(0, last)) - first

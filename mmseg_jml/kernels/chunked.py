@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .bands import Scratch, cut
+from .bands import Scratch, cut, gradient_by_pieces
 from .request import HardLabel, RegionSums, Request, TeacherLogits
 
 __all__ = ['gradient', 'label_entropy', 'sums']
@@ -74,21 +74,8 @@ def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
     if kept is not None:
         value = _hard_gradient(slopes, kept)
         return value.view(request.logits.shape).to(request.logits.dtype)
-    scratch = Scratch(request)
-    pieces = cut(request, _elements(request), scratch)
-    result = pieces.new_gradient()
-    for index in pieces:
-        piece, room = pieces.read(index), pieces.room(result, index)
-        shape = piece.logits.shape
-        out = scratch('gradient', shape) if room is None else room
-        part = slopes if len(slopes) == 1 else slopes[index.images]
-        if _is_sparse(request):
-            _hard_gradient(part, _hard_pixels(piece, scratch), out)
-        else:
-            _dense_gradient(piece, part, scratch, out)
-        if room is None:
-            pieces.write(result, index, out)
-    return pieces.finish(result)
+    write = _write_hard if _is_sparse(request) else _dense_gradient
+    return gradient_by_pieces(request, slopes, _elements(request), write)
 
 
 @torch.no_grad()
@@ -196,6 +183,13 @@ def _hard_gradient(
     if weight.is_floating_point():
         total /= weight.masked_fill(weight == 0, 1)
     return out.addcmul_(prob, total, value=-1)
+
+
+def _write_hard(
+    piece: Request, slopes: Tensor, scratch: Scratch, out: Tensor
+) -> None:
+    """Writes the gradient to ``out``, (B, C, M)."""
+    _hard_gradient(slopes, _hard_pixels(piece, scratch), out)
 
 
 def _hard_pixels(piece: Request, scratch: Scratch) -> _HardPixels:
@@ -449,6 +443,9 @@ def _dense_label(
         if not target.use_sigmoid:
             return _softmax(value, piece.dtype, factor, out)
         value = torch.sigmoid(value, out=out)
+    elif factor is None and piece.weight is not None:
+        # no power of what may stand at pixels of weight 0 shall overflow
+        factor = piece.weight.unsqueeze(1) > 0
     if factor is None:
         return value
     return torch.mul(value, factor, out=scratch('label', shape))
@@ -457,6 +454,8 @@ def _dense_label(
 def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     target = piece.target
     index, _ = _labelled(piece)
+    if target.window is not None:
+        return _dense_window(target, index, factor, out)
     soft = torch.ones_like(index, dtype=piece.dtype)
     if target.smoothed is not None:
         # torch vectorises the conversion of bytes, not that of bools
@@ -466,6 +465,25 @@ def _dense_hard(piece: Request, factor: Tensor | None, out: Tensor) -> Tensor:
     if factor is not None:
         own, soft = own * factor, soft * factor
     return out.copy_(soft).scatter_(1, index, own)
+
+
+def _dense_window(
+    target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
+) -> Tensor:
+    """As :meth:`HardLabel.dense`, where the window votes."""
+    total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
+    out.zero_()
+    for row in target.window.unbind(1):  # indices take 8 bytes a vote
+        votes = (row < classes).to(out.dtype)
+        total += votes.sum(1, keepdim=True)
+        # whole numbers, whose sum does not depend on the order of additions
+        out.scatter_add_(1, row.clamp(max=classes - 1).long(), votes)
+    total.clamp_(min=1)
+    scale = (1 - target.on) / total
+    own = 1 - (total - out.gather(1, index)) * scale
+    if factor is not None:
+        own, scale = own * factor, scale * factor
+    return out.mul_(scale).scatter_(1, index, own)
 
 
 def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:

@@ -24,8 +24,9 @@ class HardLabel:
     """One class per pixel, smoothed or not.
 
     On a smoothed pixel the label's own class has probability ``on`` and every
-    other class ``off``; elsewhere they are 1 and 0. The dense label
-    (N, C, *) is never built.
+    other class ``off``; elsewhere they are 1 and 0. With a ``window`` the
+    rest, 1 - ``on``, goes to the classes in the pixel's window, to each its
+    share of the votes. The dense label (N, C, *) is never built.
 
     Args:
         label (Tensor): (N, *) int64 in [0, C) or ``ignore_index``.
@@ -37,6 +38,11 @@ class HardLabel:
             Defaults to 0.0.
         smoothed (Tensor, optional): (N, *) bool, the smoothed pixels. None
             means all of them. Defaults to None.
+        window (Tensor, optional): (N, k, k, *) integers >= 0, the labels
+            around each pixel, itself included. Those of C and above do not
+            vote. A view of the padded label does, as of
+            :func:`mmseg_jml.functional.label_windows`. In place of ``off``
+            and ``smoothed``. Defaults to None.
     """
 
     label: Tensor
@@ -44,6 +50,7 @@ class HardLabel:
     on: float = 1.0
     off: float = 0.0
     smoothed: Tensor | None = None
+    window: Tensor | None = None
 
     @property
     def is_smoothed(self) -> bool:
@@ -56,7 +63,9 @@ class HardLabel:
         classes = classes.view(-1, *[1] * (self.label.ndim - 1))
         hit = self.label.unsqueeze(1) == classes
         value = hit.to(dtype)
-        if self.is_smoothed:
+        if self.window is not None:
+            value = self._shared(hit, dtype)
+        elif self.is_smoothed:
             # numbers alone would be rounded to float32
             soft = torch.where(
                 hit, value.new_full((), self.on), value.new_full((), self.off)
@@ -65,6 +74,20 @@ class HardLabel:
                 soft = torch.where(self.smoothed.unsqueeze(1), soft, value)
             value = soft
         return value * self.counted().unsqueeze(1)
+
+    def _shared(self, hit: Tensor, dtype: torch.dtype) -> Tensor:
+        """The label of :meth:`dense` where the window votes."""
+        classes = torch.arange(hit.shape[1], device=hit.device)
+        classes = classes.view(-1, *[1] * (hit.ndim - 2))
+        votes = torch.zeros_like(hit, dtype=dtype)
+        for row in self.window.unbind(1):
+            for label in row.unbind(1):
+                votes += label.unsqueeze(1) == classes
+        total = votes.sum(1, keepdim=True).clamp(min=1)
+        spread = 1 - self.on
+        # 1 - 0, to the bit, where all votes are for the pixel's own class
+        own = 1 - spread * (total - votes) / total
+        return torch.where(hit, own, spread * votes / total)
 
     def counted(self) -> Tensor:
         """(N, *) bool: the pixels that are not ignored."""
@@ -221,7 +244,7 @@ class RegionSums:
 
     With probability p, label y, pixel weight w and class weight k.
 
-    Attributes:
+    Args:
         by_class (Tensor): (N, 3, C), the sums P of w p^n, Y of w y^n, and
             T = (P + Y - sum of w |p - y|^n) / 2; for n = 1 that is the sum of
             w min(p, y), for n = 2 the sum of w p y. With the product
@@ -233,10 +256,11 @@ class RegionSums:
             w k_c (y_c log p_c + (1 - y_c) log(1 - p_c)) and of w k_c.
         largest (Tensor, optional): (N, C), the largest p, y or p + y over
             pixels with w > 0; 0 where there is none. Not differentiable.
+            Defaults to None.
         hits (Tensor, optional): (N,), the sum of w over pixels whose labelled
-            class has the largest logit. Not differentiable.
+            class has the largest logit. Not differentiable. Defaults to None.
         kept (object, optional): What an implementation's gradient of the same
-            request may go on from, where that is small.
+            request may go on from, where that is small. Defaults to None.
     """
 
     by_class: Tensor

@@ -1,8 +1,10 @@
 """Region sums on CUDA by Triton: from a request to launches of the kernels.
 
-One launch and one sum over its rows forward, one launch backward. The host
-never waits for the device, and no tensor with classes is copied, unless three
-or more spatial dimensions do not merge into two.
+Logits of full size take one launch and one sum over its rows forward, one
+launch backward. The host never waits for the device, and no tensor with
+classes is copied, unless three or more spatial dimensions do not merge into
+two. Smaller logits have kernels of their own for hard labels; others are
+upsampled by bands, and each band is a request of full size.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import torch
 import triton
 from torch import Tensor
 
+from . import triton_upsampled
+from .bands import Scratch, cut, gradient_by_pieces
 from .request import HardLabel, RegionSums, Request, TeacherLogits
 from .triton_kernels import backward_kernel, forward_kernel
 
 __all__ = ['gradient', 'sums', 'why_not']
 
 OLDEST = (3, 2)
+# Logits of a band: 16 MiB, less than the cache of a large GPU. Not yet timed.
+_BAND = 2**22
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 _VERSION = tuple(map(int, re.findall(r'\d+', triton.__version__)[:2]))
 _INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)
@@ -45,6 +51,8 @@ def why_not(request: Request) -> str | None:
             return reason
     if request.norm not in (1, 2):
         return f'norm is {request.norm}, and the kernels know 1 and 2'
+    if getattr(request.target, 'window', None) is not None:
+        return 'labels smoothed towards neighbours are not served'
     if logits.dtype not in _DTYPES:
         return (
             f'the logits are {logits.dtype}, and the kernels know float32, '
@@ -52,8 +60,6 @@ def why_not(request: Request) -> str | None:
         )
     if prod(request.size) >= 2**30:
         return 'an image has 2^30 pixels or more'
-    if request.is_upsampled:
-        return 'the logits are smaller than the label'
     return None
 
 
@@ -77,14 +83,53 @@ def _why_not_on(device: int) -> str | None:
 
 
 def sums(request: Request) -> RegionSums:
-    """Region sums of logits that have the label's size.
+    """Region sums.
 
     Args:
         request (Request): One that :func:`why_not` has nothing against.
 
     Returns:
         RegionSums: Without autograd.
+
+    Raises:
+        ValueError: If the logits are larger than the label.
     """
+    if not request.is_upsampled:
+        return _sums(request)
+    if triton_upsampled.serves(request):
+        return triton_upsampled.sums(request)
+    pieces = cut(request, _BAND, Scratch(request))
+    total = RegionSums.zeros(request)
+    for index in pieces:
+        total.add_(_sums(pieces.read(index)), index.images)
+    return total
+
+
+def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
+    """Derivative of a loss by the logits, from those by the region sums.
+
+    Args:
+        request (Request): As for :func:`sums`.
+        slopes (Tensor): (N or 1, 3 or 4, C) float32 or float64, as in
+            :class:`mmseg_jml.kernels.Reduction`.
+        kept (object, optional): Nothing is kept here. Defaults to None.
+
+    Returns:
+        Tensor: Of the shape, dtype and layout of the logits.
+    """
+    slopes = slopes.contiguous()
+    if not request.is_upsampled:
+        logits = _as_rows(request.logits)
+        grad = torch.empty_like(logits)
+        _write_gradient(request, logits, slopes, grad)
+        return grad.view(request.logits.shape)
+    if triton_upsampled.serves(request):
+        return triton_upsampled.gradient(request, slopes)
+    return gradient_by_pieces(request, slopes, _BAND, _write_piece)
+
+
+def _sums(request: Request) -> RegionSums:
+    """Region sums of logits that have the label's size."""
     if not request.logits.numel():
         return RegionSums.zeros(request)
     logits = _as_rows(request.logits)
@@ -93,6 +138,9 @@ def sums(request: Request) -> RegionSums:
     tail = rows * classes
     end = tail + (3 if request.with_hits else 2)
     width = end + (classes if request.largest_of is not None else 0)
+    class_weight = request.class_weight
+    if class_weight is not None:
+        class_weight = class_weight.to(logits.device).contiguous()
     arguments = _arguments(request, logits)
     grid = arguments.pop('grid')
     partial = torch.empty(
@@ -100,8 +148,8 @@ def sums(request: Request) -> RegionSums:
     )
     with torch.cuda.device_of(logits):
         forward_kernel[(grid,)](
+            class_weight=class_weight,
             sums=partial,
-            ENTROPY=request.with_cross_entropy,
             HITS=request.with_hits,
             LARGEST=request.largest_of,
             **arguments,
@@ -119,41 +167,28 @@ def sums(request: Request) -> RegionSums:
     )
 
 
-def gradient(
-    request: Request, by_class: Tensor | None, by_image: Tensor | None
-) -> Tensor:
-    """Derivative of a loss by the logits, from those by the region sums.
+def _write_piece(
+    piece: Request, slopes: Tensor, scratch: Scratch, out: Tensor
+) -> None:
+    """The gradient of a band, (B, C, M)."""
+    _write_gradient(piece, _as_rows(piece.logits), slopes, _as_rows(out))
 
-    Args:
-        request (Request): As for :func:`sums`.
-        by_class (Tensor, optional): (N, 3 or 4, C), by P, Y (unused), T and
-            the product. None for zeros.
-        by_image (Tensor, optional): (N, 2), by the cross-entropy and the mass
-            (unused). None for zeros.
 
-    Returns:
-        Tensor: Of the shape, dtype and layout of the logits.
-    """
-    logits = _as_rows(request.logits)
-    grad = torch.empty_like(logits)
-    if not request.with_cross_entropy:
-        by_image = None
-    if logits.numel():
-        arguments = _arguments(request, logits, grad)
-        grid = arguments.pop('grid')
-        n, row, c = (0, 0, 0) if by_class is None else by_class.stride()
-        with torch.cuda.device_of(logits):
-            backward_kernel[(grid,)](
-                by_class=by_class,
-                by_image=by_image,
-                grad=grad,
-                by_class_n=n,
-                by_class_row=row,
-                by_class_c=c,
-                by_image_n=0 if by_image is None else by_image.stride(0),
-                **arguments,
-            )
-    return grad.view(request.logits.shape)
+def _write_gradient(
+    request: Request, logits: Tensor, slopes: Tensor, grad: Tensor
+) -> None:
+    """The gradient of logits of the label's size, as rows and columns."""
+    if not logits.numel():
+        return
+    arguments = _arguments(request, logits, grad)
+    grid = arguments.pop('grid')
+    with torch.cuda.device_of(logits):
+        backward_kernel[(grid,)](
+            slopes=slopes,
+            grad=grad,
+            slopes_n=slopes[0].numel() if len(slopes) > 1 else 0,
+            **arguments,
+        )
 
 
 def _arguments(
@@ -175,15 +210,11 @@ def _arguments(
         if isinstance(target, TeacherLogits):
             kind = 'sigmoid' if target.use_sigmoid else 'softmax'
             inverse_temperature = 1 / target.temperature
-    class_weight = request.class_weight
-    if class_weight is not None:
-        class_weight = class_weight.to(logits.device).contiguous()
     return dict(
         logits=logits,
         target=label,
         smoothed=smoothed,
         weight=_packed(request.weight),
-        class_weight=class_weight,
         ignore_index=ignore_index,
         on=on,
         off=off,
@@ -192,6 +223,7 @@ def _arguments(
         SIGMOID=request.use_sigmoid,
         NORM=int(request.norm),
         PRODUCT=request.with_product,
+        ENTROPY=request.with_cross_entropy,
         **_plan(
             logits.shape,
             logits.stride(),

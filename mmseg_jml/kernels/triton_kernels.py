@@ -16,16 +16,18 @@ for each class, where T is a minimum for soft labels and n = 1 only; and
     E = w sum_c k_c (max(z_c, 0) - z_c y_c + log(1 + exp(-abs(z_c))))
     M = w sum_c k_c
 
-over all classes. Each program writes its sums to a row of its own: without
-atomics the result does not depend on which program ends first. The largest p,
-y or p + y of each class over pixels with w > 0 ends the row.
+over all classes; -E is the log-likelihood. Each program writes its sums to a
+row of its own: without atomics the result does not depend on which program
+ends first. The largest p, y or p + y of each class over pixels with w > 0
+ends the row.
 
-Backward, from the slopes gP, gT, gQ and gE of an image:
+Backward, from the slopes gP, gL, gT and gQ of an image, where gL is that by
+the log-likelihood times k:
 
-    h_c = gP_c n p_c^(n - 1) + gT_c t_c + gQ_c y_c    q_c = gE k_c y_c
+    h_c = gP_c n p_c^(n - 1) + gT_c t_c + gQ_c y_c    q_c = gL_c y_c
     t_c = 1, 1/2, 0 for p_c <, =, > y_c if T is a minimum, else y_c
-    dz_c = w (p_c (h_c - sum_d (p_d h_d - q_d)) - q_c)
-    dz_c = w (h_c p_c (1 - p_c) + gE k_c (p_c - y_c))    with sigmoid
+    dz_c = w (p_c (h_c - sum_d (p_d h_d + q_d)) + q_c)
+    dz_c = w (h_c p_c (1 - p_c) + gL_c (y_c - p_c))    with sigmoid
 
 which needs no more than the logits: max and sum are taken again.
 
@@ -60,8 +62,7 @@ _FORWARD_SIZES = [
     'num_pixels', 'tiles', 'width', 'logits_n', 'logits_c', 'logits_row',
     'target_n', 'target_c', 'target_row', 'ignore_index']
 _BACKWARD_SIZES = [
-    *_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row', 'by_class_n',
-    'by_class_row', 'by_class_c', 'by_image_n']
+    *_FORWARD_SIZES, 'grad_n', 'grad_c', 'grad_row', 'slopes_n']
 
 
 @triton.jit(do_not_specialize=_FORWARD_SIZES)
@@ -74,7 +75,7 @@ def forward_kernel(
         PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, HITS: tl.constexpr,
         LARGEST: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
         CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
-    """Writes P, Y, T, Q if PRODUCT, E, M, hits and maxima to a row of sums."""
+    """Writes P, Y, T, Q if PRODUCT, -E, M, hits and maxima to its row."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
     LINEAR: tl.constexpr = KIND == 'hard' or NORM == 2
     EXTRA: tl.constexpr = KIND != 'hard' and (NORM == 2 or PRODUCT)
@@ -175,7 +176,7 @@ def forward_kernel(
             mass += tl.sum(scale) * tl.sum(weights)
         else:
             mass += tl.sum(scale * label_sum)
-    tl.store(tail, tl.sum(entropy))
+    tl.store(tail, 0.0 - tl.sum(entropy))
     tl.store(tail + 1, mass)
     if HITS:
         tl.store(tail + 2, tl.sum(hits))
@@ -183,18 +184,20 @@ def forward_kernel(
 
 @triton.jit(do_not_specialize=_BACKWARD_SIZES)
 def backward_kernel(
-        logits, target, smoothed, weight, class_weight, by_class, by_image,
-        grad, num_pixels, tiles, width,
+        logits, target, smoothed, weight, slopes, grad,
+        num_pixels, tiles, width,
         logits_n, logits_c, logits_row, logits_col,
         target_n, target_c, target_row, target_col,
         grad_n, grad_c, grad_row, grad_col,
-        by_class_n, by_class_row, by_class_c, by_image_n,
-        ignore_index, on, off, inverse_temperature,
+        slopes_n, ignore_index, on, off, inverse_temperature,
         KIND: tl.constexpr, SIGMOID: tl.constexpr, NORM: tl.constexpr,
-        PRODUCT: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
-        CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+        PRODUCT: tl.constexpr, ENTROPY: tl.constexpr, FLAT: tl.constexpr,
+        WIDE: tl.constexpr, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr,
+        BLOCK_P: tl.constexpr):
     """Writes the gradient by the logits of some tiles."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
+    # only the own class of a pixel is pulled: one register in place of many
+    OWN: tl.constexpr = KIND == 'hard' and not SIGMOID
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
     image = (tl.program_id(0) // groups).to(tl.int64)
     first = tl.program_id(0) % groups * (BLOCK_P * tiles)
@@ -202,10 +205,7 @@ def backward_kernel(
     grad += image * grad_n
     if target_n is not None:
         target += image * target_n
-    if by_class is not None:
-        by_class += image * by_class_n
-    if by_image is not None:
-        by_image += image * by_image_n
+    slopes += image * slopes_n
     if MANY:
         pixels = first + tl.arange(0, BLOCK_P)[None, :]
         inside, at, label_at, w, index, own, rest = _load_pixels(
@@ -219,9 +219,9 @@ def backward_kernel(
         for start in range(0, 0 if SIGMOID else CLASSES, BLOCK_C):
             each = start + tl.arange(0, BLOCK_C)
             classes = each[:, None]
-            by_p, by_t, by_q, by_e = _load_slopes(
-                by_class, by_image, class_weight, each, by_class_row,
-                by_class_c, PRODUCT, CLASSES)
+            by_p, by_t, by_q = _load_slopes(slopes, each, PRODUCT, CLASSES)
+            by_l = _load_pull(slopes, index if OWN else classes, ENTROPY,
+                              CLASSES)
             z = _load_tile(logits, at, classes, logits_c, inside, CLASSES)
             p, _ = _activate(z, top, total, classes, SIGMOID, CLASSES)
             y = _load_label(
@@ -230,14 +230,13 @@ def backward_kernel(
             y = _activate_label(
                 y, label_top, label_total, classes, KIND, CLASSES)
             y = y.to(tl.float32)
-            h = _slope(p, y, by_class, by_p, by_t, by_q, KIND, NORM, PRODUCT)
-            dot += tl.sum(p * h - by_e * y, axis=0, keep_dims=True)
+            h = _slope(p, y, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            dot += tl.sum(p * h + by_l * y, axis=0, keep_dims=True)
     for start in range(0, CLASSES, BLOCK_C):
         each = start + tl.arange(0, BLOCK_C)
         classes = each[:, None]
-        by_p, by_t, by_q, by_e = _load_slopes(
-            by_class, by_image, class_weight, each, by_class_row,
-            by_class_c, PRODUCT, CLASSES)
+        by_p, by_t, by_q = _load_slopes(slopes, each, PRODUCT, CLASSES)
+        by_l = _load_pull(slopes, classes, ENTROPY and not OWN, CLASSES)
         for tile in range(1 if MANY else tiles):
             if not MANY:
                 pixels = first + tile * BLOCK_P + (
@@ -257,16 +256,19 @@ def backward_kernel(
             y = _activate_label(
                 y, label_top, label_total, classes, KIND, CLASSES)
             y = y.to(tl.float32)
-            h = _slope(p, y, by_class, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            h = _slope(p, y, by_p, by_t, by_q, KIND, NORM, PRODUCT)
+            pull = by_l
+            if OWN:
+                pull = _load_pull(slopes, index, ENTROPY, CLASSES)
             if SIGMOID:
                 dz = h * p * (1 - p)
-                if by_image is not None:
-                    dz += by_e * (p - y)
+                if ENTROPY:
+                    dz += pull * (y - p)
             else:
-                q = by_e * y
+                q = pull * y
                 if not MANY:
-                    dot = tl.sum(p * h - q, axis=0, keep_dims=True)
-                dz = p * (h - dot) - q
+                    dot = tl.sum(p * h + q, axis=0, keep_dims=True)
+                dz = p * (h - dot) + q
             grad_at = _offsets(pixels, width, grad_row, grad_col, FLAT, WIDE)
             pointers = grad + (grad_at + classes.to(grad_at.dtype) * grad_c)
             tl.store(pointers, (w * dz).to(grad.dtype.element_ty),
@@ -456,43 +458,43 @@ def _entropy(z, y, cost, scale, classes, KIND: tl.constexpr,
 
 
 @triton.jit
-def _slope(p, y, by_class, by_p, by_t, by_q, KIND: tl.constexpr,
-           NORM: tl.constexpr, PRODUCT: tl.constexpr):
-    """Derivative of the loss by p, without the cross-entropy."""
-    h = tl.zeros_like(p)
-    if by_class is not None:
-        h += by_p * (1.0 if NORM == 1 else 2 * p)
-        if KIND == 'hard' or NORM == 2:
-            h += by_t * y
-        else:
-            h += by_t * tl.where(p < y, 1.0, tl.where(p == y, 0.5, 0.0))
-        if PRODUCT:
-            h += by_q * y
+def _slope(p, y, by_p, by_t, by_q, KIND: tl.constexpr, NORM: tl.constexpr,
+           PRODUCT: tl.constexpr):
+    """Derivative of the loss by p, without the log-likelihood."""
+    h = by_p * (1.0 if NORM == 1 else 2 * p)
+    if KIND == 'hard' or NORM == 2:
+        h += by_t * y
+    else:
+        h += by_t * tl.where(p < y, 1.0, tl.where(p == y, 0.5, 0.0))
+    if PRODUCT:
+        h += by_q * y
     return h
 
 
 @triton.jit
-def _load_slopes(
-        by_class, by_image, class_weight, each, stride_row, stride_c,
-        PRODUCT: tl.constexpr, CLASSES: tl.constexpr):
-    """Derivatives of the loss by P, T, Q and E, the latter times k, or 0."""
+def _load_slopes(slopes, each, PRODUCT: tl.constexpr, CLASSES: tl.constexpr):
+    """Slopes by P, T and Q, or 0."""
     real = each < CLASSES
-    by_p = tl.zeros_like(each).to(tl.float32)
-    by_t = by_p
-    by_q = by_p
-    by_e = by_p
-    if by_class is not None:
-        at = by_class + each * stride_c
-        by_p = tl.load(at, mask=real, other=0).to(tl.float32)
-        at += 2 * stride_row
-        by_t = tl.load(at, mask=real, other=0).to(tl.float32)
-        if PRODUCT:
-            at += stride_row
-            by_q = tl.load(at, mask=real, other=0).to(tl.float32)
-    if by_image is not None:
-        by_e = _load_scale(class_weight, each, CLASSES)
-        by_e *= tl.load(by_image).to(tl.float32)
-    return by_p[:, None], by_t[:, None], by_q[:, None], by_e[:, None]
+    at = slopes + each
+    by_p = tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
+    at += 2 * CLASSES
+    by_t = tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
+    by_q = tl.zeros_like(by_p)
+    if PRODUCT:
+        at += CLASSES
+        by_q += tl.load(at, mask=real, other=0).to(tl.float32)[:, None]
+    return by_p, by_t, by_q
+
+
+@triton.jit
+def _load_pull(slopes, classes, ENTROPY: tl.constexpr, CLASSES: tl.constexpr):
+    """Slopes by the log-likelihood times k, or 0."""
+    pull = tl.zeros(classes.shape, tl.float32)
+    if ENTROPY:
+        real = (classes >= 0) & (classes < CLASSES)
+        value = tl.load(slopes + CLASSES + classes, mask=real, other=0)
+        pull += value.to(tl.float32)
+    return pull
 
 
 @triton.jit

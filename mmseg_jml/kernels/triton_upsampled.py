@@ -16,12 +16,12 @@ with the shares v of a row and u of a column. From the logits z of a pixel
 follow, with label y, weight w, class weights k and p = softmax(z),
 
     P_c = sum w p_c    Y_c = sum w [c = y]    T_c = sum w p_c [c = y]
-    E = sum w k_y (-log p_y)    mass = sum w k_y    hits = sum w [z_y >= z]
+    L = sum w k_y log p_y    mass = sum w k_y    hits = sum w [z_y >= z]
 
-and from the slopes A of P, B of T and e of E, the gradient
+and from the slopes A by P, B by T and e by L times k, the gradient
 
-    dz_c = w p_c (A_c + K) + w [c = y] (B_y p_y - e k_y)
-    K = e k_y - S    S = sum_c p_c A_c + p_y B_y
+    dz_c = w p_c (A_c + K) + w [c = y] (B_y p_y + e_y)
+    K = -e_y - S    S = sum_c p_c A_c + p_y B_y
 
 which goes to the four corners by the shares: with D = sum dz and R = sum u dz
 over a row of pixels, R goes to the right, D - R to the left, and v of both
@@ -62,9 +62,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .bands import axis
 from .request import RegionSums, Request
 
-__all__ = ['axis_table', 'gradient', 'sums', 'why_not']
+__all__ = ['gradient', 'runs', 'serves', 'sums']
 
 _LOG2E = tl.constexpr(1.4426950408889634)
 _LN2 = tl.constexpr(0.6931471805599453)
@@ -73,25 +74,25 @@ _LN2 = tl.constexpr(0.6931471805599453)
 # fmt: off
 _SIZES = [
     'height', 'width', 'label_height', 'label_width', 'rows', 'logits_n',
-    'logits_c', 'logits_row', 'grad_n', 'grad_c', 'grad_row']
+    'logits_c', 'logits_row', 'grad_n', 'grad_c', 'grad_row', 'slopes_n']
 
 
 @triton.jit(do_not_specialize=_SIZES)
 def normalizer_kernel(
-        logits, label, weight, class_weight, by_class, by_image,
-        normalizer, mixture, sums, quad_y, share_y, first_x, share_x,
+        logits, label, weight, class_weight, slopes, normalizer, mixture,
+        sums, quad_y, share_y, first_x, share_x,
         height, width, label_height, label_width,
-        logits_n, logits_c, logits_row, logits_col, ignore_index,
-        ENTROPY: tl.constexpr, SLOPES: tl.constexpr, CLASSES: tl.constexpr,
+        logits_n, logits_c, logits_row, logits_col, slopes_n, ignore_index,
+        ENTROPY: tl.constexpr, PRODUCT: tl.constexpr, CLASSES: tl.constexpr,
         PARTS: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_C: tl.constexpr,
         BLOCK_Q: tl.constexpr):
     """Writes what the chunks of classes need to know of each pixel.
 
     A thread has up to BLOCK_S pixels of a row of a quad. ``normalizer`` is
     (log sum exp z) / log 2 - log2 w, so that 2^(z / log 2 - normalizer) is
-    w p; infinite for pixels that do not count. Where there are slopes
-    (``mixture`` is not None), also K; else E, the mass and the hits of the
-    tile go to a row of ``sums``.
+    w p; infinite for pixels that do not count. Where there are slopes, also
+    K in ``mixture``; else L, the mass and the hits of the tile go to a row of
+    ``sums``.
     """
     image = tl.program_id(1).to(tl.int64)
     items = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)[None, None, :]
@@ -107,6 +108,8 @@ def normalizer_kernel(
     u = tl.load(share_x + x, mask=pixel, other=0)
     row = tl.load(quad_y + y, mask=inside, other=0)
     base = logits + image * logits_n
+    if slopes is not None:
+        slopes += image * slopes_n
     upper = tl.maximum(row - 1, 0) * logits_row
     lower = tl.minimum(row, height - 1) * logits_row
     left = tl.maximum(column - 1, 0) * logits_col
@@ -126,24 +129,23 @@ def normalizer_kernel(
         e = tl.exp2(tl.fma(z, _LOG2E, -ahead))
         faded = tl.exp2(shift - ahead)
         total = total * faded + tl.sum(e, axis=1, keep_dims=True)
-        if mixture is not None:
-            a = _slopes(by_class, image, 0, classes, SLOPES, CLASSES)
+        if slopes is not None:
+            a = _slope_of_p(slopes, classes, CLASSES)
             mixed = mixed * faded + tl.sum(e * a, axis=1, keep_dims=True)
         shift = ahead
     own = _own(base, t, logits_c, upper, lower, left, right, v, u)
     value = shift + tl.log2(total)
     counted = w > 0
-    scale = _at(class_weight, t, counted) * counted
     folded = value - tl.log2(tl.where(counted, w, 1.0))
     tl.store(normalizer + at, tl.where(counted, folded, float('inf')),
              mask=pixel)
-    if mixture is not None:
-        b = _slopes(by_class, image, 2, t, SLOPES, CLASSES)
+    if slopes is not None:
+        b = _slope_of_t(slopes, t, PRODUCT, CLASSES)
         k = -mixed / total - b * tl.exp2(tl.fma(own, _LOG2E, -value))
-        if by_image is not None:
-            k += tl.load(by_image + 2 * image).to(tl.float32) * scale
+        k -= _slope_of_l(slopes, t, ENTROPY, CLASSES)
         tl.store(mixture + at, tl.where(counted, k, 0.0), mask=pixel)
     else:
+        scale = _at(class_weight, t, counted) * counted
         row_of_sums = sums + 3 * (
             image * tl.num_programs(0) + tl.program_id(0))
         cost = _cost(top, shift, total, own)
@@ -161,7 +163,7 @@ def sums_kernel(
         BLOCK_Q: tl.constexpr):
     """Writes P, Y and T of a chunk of classes to a row of ``sums``.
 
-    Without a ``normalizer`` the chunk has all classes, and E, the mass and
+    Without a ``normalizer`` the chunk has all classes, and L, the mass and
     the hits follow.
     """
     image = tl.program_id(1).to(tl.int64)
@@ -234,20 +236,20 @@ def sums_kernel(
     _store_class_sums(out + 2 * CLASSES, overlap, classes, CLASSES)
     if normalizer is None:
         out += 3 * CLASSES
-        tl.store(out, tl.sum(entropy))
+        tl.store(out, 0.0 - tl.sum(entropy))
         tl.store(out + 1, tl.sum(mass))
         tl.store(out + 2, tl.sum(hits))
 
 
 @triton.jit(do_not_specialize=_SIZES)
 def gradient_kernel(
-        logits, label, weight, class_weight, by_class, by_image, normalizer,
-        mixture, grad, seams, first_y, share_y, first_x, share_x,
+        logits, label, weight, slopes, normalizer, mixture, grad, seams,
+        first_y, share_y, first_x, share_x,
         height, width, label_height, label_width, rows,
         logits_n, logits_c, logits_row, logits_col,
-        grad_n, grad_c, grad_row, grad_col, ignore_index,
-        SLOPES: tl.constexpr, CLASSES: tl.constexpr, BLOCK_C: tl.constexpr,
-        BLOCK_Q: tl.constexpr):
+        grad_n, grad_c, grad_row, grad_col, slopes_n, ignore_index,
+        ENTROPY: tl.constexpr, PRODUCT: tl.constexpr, CLASSES: tl.constexpr,
+        BLOCK_C: tl.constexpr, BLOCK_Q: tl.constexpr):
     """Writes the gradient by the logits of a chunk of classes.
 
     Rows of the gradient inside a strip go to ``grad``, its first and its
@@ -283,13 +285,11 @@ def gradient_kernel(
     kept = tl.full((BLOCK_C, 1), True, tl.int1)
     if normalizer is None:
         kept = known
-    a = _slopes(by_class, image, 0, classes, SLOPES, CLASSES)
-    slope = 0.0
-    if by_image is not None:
-        slope = tl.load(by_image + 2 * image).to(tl.float32)
+    slopes += image * slopes_n
+    a = _slope_of_p(slopes, classes, CLASSES)
     if normalizer is not None:
-        b = _slopes(by_class, image, 2, classes, SLOPES, CLASSES)
-        cost = slope * _at(class_weight, classes, known)
+        b = _slope_of_t(slopes, classes, PRODUCT, CLASSES)
+        pull = _slope_of_l(slopes, classes, ENTROPY, CLASSES)
     at_left = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     at_right = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     for step in range(rows):
@@ -320,16 +320,16 @@ def gradient_kernel(
                 if normalizer is None:
                     p, _, _, total = _softmax(z, known)
                     part = 1 / total
-                    gain = part * _of_own(p, is_own) * _slopes(
-                        by_class, image, 2, t, SLOPES, CLASSES)
-                    gain -= slope * _at(class_weight, t, t >= 0)
+                    gain = part * _of_own(p, is_own) * _slope_of_t(
+                        slopes, t, PRODUCT, CLASSES)
+                    gain += _slope_of_l(slopes, t, ENTROPY, CLASSES)
                     k = -gain - part * tl.sum(p * a, axis=0, keep_dims=True)
                     p *= w * part
                     gain *= w
                 else:
                     p = _probability(z, normalizer + at, pixel)
                     k = tl.load(mixture + at, mask=pixel, other=0)
-                    gain = tl.fma(b, p, -w * cost)
+                    gain = tl.fma(b, p, w * pull)
                 dz = tl.fma(p, a + k, tl.where(is_own, gain, 0.0))
                 row_sum = _add(row_sum, dz, 1.0, kept)
                 row_right = _add(row_right, dz, u, kept)
@@ -468,17 +468,30 @@ def _at(class_weight, classes, mask):
 
 
 @triton.jit
-def _slopes(by_class, image, row, classes, SLOPES: tl.constexpr,
-            CLASSES: tl.constexpr):
-    """Slopes by a row of sums: 0 is P; 2 is T, and the product after it."""
+def _slope_of_p(slopes, classes, CLASSES: tl.constexpr):
+    """Slopes by P; 0 where there is no such class."""
     mask = (classes >= 0) & (classes < CLASSES)
-    value = tl.zeros(classes.shape, tl.float64)
-    if by_class is not None:
-        where = by_class + (image * SLOPES + row) * CLASSES + classes
-        value = tl.load(where, mask=mask, other=0)
-        if row == 2 and SLOPES == 4:
-            value += tl.load(where + CLASSES, mask=mask, other=0)
-    return value.to(tl.float32)
+    return tl.load(slopes + classes, mask=mask, other=0).to(tl.float32)
+
+
+@triton.jit
+def _slope_of_l(slopes, classes, ENTROPY: tl.constexpr,
+                CLASSES: tl.constexpr):
+    """Slopes by the log-likelihood, times class weights."""
+    value = tl.zeros(classes.shape, tl.float32)
+    if ENTROPY:
+        value += _slope_of_p(slopes + CLASSES, classes, CLASSES)
+    return value
+
+
+@triton.jit
+def _slope_of_t(slopes, classes, PRODUCT: tl.constexpr,
+                CLASSES: tl.constexpr):
+    """Slopes by T, and by the product, which equals it."""
+    value = _slope_of_p(slopes + 2 * CLASSES, classes, CLASSES)
+    if PRODUCT:
+        value += _slope_of_p(slopes + 3 * CLASSES, classes, CLASSES)
+    return value
 
 
 @triton.jit
@@ -505,9 +518,9 @@ def _store_class_sums(out, value, classes, CLASSES: tl.constexpr):
 @triton.jit
 def _store_pixel_sums(out, cost, w, scale, hit, counted,
                       ENTROPY: tl.constexpr):
-    """E, the mass and the hits of a tile of pixels."""
+    """L, the mass and the hits of a tile of pixels."""
     entropy = tl.where(counted, w * scale * cost, 0.0)
-    tl.store(out, tl.sum(entropy) if ENTROPY else 0.0)
+    tl.store(out, 0.0 - tl.sum(entropy) if ENTROPY else 0.0)
     tl.store(out + 1, tl.sum(w * scale))
     tl.store(out + 2, tl.sum(tl.where(hit & counted, w, 0.0)))
 
@@ -516,8 +529,16 @@ def _store_pixel_sums(out, cost, w, scale, hit, counted,
 WHOLE = 32  # the most classes that are not chunked
 
 
-class Axis(NamedTuple):
-    """How an axis is upsampled, see :func:`axis_table`."""
+class Runs(NamedTuple):
+    """How an axis is upsampled: :func:`bands.axis`, as the kernels read it.
+
+    Attributes:
+        first (Tensor): (n + 2,) int32, where the run of a quad begins.
+        quad (Tensor): (m,) int32, the quad of each output.
+        share (Tensor): (m,) float32, the share of the second input; where
+            only one input exists, it has all of it.
+        longest (int): The length of the longest run.
+    """
 
     first: Tensor
     quad: Tensor
@@ -526,83 +547,40 @@ class Axis(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def axis_table(
-    n_in: int, n_out: int, align_corners: bool, device: torch.device
-) -> Axis:
-    """Which inputs an output of an axis lies between, and where.
-
-    Output d has the source coordinate (d + 1/2) n_in / n_out - 1/2, or
-    d (n_in - 1) / (n_out - 1) with ``align_corners``, between the inputs
-    i = floor(.) in [-1, n_in - 1] and i + 1. Quad i + 1 is what lies between
-    them. Its share is that of input i + 1; where only one input exists, it
-    has all of it.
-
-    Args:
-        n_in (int): Inputs, at least 1.
-        n_out (int): Outputs, at least ``n_in``.
-        align_corners (bool): As for ``F.interpolate``.
-        device (torch.device): Where the tables are kept.
-
-    Returns:
-        Axis: ``first`` (n_in + 2,) int32, where the run of outputs of a quad
-        begins; ``quad`` (n_out,) int32, the quad of an output; ``share``
-        (n_out,) float32 in [0, 1]; and ``longest``, the length of the
-        longest run.
+def runs(
+    inputs: int, outputs: int, align_corners: bool, device: torch.device
+) -> Runs:
+    """The table of an axis. It is made on the CPU, so no one waits for it.
 
     Examples:
-        >>> table = axis_table(2, 4, False, torch.device('cpu'))
+        >>> table = runs(2, 4, False, torch.device('cpu'))
         >>> table.first.tolist(), table.share.tolist()
         ([0, 1, 3, 4], [1.0, 0.25, 0.75, 0.0])
     """
-    outputs = torch.arange(n_out)
-    if align_corners:
-        source, unit = outputs * (n_in - 1), max(n_out - 1, 1)
-    else:
-        source, unit = (2 * outputs + 1) * n_in - n_out, 2 * n_out
-    below = torch.div(source, unit, rounding_mode='floor')
-    share = (source - below * unit).double() / unit
-    share[below < 0] = 1
-    share[below == n_in - 1] = 0
-    first = torch.searchsorted(below, torch.arange(-1, n_in + 1))
-    tables = first.int(), (below + 1).int(), share.float()
-    return Axis(*(t.to(device) for t in tables), int(first.diff().max()))
+    table = axis(
+        inputs, outputs, align_corners, torch.float64, torch.device('cpu')
+    )
+    share = table.share[table.inside]
+    share[table.interval == 0] = 1
+    share[table.interval == inputs] = 0
+    tables = table.first.int(), table.interval.int(), share.float()
+    return Runs(*(t.to(device) for t in tables), table.share.shape[1])
 
 
-def why_not(request: Request) -> str | None:
-    """Why the kernels here cannot serve a request, or None if they can.
+def serves(request: Request) -> bool:
+    """Whether the kernels here know a request of small logits.
 
     What is asked of any request for Triton (its device, the dtype) is for
     ``triton_engine`` to look at. ``tl.gather`` came after Triton 3.2.
-
-    Args:
-        request (Request): What to sum, of logits smaller than the label.
-
-    Returns:
-        str | None: The reason, as the end of a sentence.
     """
-    logits = request.logits
-    if not hasattr(tl, 'gather'):
-        return f'Triton is {triton.__version__}, and upsampling needs 3.3'
-    if not request.is_hard:
-        return 'the label of upsampled logits is not hard'
-    if request.use_sigmoid:
-        return 'the upsampled logits ask for a sigmoid'
-    if request.norm != 1:
-        return f'norm is {request.norm}, and is 1 for upsampled logits'
-    if request.largest_of is not None:
-        return 'the largest values of upsampled logits are asked for'
-    if logits.ndim != 4 or any(
-        n > m for n, m in zip(logits.shape[2:], request.size)
-    ):
-        return (
-            f'logits of shape {tuple(logits.shape)} are not upsampled to a '
-            f'label of size {tuple(request.size)}'
-        )
+    logits, size = request.logits, request.size
+    known = request.is_hard and request.norm == 1 and not request.use_sigmoid
+    if not known or request.largest_of is not None or logits.ndim != 4:
+        return False
     steps = zip(logits.shape[1:], logits.stride()[1:])
-    span = sum((size - 1) * stride for size, stride in steps)
-    if max(span, prod(logits.shape[1:]), prod(request.size)) >= 2**30:
-        return 'an image spans 2^30 elements or more'
-    return None
+    span = sum((count - 1) * stride for count, stride in steps)
+    span = max(span, prod(logits.shape[1:]), prod(size))
+    return hasattr(tl, 'gather') and span < 2**30
 
 
 def sums(request: Request) -> RegionSums:
@@ -626,31 +604,21 @@ def sums(request: Request) -> RegionSums:
     return RegionSums(by_class, pixel_sums[:, :2], None, hits)
 
 
-def gradient(
-    request: Request, by_class: Tensor | None, by_image: Tensor | None
-) -> Tensor:
+def gradient(request: Request, slopes: Tensor) -> Tensor:
     """Gradient of a loss by logits at the head's resolution.
 
     Args:
         request (Request): As for :func:`sums`.
-        by_class (Tensor, optional): (N, 3 or 4, C), the slopes of the loss
-            by the sums of each class.
-        by_image (Tensor, optional): (N, 2), those by the cross-entropy, and
-            by the mass, which has no gradient.
+        slopes (Tensor): (N or 1, 3 or 4, C), contiguous, as in
+            :class:`mmseg_jml.kernels.Reduction`.
 
     Returns:
         Tensor: Shaped, typed and laid out like the logits.
     """
     if _is_empty(request):
         return torch.zeros_like(request.logits)
-    by_class, by_image = (
-        None if value is None else value.contiguous()
-        for value in (by_class, by_image)
-    )
-    if not request.with_cross_entropy:
-        by_image = None
     with torch.cuda.device_of(request.logits):
-        return _Launch(request).gradient(by_class, by_image)
+        return _Launch(request).gradient(slopes)
 
 
 def _is_empty(request: Request) -> bool:
@@ -665,10 +633,10 @@ class _Launch:
         images, classes, height, width = logits.shape
         size = request.size
         self.request, self.logits, self.classes = request, logits, classes
-        self.images, self.strides = images, _named(logits, 'logits')
+        self.images = images
         self.is_chunked = classes > WHOLE
         self.y, self.x = (
-            axis_table(n, m, request.align_corners, logits.device)
+            runs(n, m, request.align_corners, logits.device)
             for n, m in zip((height, width), size)
         )
         # a thread goes through so many pixels, or so many rows, at most
@@ -679,14 +647,11 @@ class _Launch:
         self.quads = self.strips * (width + 1)
         block_c = 8 if self.is_chunked else triton.next_power_of_2(classes)
         self.chunks = triton.cdiv(classes, block_c)
-        weight, scale = request.weight, request.class_weight
-        if scale is not None:
-            scale = scale.to(logits.device).contiguous()
+        weight = request.weight
         self.shared = dict(
             logits=logits,
             label=request.target.label.contiguous(),
             weight=None if weight is None else weight.contiguous(),
-            class_weight=scale,
             share_y=self.y.share,
             first_x=self.x.first,
             share_x=self.x.share,
@@ -695,8 +660,9 @@ class _Launch:
             label_height=size[0],
             label_width=size[1],
             ignore_index=request.target.ignore_index,
+            ENTROPY=request.with_cross_entropy,
             CLASSES=classes,
-            **self.strides,
+            **_named(logits, 'logits'),
         )
         self.strip = dict(
             first_y=self.y.first,
@@ -709,41 +675,49 @@ class _Launch:
     def new(self, *shape: int) -> Tensor:
         return self.logits.new_empty(shape, dtype=torch.float32)
 
-    def normalize(
-        self,
-        by_class: Tensor | None = None,
-        by_image: Tensor | None = None,
-        with_mixture: bool = False,
-    ) -> tuple[Tensor, Tensor]:
+    def class_weight(self) -> Tensor | None:
+        value = self.request.class_weight
+        if value is None:
+            return None
+        return value.to(self.logits.device).contiguous()
+
+    def slopes(self, slopes: Tensor) -> dict:
+        shared = len(slopes) == 1
+        step = 0 if shared else slopes[0].numel()
+        return dict(slopes=slopes, slopes_n=step, PRODUCT=slopes.shape[1] > 3)
+
+    def normalize(self, slopes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The normalizer of each pixel, with sums (N, 3) or the mixture."""
-        request, block_q = self.request, 128
-        block_s = min(4, triton.next_power_of_2(self.x.longest))
-        parts = triton.cdiv(self.x.longest, block_s)
-        height, width = request.size[0], self.logits.shape[3]
-        tiles = triton.cdiv(height * (width + 1) * parts, block_q)
-        pixels = self.images, *request.size
+        block_q, longest = 128, self.x.longest
+        block_s = min(4, triton.next_power_of_2(longest))
+        parts = triton.cdiv(longest, block_s)
+        pixels = self.images, *self.request.size
+        width = self.logits.shape[3]
+        tiles = triton.cdiv(pixels[1] * (width + 1) * parts, block_q)
         normalizer = self.new(*pixels)
-        mixture = self.new(*pixels) if with_mixture else None
-        partial = None if with_mixture else self.new(self.images, tiles, 3)
+        if slopes is None:
+            mixture, partial = None, self.new(self.images, tiles, 3)
+            given = dict(slopes=None, slopes_n=0, PRODUCT=False)
+            given['class_weight'] = self.class_weight()
+        else:
+            mixture, partial = self.new(*pixels), None
+            given = dict(class_weight=None, **self.slopes(slopes))
         normalizer_kernel[(tiles, self.images)](
-            by_class=by_class,
-            by_image=by_image,
             normalizer=normalizer,
             mixture=mixture,
             sums=partial,
             quad_y=self.y.quad,
-            ENTROPY=request.with_cross_entropy,
-            SLOPES=3 if by_class is None else by_class.shape[1],
             PARTS=parts,
             BLOCK_S=block_s,
             BLOCK_C=8,
             BLOCK_Q=block_q,
             num_warps=4,
+            **given,
             **self.shared,
         )
-        if with_mixture:
-            return normalizer, mixture
-        return normalizer, partial.sum(1, dtype=torch.float64)
+        if slopes is None:
+            mixture = partial.sum(1, dtype=torch.float64)
+        return normalizer, mixture
 
     def partial_sums(self, normalizer: Tensor | None) -> Tensor:
         """(N, tiles, 3 C), or 3 C + 3 where nothing is chunked."""
@@ -751,34 +725,30 @@ class _Launch:
         columns = 3 * self.classes + (0 if self.is_chunked else 3)
         partial = self.new(self.images, tiles, columns)
         sums_kernel[(tiles * self.chunks, self.images)](
+            class_weight=None if self.is_chunked else self.class_weight(),
             normalizer=normalizer,
             sums=partial,
-            ENTROPY=self.request.with_cross_entropy,
             **self.shared,
             **self.strip,
         )
         return partial
 
-    def gradient(
-        self, by_class: Tensor | None, by_image: Tensor | None
-    ) -> Tensor:
+    def gradient(self, slopes: Tensor) -> Tensor:
         normalizer = mixture = None
         if self.is_chunked:
-            normalizer, mixture = self.normalize(by_class, by_image, True)
+            normalizer, mixture = self.normalize(slopes)
         grad = torch.empty_like(self.logits)
         width = self.logits.shape[3]
         seams = self.new(2, self.images, self.classes, self.strips, width)
         tiles = triton.cdiv(self.quads, self.strip['BLOCK_Q'] - 1)
         gradient_kernel[(tiles * self.chunks, self.images)](
-            by_class=by_class,
-            by_image=by_image,
             normalizer=normalizer,
             mixture=mixture,
             grad=grad,
             seams=seams,
-            SLOPES=3 if by_class is None else by_class.shape[1],
             maxnreg=168 if self.strip['BLOCK_Q'] == 32 else None,
             **_named(grad, 'grad'),
+            **self.slopes(slopes),
             **self.shared,
             **self.strip,
         )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmseg_jml.functional import (
     LossParts,
     RegionLossOptions,
+    check_label_smoothing,
     loss_parts,
     pixel_loss,
 )
@@ -16,7 +17,6 @@ from mmseg_jml.functional.options import ActiveClasses
 from mmseg_jml.kernels import Target
 
 from .stock_arguments import (
-    check_label_smoothing,
     load_class_weight,
     note_once,
     take_stock_arguments,
@@ -61,9 +61,11 @@ class JaccardMetricLoss(nn.Module):
             'PROB', 'LABEL', 'BOTH' or a list. Defaults to 'PRESENT'.
         active_classes_mode_soft (str | Sequence[int]): The same for soft and
             smoothed labels. Defaults to 'ALL'.
-        label_smoothing (dict, optional): Smooths hard labels:
-            ``dict(mode='boundary', epsilon=0.5, kernel_size=3)`` or
-            ``dict(mode='uniform', epsilon=0.1)``. Defaults to None.
+        label_smoothing (dict, optional): Smooths hard labels as
+            :func:`mmseg_jml.functional.smooth_label` does:
+            ``dict(mode='neighbours', epsilon=0.5, kernel_size=3)``, the same
+            with ``mode='boundary'``, or ``dict(mode='uniform',
+            epsilon=0.1)``. Defaults to None.
         sync (bool): Whether the loss is that of the global batch under
             distributed training. Defaults to False.
         impl (str): Implementation of the region sums. Defaults to 'auto'.

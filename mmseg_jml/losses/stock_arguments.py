@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    'check_label_smoothing',
     'load_class_weight',
     'note_once',
     'take_stock_arguments',
@@ -125,57 +124,3 @@ def _read_weights(path: str) -> object:
         f'.yaml file, but got {path!r}; a pickled list is not read, because '
         'such a file can run code: save it with numpy.save or json.dump'
     )
-
-
-def check_label_smoothing(options: dict | None) -> dict | None:
-    """Checks the ``label_smoothing`` argument of a loss.
-
-    Args:
-        options (dict, optional): ``mode``, ``epsilon`` and, for 'boundary',
-            ``kernel_size``.
-
-    Returns:
-        dict | None: A plain copy.
-
-    Raises:
-        TypeError: If it is no dict.
-        ValueError: If a key is unknown or a value out of range.
-    """
-    if options is None:
-        return None
-    if not isinstance(options, dict):
-        raise TypeError(
-            'Expected label_smoothing to be a dict like '
-            "dict(mode='boundary', epsilon=0.5, kernel_size=3), "
-            f'but got {options!r}'
-        )
-    options = dict(options)
-    mode = options.get('mode')
-    allowed = {
-        'boundary': {'mode', 'epsilon', 'kernel_size'},
-        'uniform': {'mode', 'epsilon'},
-    }
-    if mode not in allowed:
-        raise ValueError(
-            "Expected label_smoothing mode to be 'boundary' or "
-            f"'uniform', but got {mode!r}"
-        )
-    unknown = sorted(set(options) - allowed[mode])
-    if unknown:
-        raise ValueError(
-            f'Expected label_smoothing of mode {mode!r} to have the keys '
-            f'{sorted(allowed[mode])}, but got also {unknown}'
-        )
-    epsilon = options.get('epsilon', 0.5)
-    if not 0 <= epsilon <= 1:
-        raise ValueError(
-            'Expected label_smoothing epsilon to be in [0, 1], '
-            f'but got {epsilon!r}'
-        )
-    kernel_size = options.get('kernel_size', 3)
-    if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(
-            'Expected label_smoothing kernel_size to be odd and '
-            f'at least 3, but got {kernel_size!r}'
-        )
-    return options

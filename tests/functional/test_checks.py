@@ -10,12 +10,16 @@ EXPECTED = Expectation(3, 255, use_sigmoid=False)
 
 
 class Arrival:
-    """Stands for an event of a stream."""
+    """Stands for numbers on their way from a GPU."""
 
-    has_come = False
+    def __init__(self, numbers):
+        self.numbers, self.has_come = numbers, False
 
-    def query(self):
+    def is_there(self):
         return self.has_come
+
+    def tolist(self):
+        return self.numbers.tolist()
 
 
 @pytest.fixture
@@ -24,10 +28,10 @@ def arrivals(monkeypatch):
     sent = []
 
     def send(numbers):
-        sent.append(Arrival())
-        return sent[-1], numbers.clone()
+        sent.append(Arrival(numbers))
+        return sent[-1]
 
-    monkeypatch.setattr(checks, '_sent_to_host', send)
+    monkeypatch.setattr(checks, 'Arrival', send)
     monkeypatch.setattr(checks, '_late', checks._Late())
     monkeypatch.setattr(
         torch.cuda, 'is_current_stream_capturing', lambda: False

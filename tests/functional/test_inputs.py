@@ -164,7 +164,7 @@ def test_a_listed_class_must_exist():
 
 
 def test_smoothing_arguments():
-    with pytest.raises(ValueError, match="'boundary' or 'uniform'.*'edge'"):
+    with pytest.raises(ValueError, match="'boundary', 'uniform'.*'edge'"):
         smooth_label(LABEL, 3, 'edge')
     for size in (1, 4):
         with pytest.raises(ValueError, match=f'kernel_size .* got {size}'):

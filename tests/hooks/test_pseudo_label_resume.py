@@ -53,8 +53,9 @@ def test_killed_run_ends_as_the_unbroken_one(tmp_path, pictures, workers):
     killed.custom_hooks.append(dict(type='KillHook', step=5))
     killed.dump(tmp_path / 'killed.py')
     stopped = run.apart(
-        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=run.ROOT
-    )
+        sys.executable, 'tools/train.py', tmp_path / 'killed.py',
+        '--full-resolution', cwd=run.ROOT,
+    )  # fmt: skip
     assert stopped.returncode == -signal.SIGKILL, stopped.stderr
     assert not Path(killed.work_dir, 'iter_6.pth').exists()
     seen = paths(unbroken)

@@ -81,10 +81,15 @@ def test_smoothed_label(cfg, shown):
                     assert float(found) == pytest.approx(expected)
 
 
-def test_teacher(cfg, shown, tmp_path):
+@pytest.mark.parametrize('hooks', [[], ['mmseg_jml.HeadResolutionHook']])
+def test_teacher(cfg, shown, tmp_path, hooks):
+    cfg.model.decode_head.update(in_index=1, in_channels=8)  # half the sides
     teacher = write_teacher(tmp_path / 'teacher', cfg.model)
     drawn = drawn_by(cfg)
-    record = train(cfg, dict(type=KD, **teacher), dict(SHOW, images=1))
+    hooks = [dict(type=KD, **teacher), dict(SHOW, images=1)] + [
+        dict(type=hook) for hook in hooks
+    ]
+    record = train(cfg, *hooks)
     names = {name for name, _ in drawn}
     assert names == {'soft_label_decode_kd', 'soft_label_aux_kd'}
     model = build(cfg.model).eval()

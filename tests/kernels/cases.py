@@ -21,6 +21,8 @@ from tests.tolerances import assert_within_budget
 
 KINDS = ('hard', 'all counted', 'boundary', 'uniform', 'soft', 'teacher')
 
+SMALL_TEACHERS = ('small teacher', 'other teacher')
+
 OPTIONS = (
     {},
     dict(with_product=True, with_hits=True),
@@ -84,6 +86,38 @@ def draw(
         ),
         'uniform': lambda: HardLabel(label, on=0.6, off=0.1),
     }[kind]()
+    return logits, target, weight
+
+
+def draw_upsampled(
+    kind: str,
+    space: tuple[int, int],
+    label_space: tuple[int, int],
+    align_corners: bool,
+    images: int = 2,
+    classes: int = 4,
+    **keywords,
+) -> tuple[Tensor, Target, Tensor | None]:
+    """Logits smaller than the label; a teacher's too for some kinds.
+
+    'small teacher': of the logits' size; 'other teacher': of one between.
+    """
+    shape = images, classes, *label_space
+    name = 'teacher' if kind in SMALL_TEACHERS else kind
+    _, target, weight = draw(name, shape, **keywords)
+    keywords.update(weighted=False, seed=1)
+    logits, *_ = draw('hard', (*shape[:2], *space), **keywords)
+    if kind in SMALL_TEACHERS:
+        if kind == 'other teacher':
+            space = tuple(n + 1 for n in space)
+        keywords['seed'] = 2
+        value, *_ = draw('hard', (*shape[:2], *space), **keywords)
+        target = replace(
+            target,
+            value=value,
+            size=label_space,
+            align_corners=align_corners ^ (kind == 'other teacher'),
+        )
     return logits, target, weight
 
 

@@ -114,12 +114,27 @@ def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
         (
             dict(label_smoothing=dict(mode='uniform', kernel_size=3)),
             ValueError,
-            r"keys \['epsilon', 'mode'\], but got also \['kernel_size'\]",
+            r"keys \['mode', 'epsilon'\], but got also \['kernel_size'\]; le",
         ),
         (
             dict(label_smoothing=dict(mode='uniform', epsilon=2)),
             ValueError,
             r'epsilon to be in \[0, 1\], but got 2',
+        ),
+        (
+            dict(label_smoothing=dict(mode='neighbours', epsilon='half')),
+            ValueError,
+            r"epsilon to be in \[0, 1\], but got 'half'; epsilon=0.5",
+        ),
+        (
+            dict(label_smoothing=dict(mode=['neighbours'])),
+            ValueError,
+            r"mode to be one of .*'neighbours'.* but got \['neighbours'\]",
+        ),
+        (
+            dict(label_smoothing=dict(mode='neighbours', kernel_size=3.5)),
+            ValueError,
+            'kernel_size to be odd and at least 3, but got 3.5; the smal',
         ),
         (
             dict(label_smoothing=dict(mode='boundary', kernel_size=2)),
@@ -364,6 +379,7 @@ def test_yaml_is_read_only_where_it_is_installed(tmp_path, monkeypatch):
         dict(mode='boundary'),
         dict(mode='boundary', epsilon=0.3, kernel_size=5),
         dict(mode='uniform', epsilon=0.1),
+        dict(mode='neighbours'),
     ],
     ids=str,
 )

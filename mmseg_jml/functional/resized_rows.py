@@ -1,0 +1,114 @@
+"""Some rows of a resized image, without the others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+__all__ = ['resized_dtype', 'resized_rows']
+
+
+def resized_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype that ``F.interpolate`` gives, which autocast may change.
+
+    Args:
+        dtype (torch.dtype): That of what is resized.
+        device (torch.device): Where it is.
+
+    Returns:
+        torch.dtype: A floating-point type.
+    """
+    one = torch.zeros(1, 1, 1, 1, dtype=dtype, device=device)
+    return F.interpolate(one, (1, 1), mode='bilinear').dtype
+
+
+def resized_rows(
+    read: Callable[[Tensor], Tensor],
+    size: tuple[int, int],
+    new_size: tuple[int, int],
+    rows: Tensor,
+    dtype: torch.dtype,
+    align_corners: bool = False,
+) -> Tensor:
+    """Resizes an image bilinearly, and computes some of its rows alone.
+
+    With ``image`` = ``read(torch.arange(size[0]))`` it equals, up to the
+    rounding of the last operation::
+
+        F.interpolate(image[None], new_size, mode='bilinear')[0][:, rows]
+
+    Positions are those that ``F.interpolate`` computes, rounding included,
+    whether the image grows or shrinks.
+
+    Args:
+        read (Callable): Gives rows of the image, (C, r, w), for their numbers,
+            (r,) int64 on the CPU.
+        size (tuple[int, int]): Height and width of the image.
+        new_size (tuple[int, int]): Height and width W to resize to.
+        rows (Tensor): (R,) int64 on the CPU, rows of the resized image.
+        dtype (torch.dtype): Of the image. Half precision is computed with in
+            float32, as ``F.interpolate`` does.
+        align_corners (bool): As in ``F.interpolate``. Defaults to False.
+
+    Returns:
+        Tensor: (C, R, W) in float32, or float64 for a float64 image.
+
+    Examples:
+        >>> image = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
+        >>> resized_rows(
+        ...     lambda rows: image[:, rows],
+        ...     (2, 2),
+        ...     (4, 2),
+        ...     torch.tensor([0, 1]),
+        ...     image.dtype,
+        ... )
+        tensor([[[0.0000, 1.0000],
+                 [0.5000, 1.5000]]])
+    """
+    (height, width), (new_height, new_width) = size, new_size
+    dtype = torch.promote_types(dtype, torch.float32)
+    first, share = _positions(height, new_height, align_corners, dtype)
+    first, share = first[rows], share[rows].unsqueeze(1)
+    second = (first + 1).clamp(max=height - 1)
+    if height == new_height:
+        second = first
+    needed, place = torch.stack([first, second]).unique(return_inverse=True)
+    image = read(needed).to(dtype)
+    if width != new_width:
+        image = F.interpolate(
+            image.reshape(1, -1, width),
+            new_width,
+            mode='linear',
+            align_corners=align_corners,
+        ).view(len(image), -1, new_width)
+    place, share = place.to(image.device), share.to(image.device)
+    above = image.index_select(1, place[0])
+    if height == new_height:
+        return above
+    below = image.index_select(1, place[1])
+    return above.mul_(1 - share).addcmul_(below, share)
+
+
+@functools.lru_cache(maxsize=64)
+def _positions(
+    inputs: int, outputs: int, align_corners: bool, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """For each output the input before it and the share of the one after.
+
+    The scale is rounded to ``dtype`` and so is the position, but nothing in
+    between: a fused multiply-add, which is what PyTorch's kernels compile to.
+    """
+    output = torch.arange(outputs, dtype=torch.float64)
+    if align_corners:
+        scale = torch.tensor(inputs - 1, dtype=dtype) / max(outputs - 1, 1)
+        source = output * scale.double()
+    else:
+        scale = torch.tensor(inputs, dtype=dtype) / outputs
+        source = (output + 0.5) * scale.double() - 0.5
+    source = source.to(dtype).clamp(min=0)
+    first = source.floor().clamp(max=inputs - 1)
+    return first.long(), source - first

@@ -1,0 +1,161 @@
+"""What lies around each pixel of a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+__all__ = ['boundary_mask', 'check_kernel_size', 'label_windows']
+
+
+def check_kernel_size(kernel_size: int) -> None:
+    """Check that a window has a pixel in its middle, and one around it.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even, below 3 or no whole number.
+    """
+    whole = isinstance(kernel_size, Integral)
+    if not whole or kernel_size < 3 or kernel_size % 2 == 0:
+        raise ValueError(
+            'Expected label_smoothing kernel_size to be odd and at least 3, '
+            f'but got {kernel_size!r}; the smallest window is kernel_size=3'
+        )
+
+
+def _check_image(label: Tensor) -> None:
+    if label.ndim != 3:
+        raise ValueError(
+            'Expected label of shape (N, H, W), since a window needs an '
+            f'image, but got shape {tuple(label.shape)}'
+        )
+
+
+def boundary_mask(
+    label: Tensor, kernel_size: int = 3, ignore_index: int | None = 255
+) -> Tensor:
+    """Pixels near a class boundary.
+
+    A pixel is one where the ``kernel_size`` x ``kernel_size`` window around
+    it holds a class other than its own and no ignored pixel. What lies beyond
+    the image border is neutral: it is no other class, and it is not ignored.
+
+    Args:
+        label (Tensor): (N, H, W) integers.
+        kernel_size (int): Odd window size in pixels, 3 or more. Defaults to
+            3.
+        ignore_index (int, optional): Label of ignored pixels. Defaults to
+            255.
+
+    Returns:
+        Tensor: (N, H, W) bool.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even or below 3, or ``label`` has
+            not three dimensions.
+
+    Examples:
+        >>> label = torch.tensor([[[0, 0, 0, 1, 1]]])
+        >>> boundary_mask(label).int()
+        tensor([[[0, 0, 1, 1, 0]]], dtype=torch.int32)
+    """
+    check_kernel_size(kernel_size)
+    _check_image(label)
+    mask = torch.empty_like(label, dtype=torch.bool)
+    # on a CPU image by image, which stays in the cache
+    together = 1 if label.device.type == 'cpu' else max(1, len(label))
+    for images, out in zip(label.split(together), mask.split(together)):
+        images = _pad(images, kernel_size // 2)
+        lowest = _over_windows(images, kernel_size, torch.minimum)
+        out.copy_(lowest != _over_windows(images, kernel_size, torch.maximum))
+        if ignore_index is not None:
+            # written to bytes, which torch vectorises, then read as bools
+            ignored = images.new_empty(images.shape)
+            torch.eq(images, ignore_index, out=ignored)
+            near = _over_windows(ignored, kernel_size, torch.bitwise_or)
+            out &= ~near.bool()
+    return mask
+
+
+def label_windows(
+    label: Tensor,
+    num_classes: int,
+    kernel_size: int = 3,
+    ignore_index: int | None = 255,
+) -> Tensor:
+    """The labels around each pixel, as a view.
+
+    It takes the memory of one padded label, a byte or two a pixel, whatever
+    the size of the window. ``num_classes`` stands in place of ignored pixels,
+    of labels that are no class and of what lies beyond the image border.
+
+    Args:
+        label (Tensor): (N, H, W) integers.
+        num_classes (int): C.
+        kernel_size (int): k, odd, 3 or more. Defaults to 3.
+        ignore_index (int, optional): Label of ignored pixels. Defaults to
+            255.
+
+    Returns:
+        Tensor: (N, k, k, H, W) integers in [0, C].
+
+    Raises:
+        ValueError: As :func:`boundary_mask`.
+
+    Examples:
+        >>> label = torch.tensor([[[0, 1, 255]]])
+        >>> windows = label_windows(label, 2)
+        >>> windows[0, :, :, 0, 1]
+        tensor([[2, 2, 2],
+                [0, 1, 2],
+                [2, 2, 2]], dtype=torch.uint8)
+    """
+    check_kernel_size(kernel_size)
+    _check_image(label)
+    mute = (label < 0) | (label >= num_classes)
+    if ignore_index is not None:
+        mute |= label == ignore_index
+    votes = label.masked_fill(mute, num_classes).to(_narrowest(num_classes))
+    padded = F.pad(votes, [kernel_size // 2] * 4, value=num_classes)
+    windows = padded.unfold(1, kernel_size, 1).unfold(2, kernel_size, 1)
+    return windows.permute(0, 3, 4, 1, 2)
+
+
+def _narrowest(highest: int) -> torch.dtype:
+    """The smallest dtype that holds 0 to ``highest``."""
+    for dtype in (torch.uint8, torch.int16):
+        if highest <= torch.iinfo(dtype).max:
+            return dtype
+    return torch.int64
+
+
+def _pad(label: Tensor, size: int) -> Tensor:
+    """Repeats the border, which any window beyond it holds anyway."""
+    images, height, width = label.shape
+    padded = label.new_empty(images, height + 2 * size, width + 2 * size)
+    rows = padded.narrow(1, size, height)
+    rows.narrow(2, size, width).copy_(label)
+    rows[:, :, :size] = label[:, :, :1]
+    rows[:, :, size + width :] = label[:, :, -1:]
+    padded[:, :size] = rows[:, :1]
+    padded[:, size + height :] = rows[:, -1:]
+    return padded
+
+
+def _over_windows(
+    value: Tensor, size: int, join: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Joins each ``size`` x ``size`` window of the last two dimensions."""
+    for dim in (1, 2):
+        width = 1
+        while width < size:
+            step = min(width, size - width)
+            length = value.shape[dim] - step
+            value = join(
+                value.narrow(dim, 0, length), value.narrow(dim, step, length)
+            )
+            width += step
+    return value

@@ -1,0 +1,370 @@
+"""Evaluations without full-size logits, beside stock ones, in a Runner."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.runner.loops import ValLoop
+from mmseg.evaluation import IoUMetric
+from mmseg.models.decode_heads import FCNHead
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import HOOKS, LOOPS, METRICS, MODELS, VISUALIZERS
+from mmseg.visualization import SegLocalVisualizer
+from PIL import Image
+from torch import nn
+
+from mmseg_jml.heads import unwrapped
+from mmseg_jml.hooks import HeadResolutionHook, small_inference
+from mmseg_jml.hooks.small_inference import predict_classes
+from tests.metrics.evaluation import (
+    CALIBRATION,
+    IMAGES,
+    IOU,
+    evaluation_config,
+    log_of,
+    write_scenes,
+)
+from tests.metrics.test_calibration_metric import augmented
+from tests.tiny_run import tiny_config
+
+HOOK = dict(type='mmseg_jml.HeadResolutionHook')
+SMALL = "classes from logits of the head's resolution"
+FULL = 'classes from full-size logits, because '
+
+
+@HOOKS.register_module()
+class ForeignHook(Hook):
+    """Might read anything."""
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        pass
+
+
+@METRICS.register_module()
+class SubclassedIoU(IoUMetric):
+    """Gets predictions by mmseg's own method."""
+
+    def compute_metrics(self, results):
+        return super().compute_metrics(results)
+
+
+@METRICS.register_module()
+class ForeignIoU(IoUMetric):
+    """Might read anything."""
+
+    def process(self, data_batch, data_samples):
+        super().process(data_batch, data_samples)
+
+
+@LOOPS.register_module()
+class ForeignLoop(ValLoop):
+    """Might read anything."""
+
+    def run_iter(self, idx, data_batch):
+        return super().run_iter(idx, data_batch)
+
+
+@VISUALIZERS.register_module()
+class ForeignVisualizer(SegLocalVisualizer):
+    """Might read anything."""
+
+    def add_datasample(self, *args, **kwargs):
+        pass
+
+
+@MODELS.register_module()
+class ForeignSegmentor(EncoderDecoder):
+    """Changes the full-size logits."""
+
+    def inference(self, inputs, batch_img_metas):
+        return -super().inference(inputs, batch_img_metas)
+
+
+@MODELS.register_module()
+class ForeignHead(FCNHead):
+    """Changes the full-size logits."""
+
+    def predict(self, inputs, batch_img_metas, test_cfg):
+        return -super().predict(inputs, batch_img_metas, test_cfg)
+
+
+@pytest.fixture
+def cfg(tmp_path, device):
+    write_scenes(tmp_path / 'scenes')
+    cfg = evaluation_config(tmp_path / 'scenes', tmp_path / 'run')
+    cfg.model.decode_head.update(in_index=0, in_channels=16)
+    cfg.model.data_preprocessor.test_cfg = dict(size_divisor=32)
+    return cfg
+
+
+def pipeline(scale, flip=None, ratio=True):
+    """Images are resized and flipped, their masks are not."""
+    return [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=scale, keep_ratio=ratio),
+        dict(
+            type='RandomFlip',
+            prob=float(flip is not None),
+            direction=flip or 'horizontal',
+        ),
+        dict(type='LoadAnnotations'),
+        dict(type='PackSegInputs'),
+    ]
+
+
+def evaluate(cfg, folder: Path, stage='val', hook=True):
+    """Evaluates a model whose classes differ, as a user does.
+
+    Returns:
+        tuple: Figures, predicted masks, fields of the samples, and the log.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.work_dir = str(folder)
+    cfg.experiment_name = folder.name
+    cfg.custom_hooks = [*cfg.custom_hooks, *[HOOK] * hook]
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        evaluator[0].output_dir = str(folder / 'masks')
+    runner = Runner.from_cfg(cfg)
+    scatter(runner.model)
+    fields = []
+    runner.model.register_forward_hook(
+        lambda model, args, samples: fields.extend(
+            set(sample.keys()) for sample in samples
+        )
+    )
+    figures = getattr(runner, stage)()
+    masks = [
+        np.array(Image.open(path)) for path in sorted(folder.glob('masks/*'))
+    ]
+    assert len(masks) == IMAGES
+    runner.logger.handlers[-1].flush()
+    return figures, masks, fields, '\n'.join(log_of(runner)), runner
+
+
+def scatter(model):
+    """Random weights that predict every class somewhere."""
+    segmentor = unwrapped(model)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(3)
+        for name, parameter in segmentor.named_parameters():
+            if 'conv_seg.weight' in name:
+                parameter.data = torch.randn(parameter.shape).to(parameter)
+        for module in segmentor.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 1.0
+        # statistics of noise: without them features are all but constant
+        noise = torch.randn(2, 3, 64, 64).to(parameter)
+        segmentor.train().encode_decode(noise, [dict(img_shape=(64, 64))])
+    segmentor.eval()
+
+
+def compare(cfg, tmp_path, stage='val'):
+    """The same figures and masks, and no logits."""
+    theirs = evaluate(cfg, tmp_path / 'stock', stage, hook=False)
+    ours = evaluate(cfg, tmp_path / 'ours', stage)
+    assert all('seg_logits' in fields for fields in theirs[2])
+    assert len(ours[2]) == len(theirs[2]) > 0
+    for fields in ours[2]:
+        assert 'seg_logits' not in fields
+        assert {'pred_sem_seg', 'gt_sem_seg'} <= fields
+    assert f'{stage}: {SMALL}' in ours[3]
+    for mask, expected in zip(ours[1], theirs[1]):
+        assert len(np.unique(expected)) > 1
+        np.testing.assert_array_equal(mask, expected)
+    for name, value in theirs[0].items():
+        if 'time' not in name:
+            assert ours[0][name] == pytest.approx(value, nan_ok=True)
+    return ours
+
+
+@pytest.mark.parametrize('mode', ['whole', 'slide'])
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize(
+    ('scale', 'flip'),
+    [
+        ((48, 48), None),
+        ((97, 80), 'horizontal'),
+        ((33, 25), 'vertical'),
+        ((150, 120), None),
+    ],
+    ids=str,
+)
+def test_same_classes_as_stock(
+    cfg, tmp_path, scale, flip, align_corners, mode
+):
+    cfg.model.decode_head.align_corners = align_corners
+    cfg.val_dataloader.dataset.pipeline = pipeline(scale, flip)
+    if mode == 'slide':
+        cfg.model.test_cfg = dict(
+            mode='slide', crop_size=(32, 40), stride=(20, 24)
+        )
+    compare(cfg, tmp_path)
+
+
+def test_batches_and_test(cfg, tmp_path):
+    cfg.test_dataloader.batch_size = 3
+    cfg.test_dataloader.dataset.pipeline = pipeline((50, 40), ratio=False)
+    compare(cfg, tmp_path, 'test')
+
+
+@pytest.mark.parametrize('mode', ['whole', 'slide'])
+def test_autocast(cfg, tmp_path, mode):
+    cfg.val_cfg.fp16 = True
+    cfg.val_dataloader.dataset.pipeline = pipeline((97, 80))
+    cfg.model.test_cfg = dict(mode=mode, crop_size=(32, 40), stride=(20, 24))
+    compare(cfg, tmp_path)
+
+
+def test_cascade(cfg, tmp_path):
+    first = cfg.model.decode_head
+    second = dict(
+        first, type='OCRHead', ocr_channels=4, loss_decode=first.loss_decode
+    )
+    second.pop('num_convs')
+    cfg.model.update(
+        type='CascadeEncoderDecoder', num_stages=2, decode_head=[first, second]
+    )
+    compare(cfg, tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['DAHead', 'EncHead'])
+def test_heads_that_predict_by_a_method_of_mmseg(cfg, tmp_path, kind):
+    head = cfg.model.decode_head
+    head.type = kind
+    head.pop('num_convs')
+    if kind == 'DAHead':
+        head.pam_channels = 4
+    else:
+        head.update(in_channels=[16, 8], in_index=[0, 1], num_codes=4)
+    compare(cfg, tmp_path)
+
+
+def test_pictures_and_subclasses_need_no_logits(cfg, tmp_path):
+    cfg.val_evaluator = [dict(type='SubclassedIoU'), IOU]
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+    )
+    cfg.default_hooks.visualization = dict(
+        type='SegVisualizationHook', draw=True, interval=1
+    )
+    compare(cfg, tmp_path)
+    assert len(list((tmp_path / 'ours').rglob('vis_image/*.png'))) == IMAGES
+
+
+def test_inputs_without_samples(cfg, device):
+    """As who calls the model's predict does, at the size of the inputs."""
+    model = Runner.from_cfg(cfg).model.eval()
+    scatter(model)
+    inputs = torch.randn(2, 3, 64, 96, device=device)
+    expected = model.predict(inputs)
+    predict_classes(model)
+    found = model.predict(inputs)
+    assert len(found) == len(expected) == 2
+    for ours, theirs in zip(found, expected):
+        assert torch.equal(ours.pred_sem_seg.data, theirs.pred_sem_seg.data)
+        assert 'seg_logits' not in ours
+
+
+READERS = {
+    'CalibrationMetric': lambda cfg: cfg.val_evaluator.append(CALIBRATION),
+    'ForeignIoU': lambda cfg: cfg.val_evaluator.append(
+        dict(type='ForeignIoU', prefix='foreign')
+    ),
+    'DumpResults': lambda cfg: cfg.val_evaluator.append(
+        dict(type='DumpResults', out_file_path=f'{cfg.work_dir}/all.pkl')
+    ),
+    'ForeignHook': lambda cfg: cfg.custom_hooks.append(
+        dict(type='ForeignHook')
+    ),
+    'ForeignLoop': lambda cfg: cfg.update(val_cfg=dict(type='ForeignLoop')),
+    'ForeignVisualizer': lambda cfg: cfg.update(
+        visualizer=dict(type='ForeignVisualizer')
+    ),
+}
+OWN_METHODS = {
+    'ForeignSegmentor predicts': lambda cfg: cfg.model.update(
+        type='ForeignSegmentor'
+    ),
+    'ForeignHead predicts': lambda cfg: cfg.model.decode_head.update(
+        type='ForeignHead'
+    ),
+    'it has a single channel': lambda cfg: cfg.model.decode_head.update(
+        num_classes=2, out_channels=1, threshold=0.4
+    ),
+}
+
+
+@pytest.mark.parametrize('reason', READERS | OWN_METHODS)
+def test_the_stock_way(cfg, tmp_path, reason):
+    (READERS | OWN_METHODS)[reason](cfg)
+    theirs = evaluate(cfg, tmp_path / 'stock', hook=False)
+    ours = evaluate(cfg, tmp_path / 'ours')
+    assert FULL + reason in ours[3]
+    assert all('seg_logits' in fields for fields in ours[2])
+    for mask, expected in zip(ours[1], theirs[1]):
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_augmentation(cfg, tmp_path):
+    augmented(cfg, 'SegTTAModel')
+    ours = evaluate(cfg, tmp_path / 'ours', 'test')
+    assert FULL + 'SegTTAModel may read seg_logits' in ours[3]
+
+
+def test_another_mmseg(cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(small_inference, 'fingerprint', lambda method: '')
+    ours = evaluate(cfg, tmp_path / 'ours')
+    assert FULL + "mmseg's EncoderDecoder.predict is not that of" in ours[3]
+    assert all('seg_logits' in fields for fields in ours[2])
+
+
+def test_methods_come_back(cfg, tmp_path):
+    runner = evaluate(cfg, tmp_path / 'ours')[-1]
+    assert type(runner.model) is EncoderDecoder
+    assert type(runner.model.decode_head) is FCNHead
+
+
+def test_a_failed_run_leaves_nothing(cfg, tmp_path, monkeypatch):
+    cfg.custom_hooks = [HOOK]
+    runner = Runner.from_cfg(cfg)
+    with monkeypatch.context() as patch:
+        patch.setattr(small_inference, 'predicted_classes', None)
+        with pytest.raises(TypeError):
+            runner.val()
+    assert type(runner.model) is not EncoderDecoder
+    (hook,) = [x for x in runner.hooks if isinstance(x, HeadResolutionHook)]
+    hook.before_train(runner)
+    hook.after_train(runner)
+    assert type(runner.model) is EncoderDecoder
+    assert type(runner.model.decode_head) is FCNHead
+    runner.val()
+
+
+def test_training_goes_on_after_validation(tmp_path, deterministic):
+    """Every other validation, and training between, as without the hook."""
+    figures = {}
+    write_scenes(tmp_path / 'scenes')
+    for name in ('stock', 'ours'):
+        cfg = tiny_config(tmp_path / 'scenes', tmp_path / name)
+        cfg.model.decode_head.update(in_index=0, in_channels=16)
+        cfg.train_cfg.val_interval = 4
+        cfg.custom_hooks = [HOOK] * (name == 'ours')
+        cfg.experiment_name = name
+        cfg.default_hooks.checkpoint = None
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        history = runner.message_hub.get_scalar('val/mIoU').data[0]
+        figures[name] = history.tolist()
+        log = '\n'.join(log_of(runner))
+        assert log.count(f'val: {SMALL}') == (name == 'ours')
+        assert type(runner.model) is EncoderDecoder
+        assert type(runner.model.decode_head) is FCNHead
+    assert len(figures['ours']) == 3
+    assert figures['ours'] == pytest.approx(figures['stock'], abs=0.5)
