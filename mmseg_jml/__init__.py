@@ -1,18 +1,104 @@
-"""Jaccard metric losses for MMSegmentation."""
+"""Jaccard metric losses for MMSegmentation.
 
-from importlib.util import find_spec
+What is offered here is imported when it is asked for. The losses and the
+mathematics (``functional``, ``kernels``) need torch alone; hooks and metrics
+need MMSegmentation. Where that is imported, before this package or after it,
+its registries get all classes.
+"""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .imports import after_import
 from .version import __version__
 
-__all__ = ['__version__']
+if TYPE_CHECKING:
+    from .hooks import (
+        DistillationHook,
+        ExactResumeHook,
+        HeadResolutionHook,
+        PseudoLabelHook,
+        SoftLabelHook,
+        SoftLabelVisualizationHook,
+    )
+    from .losses import (
+        JaccardMetricCELoss,
+        JaccardMetricLoss,
+        KLDivergenceLoss,
+    )
+    from .metrics import (
+        AveragingTTAModel,
+        CalibrationMetric,
+        FineGrainedIoUMetric,
+        TemperatureMetric,
+    )
 
-# The mathematics (functional, kernels) needs torch alone.
-if find_spec('mmseg') is not None:
-    from . import compat
+__all__ = [
+    'AveragingTTAModel',
+    'CalibrationMetric',
+    'DistillationHook',
+    'ExactResumeHook',
+    'FineGrainedIoUMetric',
+    'HeadResolutionHook',
+    'JaccardMetricCELoss',
+    'JaccardMetricLoss',
+    'KLDivergenceLoss',
+    'PseudoLabelHook',
+    'SoftLabelHook',
+    'SoftLabelVisualizationHook',
+    'TemperatureMetric',
+    '__version__',
+]
 
-    compat.apply()
-    # fills the registries
-    from . import hooks, losses, metrics, optim  # noqa: F401
+# Where a class is, by the last word of its name.
+_ROOM_OF = {
+    'Hook': 'hooks',
+    'Loss': 'losses',
+    'Metric': 'metrics',
+    'Model': 'metrics',
+}
+_ROOMS = (
+    'compat',
+    'datasets',
+    'functional',
+    'hooks',
+    'kernels',
+    'losses',
+    'metrics',
+    'optim',
+    'registry',
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f'{__name__}.{name}')
+    if name in __all__:
+        room = next(r for word, r in _ROOM_OF.items() if name.endswith(word))
+        return getattr(import_module(f'{__name__}.{room}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})
+
+
+def _mend_loading() -> None:
+    from .compat import allow_training_checkpoints
+
+    allow_training_checkpoints()
+
+
+def _join_mmseg() -> None:
+    from .compat import apply
     from .logs import show_in_runs
 
+    apply()
+    import_module(f'{__name__}.registry')
     show_in_runs()
+
+
+after_import('mmengine.runner.checkpoint', _mend_loading)
+after_import('mmseg', _join_mmseg)

@@ -4,7 +4,13 @@ A class registered here is found under two names. ``mmseg_jml.Name`` needs no
 import line, because mmengine imports this module when it meets the prefix.
 The short ``Name`` is found by any mmseg config once ``mmseg_jml`` is imported
 (``custom_imports = dict(imports=['mmseg_jml'])``).
+
+Importing this module enters all classes. Those that need mmengine register
+themselves with a decorator; the losses, which need torch alone, are registered
+here.
 """
+
+from importlib import import_module
 
 from mmengine.registry import Registry
 from mmseg import registry as mmseg_registry
@@ -27,17 +33,25 @@ class PluginRegistry(Registry):
         self.parent._register_module(module, module_name, force)
 
 
-def _child(parent: Registry, location: str) -> PluginRegistry:
-    return PluginRegistry(
-        parent.name, parent=parent, scope='mmseg_jml', locations=[location]
-    )
+def _child(parent: Registry) -> PluginRegistry:
+    return PluginRegistry(parent.name, parent=parent, scope='mmseg_jml')
 
 
-DATASETS = _child(mmseg_registry.DATASETS, 'mmseg_jml.datasets')
-HOOKS = _child(mmseg_registry.HOOKS, 'mmseg_jml.hooks')
-METRICS = _child(mmseg_registry.METRICS, 'mmseg_jml.metrics')
-MODELS = _child(mmseg_registry.MODELS, 'mmseg_jml.losses')
-OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmseg_jml.optim'
-)
-TRANSFORMS = _child(mmseg_registry.TRANSFORMS, 'mmseg_jml.datasets')
+DATASETS = _child(mmseg_registry.DATASETS)
+HOOKS = _child(mmseg_registry.HOOKS)
+METRICS = _child(mmseg_registry.METRICS)
+MODELS = _child(mmseg_registry.MODELS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS)
+TRANSFORMS = _child(mmseg_registry.TRANSFORMS)
+
+
+def _fill() -> None:
+    for room in ('datasets', 'hooks', 'metrics', 'optim'):
+        import_module(f'mmseg_jml.{room}')
+    losses = import_module('mmseg_jml.losses')
+    for name in losses.__all__:
+        MODELS.register_module(module=getattr(losses, name))
+
+
+# The rooms import the registries above, so that this comes last.
+_fill()

@@ -51,6 +51,7 @@ def test_mmseg_imports_beside_mmcv_lite_with_the_plugin_alone():
 
 @only_lite
 def test_compiled_operator_names_itself_when_called():
+    import mmseg  # noqa: F401
     from mmcv.ops import nms
 
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.0]])
@@ -60,6 +61,7 @@ def test_compiled_operator_names_itself_when_called():
 
 @only_lite
 def test_operator_in_plain_torch_works_beside_mmcv_lite():
+    import mmseg  # noqa: F401
     from mmcv.ops import point_sample
 
     image = torch.arange(4.0).reshape(1, 1, 2, 2)
@@ -74,8 +76,8 @@ def test_mmengine_still_knows_that_operators_are_missing():
     assert not mmcv_full_available()
 
 
-# Prints every attribute of the stack's modules that importing the plugin
-# gave another value.
+# Prints every attribute of the stack's modules that importing the plugin,
+# and mmseg after it, gave another value.
 CHANGES = """
 import sys, torch, mmengine.runner, mmengine.visualization, mmcv.cnn
 if {onedl}:
@@ -87,7 +89,7 @@ def attributes():
              ('mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'torch', 'numpy')
              for name, value in vars(sys.modules[module]).items()}}
 before = attributes()
-import mmseg_jml
+import mmseg_jml, mmseg
 after = attributes()
 print([key for key in before if before[key] != after.get(key)
        and key != ('torch._weights_only_unpickler',

@@ -63,6 +63,7 @@ def test_wheel_has_package_configs_and_tools(built):
         assert expected <= names
     assert 'mmseg_jml/.mim/model-index.yml' in names
     assert files_below('mmseg_jml/*.py') <= names
+    assert 'mmseg_jml/py.typed' in names
     assert not {x for x in names if x.startswith(('tests/', 'tools/'))}
 
 
@@ -105,15 +106,3 @@ def test_version_is_the_packages():
 def test_model_index_is_valid():
     index = load(str(ROOT / 'model-index.yml'))
     assert index.check(silent=False) is None
-
-
-WITHOUT_MMSEG = """
-import sys
-for name in ('mmcv', 'mmengine', 'mmseg'):
-    sys.modules[name] = None
-import mmseg_jml.functional, mmseg_jml.kernels
-"""
-
-
-def test_mathematics_needs_torch_alone(tmp_path):
-    python('-c', WITHOUT_MMSEG, cwd=tmp_path)

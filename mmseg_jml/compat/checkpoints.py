@@ -7,7 +7,6 @@ from typing import Any, Callable
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
 __all__ = ['allow_training_checkpoints']
@@ -27,8 +26,11 @@ def allow_training_checkpoints() -> None:
     """
     if digit_version(torch.__version__) < (2, 6):
         return
+    # Importing this may be what calls this function.
+    from mmengine.runner import checkpoint
+
     declared = _number_types()
-    if not hasattr(mmengine_checkpoint, 'get_torch_safe_globals'):
+    if not hasattr(checkpoint, 'get_torch_safe_globals'):
         declared += _log_history()
     torch.serialization.add_safe_globals(declared)
 

@@ -15,7 +15,6 @@ from mmseg_jml.functional import (
 )
 from mmseg_jml.functional.options import ActiveClasses
 from mmseg_jml.kernels import Target
-from mmseg_jml.registry import MODELS
 
 from .stock_arguments import (
     load_class_weight,
@@ -28,7 +27,6 @@ __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']
 _OPTIONS = tuple(field.name for field in fields(RegionLossOptions))
 
 
-@MODELS.register_module()
 class JaccardMetricLoss(nn.Module):
     """Jaccard metric loss (JML) for hard and soft labels.
 
@@ -44,7 +42,7 @@ class JaccardMetricLoss(nn.Module):
         use_sigmoid (bool): One sigmoid per class in place of the softmax,
             for one-channel heads and multi-label targets. Defaults to False.
         class_weight (list[float] | str, optional): Weight of each class, or
-            a .npy, .json, .yaml or .pkl file with them. Defaults to None.
+            a .npy, .json or .yaml file with them. Defaults to None.
         ignore_index (int, optional): A label to ignore besides the one that
             the head passes. Defaults to None.
         alpha (float): Weight of false positives. Defaults to 1.0.
@@ -291,7 +289,6 @@ class JaccardMetricLoss(nn.Module):
         return target, own
 
 
-@MODELS.register_module()
 class JaccardMetricCELoss(JaccardMetricLoss):
     """Cross-entropy and Jaccard metric loss in one entry.
 

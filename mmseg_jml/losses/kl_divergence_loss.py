@@ -6,12 +6,10 @@ from torch import Tensor, nn
 
 from mmseg_jml.functional import kl_divergence
 from mmseg_jml.kernels import Target
-from mmseg_jml.registry import MODELS
 
 __all__ = ['KLDivergenceLoss']
 
 
-@MODELS.register_module()
 class KLDivergenceLoss(nn.Module):
     """Kullback-Leibler divergence of a student from its teacher.
 

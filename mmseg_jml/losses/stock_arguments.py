@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import pickle
 from functools import cache
+from pathlib import Path
 
-import mmengine
-import numpy as np
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 __all__ = [
@@ -62,11 +60,11 @@ def take_stock_arguments(owner: str, arguments: dict) -> dict:
 @cache
 def note_once(owner: str, name: str) -> None:
     """Logs, once in a process, that an argument has no effect."""
-    print_log(
-        f'{owner} accepts {name} and does not use it: it has no meaning for '
-        'an index over pixels.',
-        logger='current',
-        level=logging.WARNING,
+    logging.getLogger('mmseg_jml').warning(
+        '%s accepts %s and does not use it: it has no meaning for an index '
+        'over pixels.',
+        owner,
+        name,
     )
 
 
@@ -75,47 +73,54 @@ def load_class_weight(value: list[float] | str | None) -> Tensor | None:
 
     Args:
         value (list[float] | str, optional): One number >= 0 a class, or the
-            path of a .npy, .json, .yaml or .pkl file with them.
+            path of a .npy, .json or .yaml file with them.
 
     Returns:
         Tensor | None: (C,).
 
     Raises:
-        ValueError: If the weights are no list of numbers, or one is
-            negative.
+        ImportError: If the file is a .yaml file and PyYAML is not installed.
+        ValueError: If the weights are no list of numbers, one is negative,
+            or the file is of another kind.
+
+    Examples:
+        >>> load_class_weight([1, 0.5])
+        tensor([1.0000, 0.5000])
     """
     if value is None:
         return None
-    source = value
-    if isinstance(value, str):
-        if value.endswith('.npy'):
-            value = np.load(value)
-        elif value.endswith(('.pkl', '.pickle')):
-            value = _load_plain_pickle(value)
-        else:
-            value = mmengine.load(value)
+    content = _read_weights(value) if isinstance(value, str) else value
     try:
-        weight = torch.as_tensor(np.asarray(value, dtype=np.float32))
-    except (TypeError, ValueError):
+        weight = torch.as_tensor(content, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
         weight = torch.empty(0)
     if weight.ndim != 1 or not len(weight) or not bool((weight >= 0).all()):
         raise ValueError(
             'Expected class_weight to be a list of numbers >= 0 '
-            f'or a file with one, but got {source!r}'
+            f'or a file with one, but got {value!r}'
         )
     return weight
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists and numbers; refuses everything that could run code."""
+def _read_weights(path: str) -> object:
+    suffix = Path(path).suffix
+    if suffix == '.npy':
+        import numpy as np
 
-    def find_class(self, module: str, name: str) -> type:
-        raise ValueError(
-            'Expected class_weight to be a pickled list of numbers, but the '
-            f'file refers to {module}.{name}; save it as .npy or .json'
-        )
-
-
-def _load_plain_pickle(path: str) -> list[float]:
-    with open(path, 'rb') as file:
-        return _PlainUnpickler(file).load()
+        return np.load(path)
+    if suffix == '.json':
+        return json.loads(Path(path).read_text())
+    if suffix in ('.yaml', '.yml'):
+        try:
+            import yaml
+        except ImportError as error:
+            raise ImportError(
+                f'Expected PyYAML to read class_weight={path!r}, but it is '
+                'not installed: pip install pyyaml, or save the list as .json'
+            ) from error
+        return yaml.safe_load(Path(path).read_text())
+    raise ValueError(
+        'Expected class_weight to be a list or the path of a .npy, .json or '
+        f'.yaml file, but got {path!r}; a pickled list is not read, because '
+        'such a file can run code: save it with numpy.save or json.dump'
+    )

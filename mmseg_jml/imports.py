@@ -1,0 +1,65 @@
+"""What waits until a module of another package is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ['after_import']
+
+
+def after_import(name: str, action: Callable[[], None]) -> None:
+    """Calls a function when a module has been imported.
+
+    Args:
+        name (str): Full name of the module. If it is imported already, the
+            function is called at once; if it never is, neither is the
+            function.
+        action (Callable[[], None]): What to call. It may import anything
+            but what is in the middle of importing ``name``.
+
+    Example:
+        >>> after_import('sys', lambda: print('there is sys'))
+        there is sys
+    """
+    if sys.modules.get(name) is not None:
+        action()
+    else:
+        sys.meta_path.insert(0, _Watch(name, action))
+
+
+class _Watch(MetaPathFinder):
+    """Finds one module where others find it, and acts once it has run."""
+
+    def __init__(self, name: str, action: Callable[[], None]) -> None:
+        self.name, self.action = name, action
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if name != self.name:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, found), None)
+        if spec is not None and spec.loader is not None:
+            self._act_after(spec.loader)
+        return spec
+
+    def _act_after(self, loader) -> None:
+        run = loader.exec_module
+
+        def run_and_act(module: ModuleType) -> None:
+            run(module)
+            # one who only asks where a module is does not end the watch
+            if self in sys.meta_path and module.__name__ == self.name:
+                self.action()
+                sys.meta_path.remove(self)
+
+        loader.exec_module = run_and_act

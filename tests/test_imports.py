@@ -1,0 +1,133 @@
+"""What importing the package costs, and what it brings to mmseg."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+import mmseg_jml
+from tests.tools.run import ROOT, search_path
+
+
+def python(code: str) -> str:
+    """Runs code in a process of its own; returns the last line printed."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+LOADED = """
+print([name for name in ('torch', 'numpy', 'mmengine', 'mmcv', 'mmseg')
+       if name in sys.modules])
+"""
+
+
+def test_the_package_alone_imports_nothing():
+    assert python(f'import sys, mmseg_jml\n{LOADED}') == '[]'
+
+
+@pytest.mark.parametrize('room', ['functional', 'kernels', 'losses'])
+def test_these_rooms_import_no_framework(room):
+    code = f'import sys, mmseg_jml.{room}\n{LOADED}'
+    assert python(code) in ("['torch', 'numpy']", "['torch']")
+
+
+WITHOUT_MMSEG = """
+import sys
+for name in ('mmcv', 'mmengine', 'mmseg', 'yaml'):
+    sys.modules[name] = None
+import torch
+from mmseg_jml import (
+    JaccardMetricCELoss, JaccardMetricLoss, KLDivergenceLoss)
+from mmseg_jml.functional import jaccard_metric_loss
+logits = torch.zeros(1, 2, 3, requires_grad=True)
+label = torch.zeros(1, 3).long()
+losses = [
+    jaccard_metric_loss(logits, label),
+    JaccardMetricLoss(thres=0.7, class_weight=[1, 1])(logits, label),
+    JaccardMetricCELoss(ce_weight=0.5, jml_weight=1)(logits, label),
+    KLDivergenceLoss()(logits, torch.tensor([[[.75] * 3, [.25] * 3]])),
+]
+sum(losses).backward()
+print([round(x.item(), 4) for x in losses])
+"""
+
+
+def test_losses_need_torch_alone():
+    # by hand: sum min = 1.5, sum max = 3, 1 - 2.5 / 4; beside it 0.5 log 2;
+    # log 2 less the entropy of (0.75, 0.25), 0.5623
+    assert python(WITHOUT_MMSEG) == '[0.375, 0.375, 0.7216, 0.1308]'
+
+
+SHORT_NAMES = """
+from mmseg import registry
+names = dict(
+    DATASETS='DigitScenesDataset', HOOKS='PseudoLabelHook',
+    METRICS='CalibrationMetric', MODELS='AveragingTTAModel KLDivergenceLoss',
+    OPTIM_WRAPPER_CONSTRUCTORS='FlatDecayConstructor',
+    TRANSFORMS='LoadSoftLabels')
+found = [getattr(registry, kind).get(name)
+         for kind, text in names.items() for name in text.split()]
+import logging, sys, mmseg.models
+assert logging.getLogger('mmseg_jml').handlers
+print(*[cls.__module__.split('.')[0] for cls in found])
+"""
+
+
+@pytest.mark.parametrize(
+    'first',
+    [
+        'import mmseg_jml',
+        'import mmseg, mmseg_jml',
+        'import mmseg_jml.registry',
+        'import mmseg_jml.cli',
+        'import mmseg_jml.hooks.teacher',
+        'from mmseg_jml import CalibrationMetric',
+        'from mmseg_jml.datasets import DeepGlobeLandDataset',
+        'from mmengine.registry import MODELS\n'
+        "assert MODELS.get('mmseg_jml.JaccardMetricCELoss')",
+        'import importlib.util, mmseg_jml\n'
+        "assert importlib.util.find_spec('mmseg')",
+    ],
+)
+def test_mmseg_knows_all_short_names(first):
+    assert python(first + SHORT_NAMES) == ' '.join(['mmseg_jml'] * 7)
+
+
+CHECKPOINT = """
+import sys, tempfile, torch, mmseg_jml
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+with tempfile.NamedTemporaryFile(suffix='.pth') as file:
+    torch.save(dict(log=HistoryBuffer([3.0], [1])), file.name)
+    loaded = CheckpointLoader.load_checkpoint(file.name)
+print(loaded['log'].current(), 'mmseg' in sys.modules)
+"""
+
+
+def test_checkpoints_of_mmengine_load_without_mmseg():
+    assert python(CHECKPOINT) == '3.0 False'
+
+
+def test_everything_of_the_rooms_is_offered_by_the_package():
+    for room in ('losses', 'hooks', 'metrics'):
+        module = importlib.import_module(f'mmseg_jml.{room}')
+        for name in module.__all__:
+            assert getattr(mmseg_jml, name) is getattr(module, name)
+            assert name in mmseg_jml.__all__
+            assert name in dir(mmseg_jml)
+
+
+def test_unknown_names_are_attribute_errors():
+    assert not hasattr(mmseg_jml, 'JaccardLoss')
+    with pytest.raises(ImportError, match="cannot import name 'JaccardLoss'"):
+        from mmseg_jml import JaccardLoss  # noqa: F401
