@@ -223,6 +223,7 @@ def table(architectures: list[int], classes: list[int]) -> str:
         '| ' + ' | '.join(['request', 'sm', *heads]) + ' |',
         '| --- ' * (len(classes) + 2) + '|',
     ]
+    print('\n'.join(lines))
     for name, architecture in itertools.product(VARIANTS, architectures):
         cells = []
         for number in classes:
