@@ -45,6 +45,9 @@ RUN_BY = {
         'python -m benchmarks.metrics',
         'python -m benchmarks.scaling',
         'python -m benchmarks.training_step',
+        'python -m benchmarks.training_step --models SegFormer-B0 '
+        '--batch 2 --threads 2',
+        'python -m benchmarks.upsampled',
         # where there is no GPU, with a CPU in its place
         'python -m benchmarks.losses --device cuda --dtype float32 bfloat16',
         'python -m benchmarks.training_step --device cuda '
