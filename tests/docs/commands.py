@@ -44,7 +44,6 @@ RUN_BY = {
         'python -m benchmarks.losses',
         'python -m benchmarks.metrics',
         'python -m benchmarks.scaling',
-        'python -m benchmarks.training_step',
         'python -m benchmarks.training_step --models SegFormer-B0 '
         '--batch 2 --threads 2',
         'python -m benchmarks.upsampled',
