@@ -211,6 +211,11 @@ def loss_parts(
         >>> parts.cross_entropy, parts.jaccard
         (tensor(0.0317), tensor(0.0844))
     """
+    if jml_weight == 0 and ce_weight == 0:
+        raise ValueError(
+            'Expected ce_weight or jml_weight to be above 0, but got 0 for '
+            'both'
+        )
     options = options or RegionLossOptions()
     request = make_request(
         logits,
@@ -242,11 +247,6 @@ def loss_parts(
         with_hits=with_accuracy,
         largest_of=largest,
     )
-    if jml_weight == 0 and ce_weight == 0:
-        raise ValueError(
-            'Expected ce_weight or jml_weight to be above 0, but got 0 for '
-            'both'
-        )
     reduce = LossReduction(
         options,
         mode,

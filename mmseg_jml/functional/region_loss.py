@@ -111,7 +111,8 @@ class LossReduction:
         (total,) = sum_over_images(sums.by_image, sync=sync, dtype=self.dtype)
         likelihood, mass = total.unbind()
         if self.avg_factor is not None:  # of this process alone
-            mass = torch.full_like(mass, self.avg_factor)
+            least = torch.finfo(torch.float32).eps
+            mass = torch.full_like(mass, max(float(self.avg_factor), least))
         scale = mass.clamp(min=_LEAST_MASS).reciprocal() * -self.ce_weight
         pull = scale
         if sync:

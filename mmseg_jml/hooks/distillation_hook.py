@@ -190,8 +190,8 @@ class DistillationHook(SoftSupervision):
 
         Args:
             runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used. Defaults to None.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
         """
         super().before_train_iter(runner, batch_idx, data_batch)
         self._unchecked |= runner.iter % _CHECK_INTERVAL == 0

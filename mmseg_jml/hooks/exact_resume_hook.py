@@ -87,7 +87,7 @@ class ExactResumeHook(Hook):
         Args:
             runner (Runner): The runner.
             batch_idx (int): Not used; the runner counts on when it resumes.
-            data_batch (dict, optional): Not used. Defaults to None.
+            data_batch (dict, optional): The batch. Defaults to None.
         """
         seed_generators(self._seed, STEPS, get_rank(), runner.iter)
         torch.manual_seed(torch.initial_seed())

@@ -184,8 +184,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
 
         Args:
             runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used. Defaults to None.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
         """
         super().before_train_iter(runner, batch_idx, data_batch)
         with self._explained():

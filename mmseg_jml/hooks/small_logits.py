@@ -79,7 +79,7 @@ class SmallPrediction(BaseDecodeHead):
 
         Args:
             seg_logits (Tensor): (N, C, h, w).
-            batch_img_metas (list[dict]): Not used.
+            batch_img_metas (list[dict]): One for each image.
 
         Returns:
             Tensor: The same.

@@ -72,7 +72,7 @@ class SoftLabelHook(SoftSupervision):
         """Selects the outputs.
 
         Args:
-            runner (Runner): Not used.
+            runner (Runner): The runner.
             segmentor (nn.Module): The student.
 
         Returns:

@@ -102,8 +102,8 @@ class SoftLabelVisualizationHook(Hook):
 
         Args:
             runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used. Defaults to None.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
         """
         due = runner.iter % self.interval == 0
         self._due = due and is_main_process()
@@ -119,9 +119,9 @@ class SoftLabelVisualizationHook(Hook):
 
         Args:
             runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used. Defaults to None.
-            outputs (dict, optional): Not used. Defaults to None.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
+            outputs (dict, optional): What it gave. Defaults to None.
         """
         dataset = getattr(runner.train_dataloader, 'dataset', None)
         palette = getattr(dataset, 'metainfo', {}).get('palette') or None
@@ -135,7 +135,7 @@ class SoftLabelVisualizationHook(Hook):
         """Listens no more.
 
         Args:
-            runner (Runner): Not used.
+            runner (Runner): The runner.
         """
         for undo in self._undo:
             undo()

@@ -178,7 +178,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         Args:
             runner (Runner): The runner.
             batch_idx (int): Not used; the runner's count survives resuming.
-            data_batch (dict, optional): Not used. Defaults to None.
+            data_batch (dict, optional): The batch. Defaults to None.
         """
         self._student.take()
         for name, schedule in self._schedules.items():
@@ -193,7 +193,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         """Detaches the hooks of torch.
 
         Args:
-            runner (Runner): Not used.
+            runner (Runner): The runner.
         """
         self._detach()
 

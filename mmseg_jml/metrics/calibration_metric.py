@@ -94,7 +94,7 @@ class CalibrationMetric(RunningMetric):
         """Adds the sums of each image.
 
         Args:
-            data_batch (dict): Not used.
+            data_batch (dict): The batch.
             data_samples (Sequence[dict]): Predictions with ground truth.
         """
         for sample in data_samples:

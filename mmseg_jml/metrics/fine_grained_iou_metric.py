@@ -90,7 +90,7 @@ class FineGrainedIoUMetric(BaseMetric):
         """Counts the pixels of each image.
 
         Args:
-            data_batch (dict): Not used.
+            data_batch (dict): The batch.
             data_samples (Sequence[dict]): Predictions with ground truth.
         """
         classes = len(self.dataset_meta['classes'])

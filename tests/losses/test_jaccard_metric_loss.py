@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import pickle
 import sys
 
@@ -80,6 +81,17 @@ def test_keywords_without_a_meaning_are_said_once(log):
     assert len(log) == 2
     assert 'accepts thres and does not use it' in log[0]
     assert 'accepts min_kept' in log[1]
+
+
+def test_a_factor_of_zero_is_the_least_one():
+    """By hand: four pixels of log 2 each, over the float32 epsilon."""
+    loss = JaccardMetricCELoss(ce_weight=1.0, jml_weight=0.0)
+    label = torch.zeros(1, 2, 2, dtype=torch.long)
+    value = loss(torch.zeros(1, 2, 2, 2), label, avg_factor=0.0)
+    expected = 4 * math.log(2) / torch.finfo(torch.float32).eps
+    assert value.item() == pytest.approx(expected, rel=1e-6)
+    ignored = torch.full_like(label, 255)
+    assert loss(torch.zeros(1, 2, 2, 2), ignored, avg_factor=0.0) == 0
 
 
 def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
