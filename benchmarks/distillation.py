@@ -58,7 +58,7 @@ def run(
     from mmengine.runner import Runner
     from torch.utils.data import DataLoader
 
-    from mmseg_jml.hooks.teacher import Teacher
+    from mmseg_jml.supervision.teacher import Teacher
 
     now, pairs = device.now, []
     predict, asked = Teacher.__call__, [0.0]

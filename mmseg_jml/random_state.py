@@ -1,4 +1,4 @@
-"""The state of the generators that training draws from."""
+"""The seed of a run, and the state of the generators that it draws from."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.dist import broadcast_object_list
+from mmengine.runner import Runner
 
-__all__ = ['random_state_kept']
+__all__ = ['common_seed', 'random_state_kept']
 
 
 @contextmanager
@@ -33,3 +35,17 @@ def random_state_kept() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(arrays)
+
+
+def common_seed(runner: Runner) -> int:
+    """The first process's seed; others differ under `diff_rank_seed`.
+
+    Args:
+        runner (Runner): The runner.
+
+    Returns:
+        int: The seed of the run.
+    """
+    seed = [runner.seed]
+    broadcast_object_list(seed)
+    return seed[0]

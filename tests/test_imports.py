@@ -90,7 +90,7 @@ print(*[cls.__module__.split('.')[0] for cls in found])
         'import mmseg, mmseg_jml',
         'import mmseg_jml.registry',
         'import mmseg_jml.cli',
-        'import mmseg_jml.hooks.teacher',
+        'import mmseg_jml.supervision.teacher',
         'from mmseg_jml import CalibrationMetric',
         'from mmseg_jml.datasets import DeepGlobeLandDataset',
         'from mmengine.registry import MODELS\n'

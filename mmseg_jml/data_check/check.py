@@ -16,7 +16,7 @@ from ..datasets.parts import (
     parts_of,
     source_entries,
 )
-from ..hooks.weak_pipeline import pipeline_of, weak_pipeline
+from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
 from .files import missing_files
 from .findings import Findings
 from .labels import count_pixels, examine, label_problems

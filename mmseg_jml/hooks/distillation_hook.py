@@ -18,12 +18,12 @@ from ..functional import mean_teacher, teacher_target
 from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
 from ..registry import HOOKS
-from .schedule import Number, Schedule
-from .soft_losses import LossEntry, SoftTarget
-from .soft_supervision import Lesson, SoftSupervision, StudentPass
-from .student_outputs import StudentOutput
-from .teacher import Teacher
-from .teacher_checkpoint import build_frozen, check_classes
+from ..supervision.schedule import Number, Schedule
+from ..supervision.soft_losses import LossEntry, SoftTarget
+from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
+from ..supervision.student_outputs import StudentOutput
+from ..supervision.teacher import Teacher
+from ..supervision.teacher_checkpoint import build_frozen, check_classes
 
 __all__ = ['DistillationHook']
 

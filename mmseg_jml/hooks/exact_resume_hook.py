@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import broadcast_object_list, get_rank
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import DATA_SAMPLERS
 
 from ..datasets.numbered_batches import NumberedBatches, seed_generators
+from ..random_state import common_seed
 from ..registry import HOOKS
 
-__all__ = ['ExactResumeHook', 'common_seed']
+__all__ = ['ExactResumeHook']
 
 # Apart, so that a step and a sample of one number differ.
 STEPS, SAMPLES = range(2)
@@ -99,17 +100,3 @@ class ExactResumeHook(Hook):
             runner (Runner): The runner.
         """
         runner.train_loop.dataloader_iterator = None
-
-
-def common_seed(runner: Runner) -> int:
-    """The first process's seed; others differ under `diff_rank_seed`.
-
-    Args:
-        runner (Runner): The runner.
-
-    Returns:
-        int: The seed of the run.
-    """
-    seed = [runner.seed]
-    broadcast_object_list(seed)
-    return seed[0]

@@ -6,10 +6,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.loops import BaseLoop
 
+from ..head_resolution.logit_readers import logit_reader
 from ..heads import unwrapped
 from ..registry import HOOKS
 from ..stand_in import StandIn
-from .logit_readers import logit_reader
 
 __all__ = ['HeadResolutionHook']
 
@@ -55,7 +55,7 @@ class HeadResolutionHook(Hook):
             runner (Runner): The runner.
         """
         # importing mmseg.models takes seconds
-        from .head_resolution import HeadResolution
+        from ..head_resolution.losses import HeadResolution
 
         self.after_val(runner)  # a run that failed leaves its methods behind
         self.after_train(runner)
@@ -107,7 +107,10 @@ class HeadResolutionHook(Hook):
     def _predict_classes(
         self, runner: Runner, loop: BaseLoop, stage: str
     ) -> None:
-        from .small_inference import predict_classes, why_full_prediction
+        from ..head_resolution.small_inference import (
+            predict_classes,
+            why_full_prediction,
+        )
 
         self.after_val(runner)
         segmentor = unwrapped(runner.model)

@@ -13,16 +13,16 @@ from torch import nn
 from ..functional import cutmix_boxes
 from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
-from .batch_statistics import share_statistics, statistics_kept
-from .mean_teacher import MeanTeacher
-from .options import check_outputs, check_shares
-from .pseudo_labels import Views, figures, label_views
-from .schedule import Number
-from .soft_losses import LossEntry
-from .soft_supervision import Lesson, SoftSupervision, StudentPass
-from .strong_views import PhotometricDistortion, check_distortions
-from .teacher import Teacher
-from .unlabeled_images import UnlabeledImages
+from ..supervision.batch_statistics import share_statistics, statistics_kept
+from ..supervision.mean_teacher import MeanTeacher
+from ..supervision.options import check_outputs, check_shares
+from ..supervision.pseudo_labels import Views, figures, label_views
+from ..supervision.schedule import Number
+from ..supervision.soft_losses import LossEntry
+from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
+from ..supervision.strong_views import PhotometricDistortion, check_distortions
+from ..supervision.teacher import Teacher
+from ..supervision.unlabeled_images import UnlabeledImages
 
 __all__ = ['PseudoLabelHook']
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..heads import auxiliary_heads, main_head
 from ..kernels import Probabilities
 from ..registry import HOOKS
-from .options import check_outputs
-from .schedule import Number
-from .soft_losses import LossEntry, SoftTarget
-from .soft_supervision import Lesson, SoftSupervision, StudentPass
-from .student_outputs import StudentOutput
+from ..supervision.options import check_outputs
+from ..supervision.schedule import Number
+from ..supervision.soft_losses import LossEntry, SoftTarget
+from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
+from ..supervision.student_outputs import StudentOutput
 
 __all__ = ['SoftLabelHook']
 

@@ -16,13 +16,13 @@ from ..heads import dense_heads, unwrapped, uses_sigmoid
 from ..kernels import Request
 from ..kernels.reference import upsampled
 from ..registry import HOOKS
+from ..supervision.soft_supervision import Lesson, SoftSupervision, SoftTarget
 from ..visualization import (
     SoftLabelPicture,
     draw_soft_labels,
     log_image,
     restore_image,
 )
-from .soft_supervision import Lesson, SoftSupervision, SoftTarget
 
 __all__ = ['SoftLabelVisualizationHook']
 

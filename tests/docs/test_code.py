@@ -14,7 +14,7 @@ from mmseg import registry
 from mmseg.utils import register_all_modules
 
 from mmseg_jml import hooks
-from mmseg_jml.hooks.schedule import SHAPES, Schedule
+from mmseg_jml.supervision.schedule import SHAPES, Schedule
 
 from .pages import ROOT, blocks
 

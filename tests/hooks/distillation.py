@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_jml.heads import named_heads
-from mmseg_jml.hooks.soft_supervision import SoftSupervision
+from mmseg_jml.supervision.soft_supervision import SoftSupervision
 from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 

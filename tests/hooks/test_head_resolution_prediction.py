@@ -19,9 +19,10 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 from torch import nn
 
+from mmseg_jml.head_resolution import small_inference
+from mmseg_jml.head_resolution.small_inference import predict_classes
 from mmseg_jml.heads import unwrapped
-from mmseg_jml.hooks import HeadResolutionHook, small_inference
-from mmseg_jml.hooks.small_inference import predict_classes
+from mmseg_jml.hooks import HeadResolutionHook
 from tests.metrics.evaluation import (
     CALIBRATION,
     IMAGES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_jml.hooks.schedule import Schedule
+from mmseg_jml.supervision.schedule import Schedule
 
 
 def values(option, *steps, max_iters=100):

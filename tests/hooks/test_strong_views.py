@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 
-from mmseg_jml.hooks.pseudo_labels import Views
-from mmseg_jml.hooks.strong_views import PhotometricDistortion
+from mmseg_jml.supervision.pseudo_labels import Views
+from mmseg_jml.supervision.strong_views import PhotometricDistortion
 
 BGR = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0])
 RGB = dict(mean=[100.0, 110.0, 120.0], std=[40.0, 50.0, 60.0])

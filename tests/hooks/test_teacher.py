@@ -16,8 +16,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_jml.hooks.teacher import Teacher
-from mmseg_jml.hooks.teacher_checkpoint import build_frozen
+from mmseg_jml.supervision.teacher import Teacher
+from mmseg_jml.supervision.teacher_checkpoint import build_frozen
 
 from .distillation import KD, OTHER_COLOURS, build, train, wider, write_teacher
 

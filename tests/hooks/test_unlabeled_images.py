@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.runner import Runner
 from mmseg.registry import TRANSFORMS
 
-from mmseg_jml.hooks.weak_pipeline import weak_pipeline
+from mmseg_jml.supervision.weak_pipeline import weak_pipeline
 from tests.zoo import catalog
 
 from .distillation import train

@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_jml.config import replace_pixel_loss
-from mmseg_jml.hooks.head_resolution import HeadResolution
+from mmseg_jml.head_resolution.losses import HeadResolution
 
 from .catalog import as_list, family, read
 

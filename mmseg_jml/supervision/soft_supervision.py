@@ -77,7 +77,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             empty list none.
         label_weight (float | dict): Factor of every loss that the segmentor
             computes itself, or a schedule; see
-            :class:`mmseg_jml.hooks.schedule.Schedule`.
+            :class:`mmseg_jml.supervision.schedule.Schedule`.
         soft_weight (float | dict): The same for the losses against soft
             labels. Where it is 0 no target is made.
 

@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader
 from ..datasets.named_images import NamedImages
 from ..datasets.numbered_batches import NumberedBatches
 from ..datasets.pixel_marks import FILLER, UNKNOWN
-from ..random_state import random_state_kept
+from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
-from .exact_resume_hook import common_seed
 from .weak_pipeline import give_pipeline
 
 __all__ = ['UnlabeledImages', 'valid_pixels']

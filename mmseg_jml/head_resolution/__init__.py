@@ -1,0 +1,1 @@
+"""Losses and predictions of mmseg's heads without full-size logits."""

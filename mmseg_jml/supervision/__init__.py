@@ -1,0 +1,1 @@
+"""What the hooks that teach share: teachers, targets, schedules and losses."""
