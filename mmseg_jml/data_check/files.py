@@ -15,7 +15,7 @@ __all__ = ['missing_files']
 
 
 def missing_files(part: BaseSegDataset, with_labels: bool) -> Iterator[str]:
-    """Compares what a data set lists with what is on the disk.
+    """Compare what a data set lists with what is on the disk.
 
     Args:
         part (BaseSegDataset): A data set without wrapper.
