@@ -88,11 +88,15 @@ def has_own_loss(cfg: Config) -> bool:
         True
     """
     entries = loss_entries(cfg.get('model'), 'model')
-    return any(type_name(entry) in _own_losses() for _, entry in entries)
+    return any(type_name(entry) in own_losses() for _, entry in entries)
 
 
-def _own_losses() -> list[str]:
-    """List the losses of this package that take labels."""
+def own_losses() -> list[str]:
+    """List the losses of this package that take labels.
+
+    Returns:
+        list[str]: Their names, without prefix.
+    """
     return [
         name
         for name in losses.__all__
@@ -103,7 +107,7 @@ def _own_losses() -> list[str]:
 def _known_loss(name: str) -> str:
     """Return the name without its prefix, or say which names there are."""
     prefix, _, short = name.rpartition('.')
-    known = _own_losses()
+    known = own_losses()
     if prefix not in ('', 'mmseg_jml') or short not in known:
         near = difflib.get_close_matches(short, known, n=1)
         hint = f' Did you mean {near[0]}?' if near else ''
