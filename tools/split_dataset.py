@@ -15,6 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from mmseg_jml.conversion.files import write_names
+from mmseg_jml.conversion.splits import count_of, rank_names, resolve_lines
+
 
 class Source(NamedTuple):
     """The images to divide.
@@ -124,8 +127,6 @@ def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
     Raises:
         ValueError: If there are not as many, or a list names others.
     """
-    from mmseg_jml.datasets.splits import count_of, rank_names, resolve_lines
-
     if args.list:
         lines = args.list.read_text().splitlines()
         return set(resolve_lines(lines, source.names, source.img_suffix))
@@ -141,8 +142,6 @@ def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
 
 def write_lists(source: Source, labelled: set[str], out: Path) -> None:
     """Write the lists and tells what they are for."""
-    from mmseg_jml.datasets.conversion import write_names
-
     lists = {'unlabeled.txt': (set(source.names) - labelled, '')}
     above = os.path.commonpath(source.by_labels)
     for folder, names in source.by_labels.items():

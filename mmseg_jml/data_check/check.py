@@ -6,7 +6,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ..datasets.conversion import shorten
+from ..conversion.progress import shorten
 from ..datasets.parts import build_dataset, missing_paths, parts_of
 from .advice import advise
 from .entries import UNLABELED, data_entries, entry_problems, head_problems

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mmengine.fileio import exists, isdir, list_dir_or_file
 from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten
+from ..conversion.progress import shorten
 
 __all__ = ['missing_files']
 

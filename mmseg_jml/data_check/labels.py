@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten, show_progress
+from ..conversion.progress import shorten, show_progress
 from .advice import boundary_sums
 
 __all__ = ['Loaded', 'examine', 'label_problems', 'what_is_wrong']

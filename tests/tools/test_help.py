@@ -17,7 +17,7 @@ sys.argv = [tool, '--help']
 try:
     runpy.run_path(tool, run_name='__main__')
 finally:
-    slow = {'torch', 'mmcv', 'mmseg', 'matplotlib', 'rich'} & set(sys.modules)
+    slow = {'torch', 'mmcv', 'mmseg', 'matplotlib'} & set(sys.modules)
     print('loaded:', sorted(slow))
 """
 TOOLS = sorted(
