@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from mmengine.fileio import exists, isdir, list_dir_or_file
 from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten
+from ..conversion.progress import shorten
 
 __all__ = ['missing_files']
 
 
 def missing_files(part: BaseSegDataset, with_labels: bool) -> Iterator[str]:
-    """Compares what a data set lists with what is on the disk.
+    """Compare what a data set lists with what is on the disk.
 
     Args:
         part (BaseSegDataset): A data set without wrapper.

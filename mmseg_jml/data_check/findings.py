@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ['Findings', 'View']
+from ..visualization import View
+
+__all__ = ['Findings']
 
 
-class View(NamedTuple):
-    """What a pipeline makes of an image.
-
-    Attributes:
-        image (np.ndarray): (H, W, 3) uint8, RGB.
-        label (np.ndarray | None): (H, W), out of the classes where ignored.
-    """
-
-    image: np.ndarray
-    label: np.ndarray | None
-
-
+@dataclass
 class Findings:
     """What was found out about one data set.
 
-    Args:
-        name (str): What the data set is for.
-
     Attributes:
+        name (str): What the data set is for.
         images (int): Images that it lists.
         examined (int): Images that were opened.
         classes (Sequence[str]): Names of the classes.
@@ -37,15 +26,18 @@ class Findings:
             examined, and of the ignored label.
         problems (list[str]): Sentences on what has to be mended.
         notes (list[str]): Sentences on what may be intended.
-        views (list[View]): Samples as training sees them.
+        advice (list[str]): Sentences on what fits the labels.
+        views (list[View]): Samples as training sees them; before them some in
+            which something is wrong.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.images = self.examined = 0
-        self.classes: Sequence[str] = ()
-        self.palette: Sequence[Sequence[int]] = ()
-        self.pixels = np.zeros(1, np.int64)
-        self.problems: list[str] = []
-        self.notes: list[str] = []
-        self.views: list[View] = []
+    name: str
+    images: int = 0
+    examined: int = 0
+    classes: Sequence[str] = ()
+    palette: Sequence[Sequence[int]] = ()
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)

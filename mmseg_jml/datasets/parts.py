@@ -20,7 +20,7 @@ __all__ = [
 
 
 def build_dataset(cfg: Mapping) -> object:
-    """Builds the data set of a data loader.
+    """Build the data set of a data loader.
 
     Args:
         cfg (Mapping): The entry, wrappers included.
@@ -45,7 +45,7 @@ def build_dataset(cfg: Mapping) -> object:
 
 
 def _empty_sources(cfg: Mapping) -> Iterator[str]:
-    """Finds data sets without images; mmengine stumbles over most of them."""
+    """Find data sets without images; mmengine stumbles over most of them."""
     for entry in source_entries(cfg):
         try:
             part = DATASETS.build(dict(entry, lazy_init=True, pipeline=[]))
@@ -62,7 +62,7 @@ def _empty_sources(cfg: Mapping) -> Iterator[str]:
 
 
 def source_entries(cfg: Mapping) -> Iterator[Mapping]:
-    """Takes the wrappers off an entry.
+    """Take the wrappers off an entry.
 
     Args:
         cfg (Mapping): The entry, wrappers included.
@@ -80,7 +80,7 @@ def source_entries(cfg: Mapping) -> Iterator[Mapping]:
 
 
 def missing_paths(cfg: Mapping) -> Iterator[str]:
-    """Finds out which files and folders of an entry do not exist.
+    """Find out which files and folders of an entry do not exist.
 
     Args:
         cfg (Mapping): The entry, wrappers included.
@@ -102,7 +102,7 @@ def missing_paths(cfg: Mapping) -> Iterator[str]:
 
 
 def parts_of(dataset: object) -> list[BaseSegDataset]:
-    """Takes the wrappers off a data set.
+    """Take the wrappers off a data set.
 
     Args:
         dataset (object): A data set of mmseg, or a wrapper of one or several.
@@ -126,7 +126,7 @@ def parts_of(dataset: object) -> list[BaseSegDataset]:
 
 
 def image_names(part: BaseSegDataset) -> list[str]:
-    """Returns what a line of `ann_file` calls each image.
+    """Return what a line of `ann_file` calls each image.
 
     Args:
         part (BaseSegDataset): A data set without wrapper.
