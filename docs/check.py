@@ -1,7 +1,7 @@
 """Look at the built site in a browser: ``python docs/check.py FOLDER``.
 
-Every page has to fit a telephone, show its pictures and lead somewhere, and the
-search has to find a class. It needs Chromium and its driver, on Debian
+Every page has to fit a telephone, show its pictures and lead somewhere, and
+the search has to find a class. It needs Chromium and its driver, on Debian
 ``apt-get install chromium chromium-driver``.
 """
 

@@ -16,9 +16,11 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils.dl_utils import mmcv_full_available
+from mmseg.registry import MODELS  # noqa: F401 (before what it imports)
 
 import mmseg_jml.compat
 from mmseg_jml.compat import training_unpickler
+from mmseg_jml.supervision.teacher_checkpoint import load_weights
 from tests.tools.run import ROOT, search_path
 
 INSTALLED = {found.metadata['Name'] for found in distributions()}
@@ -199,3 +201,22 @@ def test_attribute_of_anything_but_the_log_history_is_refused(
     torch.save({'x': Attribute(owner, name)}, tmp_path / 'x.pth')
     with pytest.raises(TypeError, match=f'of HistoryBuffer only.*{name}'):
         torch.load(tmp_path / 'x.pth', weights_only=True)
+
+
+def test_a_teacher_from_a_run_of_ones_own_loads(tmp_path):
+    """Whatever the torch, and without unpickling what is foreign."""
+    path, model = tmp_path / 'iter_1.pth', torch.nn.Linear(2, 1)
+    checkpoint = dict(
+        state_dict=torch.nn.Linear(2, 1).state_dict(),
+        message_hub=dict(
+            log_scalars={'train/loss': HistoryBuffer([3.0], [1])}
+        ),
+        meta=dict(dataset_meta=dict(classes=('sky', 'road')), iter=1),
+        best=np.float32(61.5),
+    )
+    torch.save(checkpoint, path)
+    assert load_weights(model, str(path)) == ['sky', 'road']
+    assert torch.equal(model.weight, checkpoint['state_dict']['weight'])
+    torch.save(dict(checkpoint, foreign=Fraction(1, 2)), path)
+    with pytest.raises(ValueError, match=r'fractions\.Fraction'):
+        load_weights(model, str(path))

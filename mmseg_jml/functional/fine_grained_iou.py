@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ __all__ = [
     'worst_mean',
 ]
 
-Scores = dict[str, Tensor]
+Scores = Dict[str, Tensor]
 
 
 class RegionCounts(NamedTuple):

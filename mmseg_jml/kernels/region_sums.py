@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Callable
 
 import torch
 from torch import Tensor
@@ -133,7 +134,7 @@ def _why_not_triton(request: Request) -> str | None:
     return triton_engine.why_not(request)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _say_once(reason: str) -> None:
     logging.getLogger('mmseg_jml').warning(
         'The loss runs in plain PyTorch on this GPU, which is slower than '

@@ -63,7 +63,7 @@ def why_not(request: Request) -> str | None:
     return None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _why_not_on(device: int) -> str | None:
     """What a GPU and the installed Triton lack."""
     if _VERSION < OLDEST:

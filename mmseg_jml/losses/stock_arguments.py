@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -57,7 +57,7 @@ def take_stock_arguments(owner: str, arguments: dict) -> dict:
     return {name: arguments[name] for name in _USED if name in arguments}
 
 
-@cache
+@lru_cache(maxsize=None)
 def note_once(owner: str, name: str) -> None:
     """Logs, once in a process, that an argument has no effect."""
     logging.getLogger('mmseg_jml').warning(

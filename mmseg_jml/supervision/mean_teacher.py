@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
@@ -126,7 +127,7 @@ class MeanTeacher(Hook):
         if not state:
             return False
         self.average.steps.copy_(state.pop('steps'))
-        weights = {k.removeprefix('module.'): v for k, v in state.items()}
+        weights = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
         try:  # mmengine's function looks into the wrapper of TTA
             load_state_dict(self.average.module, weights, strict=True)
         except RuntimeError as error:
@@ -211,10 +212,8 @@ class MeanTeacher(Hook):
         model, name = self.average.module, self.own_name(runner)
         loop = getattr(runner, f'{split}_loop')
         device = next(model.parameters()).device.type
-        with (
-            _named(name, loop.evaluator),
-            torch.autocast(device, enabled=getattr(loop, 'fp16', False)),
-        ):
+        half = torch.autocast(device, enabled=getattr(loop, 'fp16', False))
+        with _named(name, loop.evaluator), half:
             for batch in loop.dataloader:
                 samples = model.test_step(batch)
                 loop.evaluator.process(data_samples=samples, data_batch=batch)

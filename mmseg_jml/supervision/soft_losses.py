@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Union
 
@@ -141,7 +142,7 @@ class SoftLosses:
         for loss in self._losses[name]:
             value = loss(logits, soft.target, weight=soft.weight, **options)
             value = value * factor
-            short = loss.loss_name.removeprefix('loss_')
+            short = re.sub('^loss_', '', loss.loss_name)
             key = f'{name}.loss_{self._source}_{short}'
             terms[key] = terms[key] + value if key in terms else value
         return terms
