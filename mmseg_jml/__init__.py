@@ -8,6 +8,8 @@ its registries get all classes.
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +87,17 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_ROOMS})
 
 
+def _require_torch() -> None:
+    version = sys.modules['torch'].__version__
+    numbers = tuple(int(x) for x in re.findall(r'\d+', version)[:2])
+    if numbers < (1, 13):
+        raise ImportError(
+            'Expected torch 1.13 or later, the first that loads weights '
+            f'without running what a file brings, but got {version}. '
+            'Install a newer torch, or leave mmseg_jml out.'
+        )
+
+
 def _mend_loading() -> None:
     from .compat import allow_training_checkpoints
 
@@ -100,5 +113,6 @@ def _join_mmseg() -> None:
     show_in_runs()
 
 
+after_import('torch', _require_torch)
 after_import('mmengine.runner.checkpoint', _mend_loading)
 after_import('mmseg', _join_mmseg)

@@ -19,7 +19,7 @@ __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
 
 # Those of losses that take logits smaller than the label.
 _FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
-LossEntry = Union[dict, Sequence[dict]]
+LossEntry = Union[dict, 'Sequence[dict]']
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
 MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
 AUXILIARY_LOSS = dict(
