@@ -8,7 +8,6 @@ its registries get all classes.
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -89,12 +88,11 @@ def __dir__() -> list[str]:
 
 def _require_torch() -> None:
     version = sys.modules['torch'].__version__
-    numbers = tuple(int(x) for x in re.findall(r'\d+', version)[:2])
-    if numbers < (1, 13):
+    if int(version.partition('.')[0]) < 2:
         raise ImportError(
-            'Expected torch 1.13 or later, the first that loads weights '
-            f'without running what a file brings, but got {version}. '
-            'Install a newer torch, or leave mmseg_jml out.'
+            'Expected torch 2.0 or later, the first whose autograd functions '
+            f'have a setup_context, but got torch {version}. Install a newer '
+            'one, or leave mmseg_jml out.'
         )
 
 

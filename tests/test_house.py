@@ -113,7 +113,7 @@ def test_nothing_names_a_path_of_some_machine():
             assert not re.search(r'[\'"`]/(home|root|work)/', text), path
 
 
-# What torch has since which version. The package runs on torch 1.13.
+# What torch has since which version. The package runs on torch 2.0.
 NEWER = {
     'torch.accelerator': '2.6',
     'torch.amp.GradScaler': '2.3',

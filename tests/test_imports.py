@@ -85,8 +85,8 @@ except ImportError as error:
 @pytest.mark.parametrize(
     ('version', 'said'),
     [
-        ('1.12.1+cu113', 'Expected torch 1.13 or later.* got 1.12.1'),
-        ('1.13.0a0+git', 'imported'),
+        ('1.13.1+cu117', 'Expected torch 2.0 or later.* got torch 1.13.1'),
+        ('2.0.0a0+git', 'imported'),
         ('2.2.0', 'imported'),
     ],
 )
