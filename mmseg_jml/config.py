@@ -124,7 +124,16 @@ def type_name(node: dict) -> str:
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def _children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+    """List what is inside a part of a config, by path.
+
+    Args:
+        node (Any): The part.
+        path (str): Its path.
+
+    Returns:
+        Iterator[tuple[str, object]]: Path and value of each entry.
+    """
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
     if isinstance(node, (list, tuple)):
@@ -144,13 +153,13 @@ def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
     """
     if isinstance(node, dict) and _other_task(node):
         return
-    for child_path, child in _children(node, path):
+    for child_path, child in children(node, path):
         if not child_path.endswith('.loss_decode'):
             yield from loss_entries(child, child_path)
         elif isinstance(child, dict):
             yield child_path, child
         else:
-            yield from _children(child, child_path)
+            yield from children(child, child_path)
 
 
 def _other_task(head: dict) -> str:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmseg.registry import HOOKS, MODELS
 
-from ..config import loss_entries, type_name
+from ..config import children, loss_entries, type_name
 from ..datasets.parts import source_entries
 from ..heads import HEADS, HeadFacts
 from ..losses import JaccardMetricLoss
 from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
 
-__all__ = ['UNLABELED', 'data_entries', 'entry_problems', 'head_problems']
+__all__ = [
+    'UNLABELED',
+    'data_entries',
+    'entry_problems',
+    'head_problems',
+    'ignored_labels',
+]
 
 UNLABELED = 'unlabeled'
 
@@ -67,6 +74,29 @@ def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
                     f'{key} has num_classes={number} but the data has '
                     f'{num_classes} classes'
                 )
+
+
+def ignored_labels(node: Any) -> set[int]:
+    """Find the labels that heads and losses ignore.
+
+    Args:
+        node (Any): The config's ``model``, or a part of it.
+
+    Returns:
+        set[int]: All values of ``ignore_index``.
+
+    Example:
+        >>> sorted(ignored_labels(dict(decode_head=[
+        ...     dict(ignore_index=0, loss_decode=dict(ignore_index=254))])))
+        [0, 254]
+    """
+    found = set()
+    for path, child in children(node, ''):
+        if path.endswith('.ignore_index') and child is not None:
+            found.add(child)
+        else:
+            found |= ignored_labels(child)
+    return found
 
 
 def entry_problems(cfg: Config) -> Iterator[str]:

@@ -54,11 +54,12 @@ def log_image(name: str, image: np.ndarray) -> None:
     that ``vis_data/vis_image`` in the directory of the log holds a PNG.
 
     Args:
-        name (str): Its name; the iteration of the run is added.
+        name (str): Its name; the number of training steps is added.
         image (np.ndarray): (H, W, 3) uint8, RGB.
     """
     visualizer = Visualizer.get_current_instance()
-    step = MessageHub.get_current_instance().get_info('iter', 0)
+    # steps that are done, as for the scalars beside it; 0 without training
+    step = MessageHub.get_current_instance().get_info('iter', -1) + 1
     visualizer.add_image(name, image, step)
     if visualizer.get_backend('LocalVisBackend') is None:
         log_file = MMLogger.get_current_instance().log_file
