@@ -92,11 +92,7 @@ def has_own_loss(cfg: Config) -> bool:
 
 
 def own_losses() -> list[str]:
-    """List the losses of this package that take labels.
-
-    Returns:
-        list[str]: Their names, without prefix.
-    """
+    """List the losses of this package that take labels."""
     return [
         name
         for name in losses.__all__
@@ -125,15 +121,7 @@ def type_name(node: dict) -> str:
 
 
 def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
-    """List what is inside a part of a config, by path.
-
-    Args:
-        node (Any): The part.
-        path (str): Its path.
-
-    Returns:
-        Iterator[tuple[str, object]]: Path and value of each entry.
-    """
+    """List what is inside a part of a config, by path."""
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
     if isinstance(node, (list, tuple)):
@@ -142,15 +130,7 @@ def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
 
 
 def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Walk down to the ``loss_decode`` entries of all heads.
-
-    Args:
-        node (Any): Part of a config's ``model``.
-        path (str): Its path in the config.
-
-    Yields:
-        tuple[str, dict]: Path and entry of each loss over pixels.
-    """
+    """Walk down to the ``loss_decode`` entries of all heads."""
     if isinstance(node, dict) and _other_task(node):
         return
     for child_path, child in children(node, path):

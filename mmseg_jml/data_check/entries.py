@@ -31,9 +31,6 @@ UNLABELED = 'unlabeled'
 def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
     """Find the data sets in a config.
 
-    Args:
-        cfg (Config): The config.
-
     Yields:
         tuple[str, Mapping]: What it is for, and its entry.
     """
@@ -55,15 +52,7 @@ def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
 
 
 def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
-    """Compare the classes of heads with those of the data.
-
-    Args:
-        model (Mapping): The config's ``model``.
-        num_classes (int): Classes of the data.
-
-    Yields:
-        str: A sentence for each head with another number.
-    """
+    """Compare the classes of heads with those of the data."""
     for key in ('decode_head', 'auxiliary_head'):
         heads = model.get(key) or ()
         for head in heads if isinstance(heads, (list, tuple)) else [heads]:
@@ -78,12 +67,6 @@ def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
 
 def ignored_labels(node: Any) -> set[int]:
     """Find the labels that heads and losses ignore.
-
-    Args:
-        node (Any): The config's ``model``, or a part of it.
-
-    Returns:
-        set[int]: All values of ``ignore_index``.
 
     Example:
         >>> sorted(ignored_labels(dict(decode_head=[
@@ -100,14 +83,7 @@ def ignored_labels(node: Any) -> set[int]:
 
 
 def entry_problems(cfg: Config) -> Iterator[str]:
-    """Look for misspelled names and wrong options of losses and hooks.
-
-    Args:
-        cfg (Config): The config.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
-    """
+    """Look for misspelled names and wrong options of losses and hooks."""
     scope = cfg.get('default_scope') or 'mmseg'
     hooks = {
         f'custom_hooks.{place}': entry

@@ -21,9 +21,6 @@ def new_figure(width: float, height: float) -> Figure:
     Args:
         width (float): In inches of 100 pixels.
         height (float): The same.
-
-    Returns:
-        Figure: The figure, to be drawn by :func:`to_array`.
     """
     # a second that most runs need not spend
     from matplotlib.figure import Figure
@@ -33,9 +30,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 def to_array(figure: Figure) -> np.ndarray:
     """Draw a figure.
-
-    Args:
-        figure (Figure): The figure.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
