@@ -47,7 +47,7 @@ def main() -> None:
     # importing the stacks takes seconds
     from . import experiments
     from .pictures import draw
-    from .report import effects, scores, table, write_scores
+    from .report import effects, scores, table, typical, write_scores
     from .runs import train_all
     from .scenes import write_scenes
 
@@ -55,20 +55,20 @@ def main() -> None:
     plan, folder = getattr(experiments, arguments.demo), arguments.work_dir
     stages = plan(arguments.seeds, arguments.iters, folder)
     write_scenes(stages[0][0].scenes)
-    results, firsts = {}, {}
+    groups, results = {}, {}
     for number, stage in enumerate(stages, 1):
         try:
             train_all(stage, arguments.jobs, console)
         except KeyboardInterrupt:
             sys.exit('Stopped. The same command goes on from here.')
         for run in stage:
-            firsts.setdefault(run.name, run)
+            groups.setdefault(run.name, []).append(run)
             results.setdefault(run.name, []).append(scores(run))
         console.print(table(results))
         for line in effects(results, experiments.COMPARED):
             console.print(line, highlight=False)
         picture = folder / f'{arguments.demo}-{number}.png'
-        draw(list(firsts.values()), results, picture)
+        draw(list(map(typical, groups.values())), results, picture)
         seconds = time.monotonic() - started
         console.print(f'{picture} after {seconds:.0f} s', highlight=False)
     write_scores(results, folder / f'{arguments.demo}.csv')

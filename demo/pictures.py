@@ -10,18 +10,19 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from .report import RARE, Results, mean_and_error, read_masks
+from .report import Results, mean_and_error, read_masks
 from .runs import Run
 
 __all__ = ['draw', 'rare_scenes']
 
 COLUMNS = 8
+RAREST = 2  # classes that choose the scenes
 COLOURS = ('#999999', '#d62728', '#1f77b4', '#2ca02c', '#9467bd')
 
 
 def rare_scenes(labels: np.ndarray, classes: int) -> list[int]:
     """Return the first scenes by name that hold one of the rarest classes."""
-    holds = (labels >= classes - RARE).any((1, 2))
+    holds = (labels >= classes - RAREST).any((1, 2))
     return np.flatnonzero(holds)[:COLUMNS].tolist()
 
 
@@ -63,7 +64,7 @@ def _draw_predictions(figure: SubFigure, runs: Sequence[Run]) -> None:
             axis.set(xticks=[], yticks=[])
     figure.suptitle(
         f'the first {len(shown)} validation scenes that hold one of the '
-        f'{RARE} rarest digits; hatched: wrong',
+        f'{RAREST} rarest digits; hatched: wrong',
         fontsize='medium',
     )
 

@@ -12,7 +12,14 @@ from rich.table import Table
 
 from .runs import Run
 
-__all__ = ['class_ious', 'effects', 'scores', 'table', 'write_scores']
+__all__ = [
+    'class_ious',
+    'effects',
+    'scores',
+    'table',
+    'typical',
+    'write_scores',
+]
 
 RARE = 4  # the last so many classes
 FIGURES = {
@@ -62,6 +69,11 @@ def scores(run: Run) -> dict[str, float]:
     return dict(
         zip(run.cfg.classes, ious), rare=ious[-RARE:].mean(), **figures
     )
+
+
+def typical(runs: Sequence[Run]) -> Run:
+    """Return the run whose mIoU is in the middle."""
+    return sorted(runs, key=lambda run: run.figures['mIoU'])[len(runs) // 2]
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:

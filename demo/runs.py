@@ -20,15 +20,11 @@ from mmengine.config import Config
 from mmengine.fileio import dump
 from mmengine.runner import Runner
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-__all__ = ['Run', 'train_all']
+import mmseg_jml  # noqa: F401 (lets mmseg import)
+
+__all__ = ['Run', 'train', 'train_all']
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,8 @@ class Run:
 
     Args:
         name (str): Name in tables.
-        seed (int): Seed of the run.
-        cfg (Config): The whole config but for the seed and the folder.
+        seed (int): Its seed.
+        cfg (Config): Its config, but for the seed and the folder.
         root (Path): Folder of all runs.
     """
 
@@ -61,7 +57,7 @@ class Run:
 
     @property
     def scenes(self) -> Path:
-        """Path: The scenes that it sees."""
+        """Path: The data."""
         return Path(self.cfg.test_dataloader.dataset.data_root)
 
     @property
@@ -70,33 +66,23 @@ class Run:
         path = self.folder / 'figures.json'
         return json.loads(path.read_text()) if path.exists() else None
 
-    def scalars(self, key: str) -> dict[int, float]:
-        """Read a value that mmengine has logged.
-
-        Args:
-            key (str): Its name, such as 'loss'.
-
-        Returns:
-            dict[int, float]: The value by iteration.
-        """
-        logs = sorted(self.folder.glob('*/vis_data/scalars.json'))
-        lines = [line for log in logs for line in log.read_text().split('\n')]
-        # a line that is being written has no end
-        values = [json.loads(line) for line in lines if line.endswith('}')]
-        return {line['step']: line[key] for line in values if key in line}
+    @property
+    def step(self) -> int:
+        """int: The last iteration that mmengine has logged."""
+        logs = self.folder.glob('*/vis_data/scalars.json')
+        steps = [re.findall(r'"step": (\d+)}', p.read_text()) for p in logs]
+        return max(map(int, sum(steps, [])), default=0)
 
 
 def train(run: Run) -> None:
-    """Train and test, going on where an earlier process stopped.
-
-    Args:
-        run (Run): The run.
-    """
+    """Train and test, going on where an earlier process stopped."""
     cfg = run.cfg.copy()
-    cfg.work_dir = str(run.folder)
-    cfg.randomness = dict(seed=run.seed)
-    cfg.experiment_name = run.folder.name
-    cfg.resume = True
+    cfg.update(
+        work_dir=str(run.folder),
+        randomness=dict(seed=run.seed),
+        experiment_name=run.folder.name,
+        resume=True,
+    )
     cfg.test_evaluator[0].output_dir = str(run.folder / 'predictions')
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -107,13 +93,12 @@ def train(run: Run) -> None:
         prefix='after',
         temperature=figures['temperature'],
     )
-    runner.test_loop.evaluator = runner.build_evaluator([calibration])
-    runner.test_loop.evaluator.dataset_meta = (
-        runner.test_dataloader.dataset.metainfo
-    )
-    figures = {**figures, **runner.test_loop.run()}
-    dump(figures, run.folder / 'unfinished.json')
-    (run.folder / 'unfinished.json').rename(run.folder / 'figures.json')
+    loop = runner.test_loop
+    loop.evaluator = runner.build_evaluator([calibration])
+    loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
+    unfinished = run.folder / 'unfinished.json'
+    dump({**figures, **loop.run()}, unfinished)
+    unfinished.rename(run.folder / 'figures.json')
 
 
 def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
@@ -127,32 +112,22 @@ def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
     """
     spawn = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(jobs, spawn, _start_worker)
-    progress = Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('iterations,'),
-        TimeRemainingColumn(),
-        TextColumn('left'),
-        console=console,
-    )
-    names = ', '.join(dict.fromkeys(run.name for run in runs))
-    total = sum(run.cfg.train_cfg.max_iters for run in runs)
-    task = progress.add_task(names, total=total)
     futures = {pool.submit(train, run): run for run in runs if not run.figures}
+    columns = MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (*Progress.get_default_columns()[:2], *columns)
+    progress = Progress(*columns, console=console)
+    total = sum(run.cfg.train_cfg.max_iters for run in runs)
+    names = ', '.join(dict.fromkeys(run.name for run in runs))
+    task = progress.add_task(f'{names}: iterations, time left', total=total)
     try:
         with progress:
             while futures:
                 for future in wait(futures, 0.5, FIRST_COMPLETED).done:
                     future.result()
                     run = futures.pop(future)
-                    console.print(
-                        f'{run.name}, seed {run.seed}: '
-                        f'mIoU {run.figures["mIoU"]:.1f}',
-                        highlight=False,
-                    )
-                done = sum(max(run.scalars('loss'), default=0) for run in runs)
-                progress.update(task, completed=done)
+                    miou = f'mIoU {run.figures["mIoU"]:.1f}'
+                    console.print(f'{run.name}, seed {run.seed}: {miou}')
+                progress.update(task, completed=sum(run.step for run in runs))
     finally:
         for process in multiprocessing.active_children():
             process.terminate()
@@ -167,10 +142,9 @@ def _start_worker() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    parent = multiprocessing.parent_process()
 
     def die_too() -> None:
-        parent.join()
+        multiprocessing.parent_process().join()
         os._exit(1)
 
     threading.Thread(target=die_too, daemon=True).start()
