@@ -45,9 +45,11 @@ def main() -> None:
     """Write the scenes, train, and show what came of each stage."""
     arguments = parse_arguments()
     # importing the stacks takes seconds
+    from mmengine.fileio import dump
+
     from . import experiments
     from .pictures import draw
-    from .report import effects, scores, table, typical, write_scores
+    from .report import effects, scores, table, typical
     from .runs import train_all
     from .scenes import write_scenes
 
@@ -71,7 +73,7 @@ def main() -> None:
         draw(list(map(typical, groups.values())), results, picture)
         seconds = time.monotonic() - started
         console.print(f'{picture} after {seconds:.0f} s', highlight=False)
-    write_scores(results, folder / f'{arguments.demo}.csv')
+    dump(results, folder / f'{arguments.demo}.json', indent=1)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,14 +11,7 @@ from rich.table import Table
 
 from .runs import Run
 
-__all__ = [
-    'class_ious',
-    'effects',
-    'scores',
-    'table',
-    'typical',
-    'write_scores',
-]
+__all__ = ['class_ious', 'effects', 'scores', 'table', 'typical']
 
 RARE = 4  # the last so many classes
 FIGURES = {
@@ -125,16 +117,3 @@ def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
                 f'{verdict}'
             )
     return lines
-
-
-def write_scores(results: Results, path: Path) -> None:
-    """Write the scores of each run to a CSV file."""
-    lines = [
-        dict(name=name, seed=seed, **one)
-        for name, group in results.items()
-        for seed, one in enumerate(group)
-    ]
-    with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, lines[0], lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(lines)

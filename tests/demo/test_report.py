@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 
 import numpy as np
@@ -15,7 +14,6 @@ from demo.report import (
     effects,
     mean_and_error,
     table,
-    write_scores,
 )
 
 
@@ -75,14 +73,6 @@ def test_the_table_has_a_column_for_each_name():
         ['mIoU', '15.0 ± 5.0', '30.0'],
         ['rare', '7.5 ± 2.5', '15.0'],
     ]
-
-
-def test_the_file_holds_each_run(tmp_path):
-    write_scores(results((10, 20), (30,)), tmp_path / 'scores.csv')
-    with (tmp_path / 'scores.csv').open() as file:
-        lines = list(csv.DictReader(file))
-    assert lines[1] == dict(name='base', seed='1', mIoU='20', rare='10.0')
-    assert [line['name'] for line in lines] == ['base', 'base', 'ours']
 
 
 def test_pictures_show_the_first_scenes_with_a_rare_class():
