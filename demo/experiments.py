@@ -76,7 +76,7 @@ def jml(seeds: int, iters: int, root: Path) -> list[list[Run]]:
 
 def kd(seeds: int, iters: int, root: Path) -> list[list[Run]]:
     """Plan a teacher and students alone, then students with the teacher."""
-    teacher = Run('teacher', 0, config(iters, JML, 32), root)
+    teacher = Run('teacher', 0, config(2 * iters, JML, 32), root)
     hook = dict(
         type='mmseg_jml.DistillationHook',
         teacher=teacher.cfg.to_dict(),
@@ -84,10 +84,10 @@ def kd(seeds: int, iters: int, root: Path) -> list[list[Run]]:
     )
     kl = dict(hook, loss=dict(type='mmseg_jml.KLDivergenceLoss'))
     taught = {
-        'student + KL': config(iters, JML, 8, kl),
-        'student + JML': config(iters, JML, 8, hook),
+        'student + KL': config(iters, JML, 16, kl),
+        'student + JML': config(iters, JML, 16, hook),
     }
-    students = _runs(seeds, root, {'student': config(iters, JML, 8)})
+    students = _runs(seeds, root, {'student': config(iters, JML)})
     return [[teacher, *students], _runs(seeds, root, taught)]
 
 
@@ -97,12 +97,18 @@ def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
     hook = dict(
         type='mmseg_jml.PseudoLabelHook',
         unlabeled_dataloader=dict(dataset=labels_alone.scenes.to_dict()),
-        momentum=0.99,
+        momentum=0.97,
         threshold=0.9,
+        # no other hue, which would be another class
+        distortions=[dict(type='ColorJitter', brightness=0.3, contrast=0.3)],
         label_weight=1.0,
         # begins when the labels have been learned
         loss_weight=dict(
-            type='linear', start=0, stop=1, begin=iters // 3, end=iters // 2
+            type='linear',
+            start=0,
+            stop=1,
+            begin=iters // 2,
+            end=iters // 2 + 1,
         ),
     )
     ce = dict(JML, ce_weight=1.0, jml_weight=0.0)

@@ -16,11 +16,11 @@ __all__ = ['class_ious', 'effects', 'scores', 'table', 'typical']
 RARE = 4  # the last so many classes
 FIGURES = {
     'mIoU': 'mIoU',
-    'mIoU of an image': 'mIoUI',
-    'mIoU of a class in an image': 'mIoUC',
-    'calibration error (ECE)': 'before/ECED',
-    '... at a fitted temperature': 'after/ECED',
-    'temperature': 'temperature',
+    'mIoU of images': 'mIoUI',
+    'mIoU of classes': 'mIoUC',
+    'ECE': 'before/ECED',
+    'ECE at T': 'after/ECED',
+    'temperature T': 'temperature',
 }
 # The scores of each seed, by the name of the runs.
 Results = Mapping[str, Sequence[Mapping[str, float]]]
@@ -29,12 +29,13 @@ Results = Mapping[str, Sequence[Mapping[str, float]]]
 def class_ious(
     predictions: np.ndarray, labels: np.ndarray, classes: int
 ) -> np.ndarray:
-    """Compute the IoU of each class over all pixels, in percent."""
+    """Compute each class's IoU over all pixels in percent, NaN for none."""
     pairs = classes * labels.astype(int) + predictions
     counts = np.bincount(pairs.ravel(), minlength=classes**2)
     counts = counts.reshape(classes, classes)
     hits = counts.diagonal()
-    return 100 * hits / (counts.sum(0) + counts.sum(1) - hits)
+    union = counts.sum(0) + counts.sum(1) - hits
+    return 100 * hits / np.where(union, union, np.nan)
 
 
 def read_masks(folder: Path) -> np.ndarray:
@@ -59,7 +60,7 @@ def scores(run: Run) -> dict[str, float]:
     ious = class_ious(predictions, labels, len(run.cfg.classes))
     figures = {name: run.figures[key] for name, key in FIGURES.items()}
     return dict(
-        zip(run.cfg.classes, ious), rare=ious[-RARE:].mean(), **figures
+        zip(run.cfg.classes, ious), rare=np.nanmean(ious[-RARE:]), **figures
     )
 
 

@@ -119,6 +119,7 @@ def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
     total = sum(run.cfg.train_cfg.max_iters for run in runs)
     names = ', '.join(dict.fromkeys(run.name for run in runs))
     task = progress.add_task(f'{names}: iterations, time left', total=total)
+    progress.update(task, completed=sum(run.step for run in runs))
     try:
         with progress:
             while futures:
