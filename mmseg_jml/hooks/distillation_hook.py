@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ..functional import mean_teacher, teacher_target
-from ..heads import auxiliary_heads, main_head
-from ..kernels import TeacherLogits
 from ..registry import HOOKS
+from ..supervision.class_names import check_classes as check_same_classes
+from ..supervision.ensemble import Ensemble
+from ..supervision.features import FeatureDistances, FeaturePair
+from ..supervision.options import as_list, check_outputs
 from ..supervision.schedule import Number, Schedule
 from ..supervision.soft_losses import LossEntry, SoftTarget
 from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
-from ..supervision.student_outputs import StudentOutput
 from ..supervision.teacher import Teacher
-from ..supervision.teacher_checkpoint import build_frozen, check_classes
+from ..supervision.teacher_checkpoint import build_frozen
+from ..supervision.teacher_quality import (
+    TeacherQuality,
+    target_counts,
+    validate_teacher,
+)
 
 __all__ = ['DistillationHook']
 
-# Reading every logit makes the host wait for a GPU.
+# Looking at values makes the host wait for a GPU.
 _CHECK_INTERVAL = 100
 _PRECISIONS = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
@@ -43,7 +45,11 @@ class DistillationHook(SoftSupervision):
     The teacher sees the student's preprocessed images, normalised as its own
     config says. It belongs to this hook alone: it is in no checkpoint, no
     optimizer and no gradient bucket, and where ``teacher_weight`` is 0 it does
-    not run. Pixels that the label ignores, padding among them, do not count.
+    not run. Pixels that the label ignores, padding among them, do not count
+    for logits; features are compared everywhere.
+
+    The log has ``teacher_mIoU``, that of the teachers on the batch in percent,
+    and warns where it is not above chance (:class:`TeacherQuality`).
 
     Args:
         teacher (str | dict | Config | Sequence): Path of a config, also that
@@ -64,7 +70,8 @@ class DistillationHook(SoftSupervision):
             teacher's at the same place, if it has one. Defaults to None.
         label_weight (float | dict): Factor of the losses of the student's own
             config, or a schedule such as ``dict(type='linear', start=1.0,
-            stop=0.5, begin=0, end=20000)``. Defaults to 0.5.
+            stop=0.5, begin=0, end=20000)``; see :class:`Schedule`. Defaults
+            to 0.5.
         teacher_weight (float | dict): The same for the losses against the
             teacher. Defaults to 0.5.
         temperature (float | dict): Divides the logits of both. Defaults to
@@ -77,6 +84,15 @@ class DistillationHook(SoftSupervision):
         strict (bool): Whether every weight of a teacher must be in its
             checkpoint, and no other. If not, those that do not fit are
             logged. Defaults to True.
+        features (Sequence[dict], optional): Modules of the student that learn
+            from modules of the teacher, each pair with the arguments of
+            :class:`FeaturePair`. Beside ``loss=[]`` and ``auxiliary_loss=[]``
+            the features alone teach. Defaults to None.
+        teacher_weights (Sequence[float], optional): What each teacher counts
+            in the mean, above 0. None counts them alike. Defaults to None.
+        validate_teacher (bool): Whether each teacher is evaluated on the
+            validation set before training starts; not when it is resumed.
+            Defaults to False.
 
     Raises:
         TypeError: If a number or schedule is neither, or another option is of
@@ -87,6 +103,24 @@ class DistillationHook(SoftSupervision):
         FileNotFoundError: When training starts, if a file is missing.
         FloatingPointError: If a teacher answers with numbers that are not
             finite; looked at in the first and then in every 100th iteration.
+
+    Examples:
+        >>> custom_hooks = [
+        ...     dict(
+        ...         type='mmseg_jml.DistillationHook',
+        ...         teacher='teacher.py',
+        ...         checkpoint='teacher.pth',
+        ...         features=[
+        ...             dict(
+        ...                 student='backbone',
+        ...                 teacher='backbone',
+        ...                 index=-1,
+        ...                 measure='attention',
+        ...             )
+        ...         ],
+        ...         validate_teacher=True,
+        ...     )
+        ... ]
     """
 
     source = 'kd'
@@ -105,13 +139,16 @@ class DistillationHook(SoftSupervision):
         amp: str | None = None,
         check_classes: bool = True,
         strict: bool = True,
+        features: Sequence[dict] | None = None,
+        teacher_weights: Sequence[float] | None = None,
+        validate_teacher: bool = False,
     ) -> None:
         super().__init__(loss, auxiliary_loss, label_weight, teacher_weight)
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
         self._sources = _pair_up(teacher, checkpoint)
-        _check_outputs(outputs)
+        check_outputs(outputs, paired=True)
         self._outputs = outputs
         self._check_classes, self._strict = check_classes, strict
         if amp is not None and amp not in _PRECISIONS:
@@ -120,10 +157,13 @@ class DistillationHook(SoftSupervision):
                 f'{amp!r}.'
             )
         self._amp = _PRECISIONS.get(amp)
-        self._teachers: list[Teacher] = []
+        self._feature_pairs = FeaturePair.parse_all(features)
+        _check_weights(teacher_weights, len(self._sources))
+        self._teacher_weights = teacher_weights
+        self._validates = validate_teacher
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Builds the teachers and pairs their outputs with the student's.
+        """Builds the teachers and pairs what they compute with the student's.
 
         Args:
             runner (Runner): The runner, before its first iteration.
@@ -132,69 +172,47 @@ class DistillationHook(SoftSupervision):
         Returns:
             list[str]: The student outputs that learn.
         """
-        main = main_head(segmentor)
-        dataset = runner.train_loop.dataloader.dataset
-        classes = getattr(dataset, 'metainfo', {}).get('classes')
-        device = next(segmentor.parameters()).device
-        self._teachers = []
-        for config, checkpoint in self._sources:
-            model, known = build_frozen(config, checkpoint, self._strict)
-            known = known if self._check_classes else None
-            check_classes(segmentor, model, classes, known)
-            self._teachers.append(
-                Teacher(
-                    model.to(device),
-                    segmentor.data_preprocessor,
-                    self._amp,
-                    keeps_size=True,
-                )
+        self._ensemble = Ensemble(
+            [self._build(runner, segmentor, *one) for one in self._sources],
+            [checkpoint for _, checkpoint in self._sources],
+            self._teacher_weights,
+        )
+        self._features = None
+        if self._feature_pairs:
+            self._features = FeatureDistances(
+                self._feature_pairs, segmentor, self._ensemble, self.name
             )
-        self._pairs = self._outputs or self._default_pairs(segmentor, main)
-        for name in self._pairs.values():
-            for teacher in self._teachers:
-                if name not in teacher.outputs:
-                    raise ValueError(
-                        'Expected outputs to take an output of the teacher, '
-                        f'{", ".join(teacher.outputs)}, but got {name!r}.'
-                    )
-        self._unchecked = True
+            self._handles.append(self._features)
+        who = ' and '.join(str(checkpoint) for _, checkpoint in self._sources)
+        self._quality = TeacherQuality(who, 'the last batches')
+        self._looks = True
+        self._pairs = {}
+        if not self._features or self.has_losses:
+            self._pairs = self._ensemble.pairs(segmentor, self._outputs)
         return list(self._pairs)
 
-    def _default_pairs(self, segmentor: nn.Module, main: str) -> dict:
-        """The main outputs, and the auxiliary ones of the same place."""
-        common = [
-            name
-            for name in self._teachers[0].outputs[1:]
-            if all(name in teacher.outputs for teacher in self._teachers)
-        ]
-        pairs = dict(zip(auxiliary_heads(segmentor), common))
-        alone = [
-            name for name in auxiliary_heads(segmentor) if name not in pairs
-        ]
-        if alone:
-            named = {main: 'decode', **pairs, **dict.fromkeys(alone, 'decode')}
-            print_log(
-                f'No auxiliary head of the teacher is the partner of '
-                f'{", ".join(alone)} of the student, which learns from labels '
-                'alone, and from them by label_weight. '
-                f'outputs={named!r} lets it learn from the main output.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        return {main: 'decode', **pairs}
+    def _build(
+        self, runner: Runner, segmentor: nn.Module, config, checkpoint
+    ) -> Teacher:
+        model, known = build_frozen(config, checkpoint, self._strict)
+        dataset = runner.train_loop.dataloader.dataset
+        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        known = known if self._check_classes else None
+        check_same_classes(segmentor, model, classes, known)
+        model.to(next(segmentor.parameters()).device)
+        if self._validates and runner.iter == 0:
+            name = f'{self.name}_teacher'
+            validate_teacher(runner, model, name, str(checkpoint))
+        return Teacher(
+            model, segmentor.data_preprocessor, self._amp, keeps_size=True
+        )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Reads the schedules, and decides whether to check the teachers.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Reads the schedules, and decides whether to look at values."""
         super().before_train_iter(runner, batch_idx, data_batch)
-        self._unchecked |= runner.iter % _CHECK_INTERVAL == 0
+        self._looks |= runner.iter % _CHECK_INTERVAL == 0
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Asks the teachers.
@@ -204,100 +222,52 @@ class DistillationHook(SoftSupervision):
             labelled (StudentPass): The pass of the labelled images.
 
         Returns:
-            Lesson: The answers as targets of the same pass.
+            Lesson: The answers as targets of the same pass, the distances of
+            features and the mIoU of the teachers.
         """
         outputs = self.select(labelled.outputs)
-        wanted = {self._pairs[name] for name in outputs}
-        answers = [
-            teacher(labelled.inputs, wanted) for teacher in self._teachers
-        ]
-        if self._unchecked:
-            self._check_finite(answers)
-            self._unchecked = False
+        wanted = {self._pairs[name] for name in outputs} or {'decode'}
+        answers = self._ensemble(labelled.inputs, wanted)
         targets = {
             name: SoftTarget(
-                self._target(self._pairs[name], answers, output),
+                self._ensemble.target(
+                    self._pairs[name],
+                    answers,
+                    output,
+                    self._numbers['temperature'],
+                ),
                 output.counted(),
             )
             for name, output in outputs.items()
         }
-        return Lesson(labelled, targets, {})
-
-    def _target(
-        self, name: str, answers: list[dict], output: StudentOutput
-    ) -> TeacherLogits:
-        channels, size = output.logits.shape[1], output.size
-        targets = []
-        for teacher, answer in zip(self._teachers, answers):
-            logits, is_sigmoid = answer[name]
-            align_corners = teacher.align_corners[name]
-            # a mean of several, or odds of sigmoids, are made pixel by pixel
-            stays_small = (
-                output.is_small
-                and len(answers) == 1
-                and (not is_sigmoid or output.use_sigmoid)
-                and logits.shape[2] <= size[0]
-                and logits.shape[3] <= size[1]
-            )
-            if not stays_small and logits.shape[2:] != size:
-                logits = F.interpolate(
-                    logits, size, mode='bilinear', align_corners=align_corners
-                )
-            target = teacher_target(
-                logits,
-                is_sigmoid,
-                channels,
-                output.use_sigmoid,
-                self._numbers['temperature'],
-            )
-            if stays_small:
-                target = replace(
-                    target, size=tuple(size), align_corners=align_corners
-                )
-            targets.append(target)
-        return mean_teacher(targets, output.use_sigmoid)
-
-    def _check_finite(self, answers: list[dict]) -> None:
-        for (_, checkpoint), answer in zip(self._sources, answers):
-            for name, (logits, _) in answer.items():
-                if bool(logits.isfinite().all()):
-                    continue
-                hint = f', or amp={self._amp} is too coarse' * bool(self._amp)
-                raise FloatingPointError(
-                    f'Expected finite logits from output {name!r} of the '
-                    f'teacher {checkpoint!r} but got NaN or infinity: the '
-                    f'weights are damaged{hint}.'
-                )
-
-
-def _check_outputs(outputs: object) -> None:
-    if outputs is None:
-        return
-    is_pairs = isinstance(outputs, Mapping) and all(
-        isinstance(name, str) for pair in outputs.items() for name in pair
-    )
-    if not (is_pairs and outputs):
-        raise ValueError(
-            'Expected outputs to say which output of the student learns from '
-            "which of the teacher, such as dict(decode='decode', "
-            f"aux='decode'), but got {outputs!r}. Leave it out for outputs "
-            'at the same places.'
-        )
+        if self._looks:
+            self._ensemble.check_finite(answers)
+            self._quality.judge()
+            self._looks = False
+        figures = {}
+        for name, output in [*outputs.items()][:1]:
+            counts = target_counts(targets[name].target, output)
+            self._quality.add(counts)
+            figures['teacher_mIoU'] = 100 * counts.mean_iou()
+        if self._features:
+            factor = self._numbers[self.weight_name]
+            figures.update(self._features.terms(factor))
+        return Lesson(labelled, targets, figures)
 
 
 def _pair_up(teacher: object, checkpoint: object) -> list[tuple]:
     """One config and one checkpoint for each teacher."""
-    configs = _listed(
+    configs = as_list(
         'teacher',
-        'the path of a config, such as mmseg::pspnet/..., or a config',
         teacher,
         (str, Path, dict, Config),
+        'the path of a config, such as mmseg::pspnet/..., or a config',
     )
-    checkpoints = _listed(
+    checkpoints = as_list(
         'checkpoint',
-        'the path or URL of the weights of a teacher',
         checkpoint,
         (str, Path),
+        'the path or URL of the weights of a teacher',
     )
     if len(configs) == 1:
         configs *= len(checkpoints)
@@ -309,13 +279,14 @@ def _pair_up(teacher: object, checkpoint: object) -> list[tuple]:
     return list(zip(configs, checkpoints))
 
 
-def _listed(name: str, what: str, value: object, kinds: tuple) -> list:
-    found = [value] if isinstance(value, kinds) else value
-    if not isinstance(found, Sequence) or not all(
-        isinstance(one, kinds) for one in found
+def _check_weights(weights: object, number: int) -> None:
+    if weights is None:
+        return
+    is_list = isinstance(weights, Sequence) and len(weights) == number
+    if not is_list or not all(
+        isinstance(w, Real) and 0 < w < float('inf') for w in weights
     ):
-        raise TypeError(
-            f'Expected {name} to be {what}, or a list of them, but got '
-            f'{value!r}.'
+        raise ValueError(
+            f'Expected teacher_weights to be {number} numbers above 0, one '
+            f'for each teacher, but got {weights!r}.'
         )
-    return list(found)

@@ -5,7 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from numbers import Real
 
-__all__ = ['check_losses', 'check_outputs', 'check_shares']
+__all__ = ['as_list', 'check_losses', 'check_outputs', 'check_shares']
+
+
+def as_list(name: str, value: object, kinds: tuple, what: str) -> list:
+    """One value or several of them.
+
+    Args:
+        name (str): Name of the option, for messages.
+        value (object): A value, or a sequence of values.
+        kinds (tuple): Types that a value may have.
+        what (str): What a value is, for messages.
+
+    Returns:
+        list: The values.
+
+    Raises:
+        TypeError: If one of them has another type.
+    """
+    values = [value] if isinstance(value, kinds) else value
+    if not isinstance(values, Sequence) or not all(
+        isinstance(one, kinds) for one in values
+    ):
+        raise TypeError(
+            f'Expected {name} to be {what}, or a list of them, but got '
+            f'{value!r}.'
+        )
+    return list(values)
 
 
 def check_losses(name: str, value: object) -> None:
@@ -35,24 +61,36 @@ def check_losses(name: str, value: object) -> None:
         )
 
 
-def check_outputs(value: object) -> None:
-    """Checks a list of outputs of the student.
+def check_outputs(value: object, paired: bool = False) -> None:
+    """Checks the names of outputs of the student.
 
     Args:
-        value (object): None, or a sequence of at least one name.
+        value (object): None, or at least one name.
+        paired (bool): Whether each name comes with that of an output of the
+            teacher, in a dictionary in place of a list. Defaults to False.
 
     Raises:
         ValueError: If it is neither.
     """
-    if value is None:
+    what = "a list of outputs of the student, such as ['decode']"
+    default = 'for the main output and all auxiliary heads'
+    kind, names = Sequence, value
+    if paired:
+        what = 'outputs of the student, each with one of the teacher to learn '
+        what += "from, such as dict(decode='decode', aux='decode')"
+        default = 'for outputs at the same places'
+        kind = Mapping
+        if isinstance(value, Mapping):
+            names = [name for pair in value.items() for name in pair]
+    is_kind = isinstance(value, kind) and not isinstance(value, str)
+    if value is None or (
+        is_kind and value and all(isinstance(name, str) for name in names)
+    ):
         return
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    if not (is_list and value and all(isinstance(v, str) for v in value)):
-        raise ValueError(
-            'Expected outputs to be a list of outputs of the student, such '
-            f"as ['decode'], but got {value!r}. Leave it out for the main "
-            'output and all auxiliary heads.'
-        )
+    raise ValueError(
+        f'Expected outputs to be {what}, but got {value!r}. Leave it out '
+        f'{default}.'
+    )
 
 
 def check_shares(**shares: object) -> None:

@@ -61,7 +61,7 @@ class SoftLosses:
 
     Raises:
         ValueError: If an output belongs to no head with dense logits, a
-            loss takes no soft targets, or there is no loss.
+            loss takes no soft targets, or none of the outputs has a loss.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SoftLosses:
                 self._losses[name] = nn.ModuleList(
                     _build(part, uses_sigmoid(heads[head])) for part in parts
                 ).to(device)
-        if not self._losses:
+        if names and not self._losses:
             raise ValueError(
                 f'Expected a loss for one of the outputs {", ".join(names)} '
                 f'but got loss={main!r} and auxiliary_loss={auxiliary!r}. A '

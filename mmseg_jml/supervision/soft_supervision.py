@@ -42,8 +42,8 @@ class Lesson(NamedTuple):
     Attributes:
         student (StudentPass): The pass that the losses belong to.
         targets (dict[str, SoftTarget]): By the names of its outputs.
-        figures (dict[str, Tensor]): More to log: scalars by names without
-            'loss' in them.
+        figures (dict[str, Tensor]): More to log: scalars by their names.
+            Those with 'loss' in the name are losses, with their weights.
     """
 
     student: StudentPass
@@ -143,15 +143,26 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         self._detach()  # a run that failed leaves its hooks behind
         segmentor = unwrapped(runner.model)
         self._suffix = self.suffix(runner)
-        source = self.source + self._suffix
+        self.name = self.source + self._suffix
         with self._explained():
+            self._running = {
+                name: schedule.in_iterations(name, runner.train_loop)
+                for name, schedule in self._schedules.items()
+            }
             names = self.prepare(runner, segmentor)
-            self._losses = SoftLosses(segmentor, names, *self._entries, source)
+            self._losses = SoftLosses(
+                segmentor, names, *self._entries, self.name
+            )
         self._student = StudentOutputs(segmentor, self._losses.full_size)
-        self._handles = [
+        self._handles += [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
         ]
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether ``loss`` and ``auxiliary_loss`` are more than empty."""
+        return any(entry is None or entry for entry in self._entries)
 
     def suffix(self, runner: Runner) -> str:
         """Tells hooks of the same source apart.
@@ -173,15 +184,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Reads the schedules.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Not used; the runner's count survives resuming.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Reads the schedules; the runner's count survives resuming."""
         self._student.take()
-        for name, schedule in self._schedules.items():
+        for name, schedule in self._running.items():
             value = schedule(runner.iter, runner.max_iters)
             self._numbers[name] = value
             if schedule.changes:
@@ -222,7 +227,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 output = lesson.student.outputs[name]
                 losses.add(self._losses.terms(name, output, target, factor))
             losses.add(
-                {k + self._suffix: v for k, v in lesson.figures.items()}
+                {
+                    name if 'loss' in name else name + self._suffix: value
+                    for name, value in lesson.figures.items()
+                }
             )
         for listen in self.listeners:
             listen(lesson)
