@@ -97,10 +97,11 @@ class FeaturePair:
             output = output[index]
         if torch.is_tensor(output) and output.ndim == 4:
             return output
-        shape = tuple(getattr(output, 'shape', ())) or type(output).__name__
+        is_tensor = torch.is_tensor(output)
+        got = tuple(output.shape) if is_tensor else type(output).__name__
         raise ValueError(
             f'Expected {name!r} of the {whose} to answer a map of shape '
-            f'(N, C, H, W) in each step but got {shape}.'
+            f'(N, C, H, W) in each step but got {got}.'
         )
 
 

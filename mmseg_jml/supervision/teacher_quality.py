@@ -131,6 +131,6 @@ def validate_teacher(
     with random_state_kept():
         print_log(f'Validation of the teacher {who}:', logger='current')
         figures = evaluate_beside(runner, model, 'val', name, look)
-    told = ', '.join(f'{key}: {value}' for key, value in figures.items())
+    told = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
     print_log(f'The teacher {who} has {told}.', logger='current')
     quality.judge()
