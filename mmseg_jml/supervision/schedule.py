@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Union
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop
+from mmengine.runner import BaseLoop
 
 __all__ = ['Number', 'Schedule']
 
@@ -120,9 +120,7 @@ class Schedule:
             return self
         loader = loop.dataloader
         endless = isinstance(getattr(loader, 'sampler', None), InfiniteSampler)
-        if endless or not (
-            isinstance(loop, EpochBasedTrainLoop) or hasattr(loader, '__len__')
-        ):
+        if endless or not hasattr(loader, '__len__'):
             raise ValueError(
                 f'Expected a loop whose epochs have a length for {name} with '
                 f'by_epoch=True, such as EpochBasedTrainLoop, but got '

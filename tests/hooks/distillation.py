@@ -24,6 +24,27 @@ from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 
 KD = 'mmseg_jml.DistillationHook'
+# All that can be at once.
+OPTIONS = dict(
+    temperature=dict(type='linear', start=4.0, stop=1.0),
+    loss=[
+        dict(type='mmseg_jml.JaccardMetricCELoss'),
+        dict(type='mmseg_jml.ChannelWiseDivergenceLoss', loss_weight=3.0),
+    ],
+    features=[
+        dict(
+            student='backbone.decoder.1',
+            teacher='backbone.decoder.0',  # of another size
+            measure='attention',
+            loss_weight=2.0,
+        ),
+        dict(
+            student='decode_head.conv_seg',
+            teacher='decode_head.conv_seg',
+            measure='channel',
+        ),
+    ],
+)
 # Neither the student's mean and deviation, nor its order of channels.
 OTHER_COLOURS = dict(
     mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=True
