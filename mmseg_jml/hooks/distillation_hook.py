@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -15,7 +13,11 @@ from ..registry import HOOKS
 from ..supervision.class_names import check_classes as check_same_classes
 from ..supervision.ensemble import Ensemble
 from ..supervision.features import FeatureDistances, FeaturePair
-from ..supervision.options import as_list, check_outputs
+from ..supervision.options import (
+    check_outputs,
+    check_weights,
+    pair_teachers,
+)
 from ..supervision.schedule import Number, Schedule
 from ..supervision.soft_losses import LossEntry, SoftTarget
 from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
@@ -36,25 +38,23 @@ _PRECISIONS = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 @HOOKS.register_module()
 class DistillationHook(SoftSupervision):
-    """Lets any stock segmentor learn from any other.
+    """Let any stock segmentor learn from any other.
 
     The defaults are the recipe of the Jaccard metric losses paper (arXiv
     2302.05666): half label, half teacher; cross-entropy and Jaccard metric
     loss 0.25 : 0.75 on the main head; cross-entropy on the auxiliary head.
 
     The teacher sees the student's preprocessed images, normalised as its own
-    config says. It belongs to this hook alone: it is in no checkpoint, no
-    optimizer and no gradient bucket, and where ``teacher_weight`` is 0 it does
-    not run. Pixels that the label ignores, padding among them, do not count
-    for logits; features are compared everywhere.
-
-    The log has ``teacher_mIoU``, that of the teachers on the batch in percent,
+    config says. It is in no checkpoint, no optimizer and no gradient bucket,
+    and where ``teacher_weight`` is 0 it does not run. Pixels that the label
+    ignores do not count for logits; features are compared everywhere. The log
+    has the mIoU of the teachers on each batch, ``teacher_mIoU`` in percent,
     and warns where it is not above chance (:class:`TeacherQuality`).
 
     Args:
-        teacher (str | dict | Config | Sequence): Path of a config, also that
-            of an installed package as ``mmseg::pspnet/...``, or a config.
-            Several teachers are averaged in probability.
+        teacher (str | dict | Config | Sequence): A config, or its path, also
+            ``mmseg::pspnet/...``. Several teachers are averaged in
+            probability.
         checkpoint (str | Sequence[str]): Path or URL of each teacher's
             weights. One config serves several checkpoints.
         loss (dict | Sequence[dict], optional): Losses of the main head
@@ -64,16 +64,14 @@ class DistillationHook(SoftSupervision):
             heads. None means its cross-entropy alone, ``ce_weight=1.0,
             jml_weight=0.0, loss_weight=0.4``. Defaults to None.
         outputs (dict[str, str], optional): Which output of the student learns
-            from which of the teacher, like ``dict(decode='decode',
-            aux='decode')``; :class:`StudentOutputs` has the names. None: the
-            main output from the main output, and an auxiliary head from the
-            teacher's at the same place, if it has one. Defaults to None.
+            from which of the teacher, by the names of
+            :class:`StudentOutputs`. None pairs the main outputs, and
+            auxiliary heads at the same place. Defaults to None.
         label_weight (float | dict): Factor of the losses of the student's own
-            config, or a schedule such as ``dict(type='linear', start=1.0,
-            stop=0.5, begin=0, end=20000)``; see :class:`Schedule`. Defaults
-            to 0.5.
-        teacher_weight (float | dict): The same for the losses against the
-            teacher. Defaults to 0.5.
+            config, or a :class:`Schedule` such as ``dict(type='linear',
+            start=1.0, stop=0.5, end=20000)``. Defaults to 0.5.
+        teacher_weight (float | dict): The same for what the teacher teaches.
+            Defaults to 0.5.
         temperature (float | dict): Divides the logits of both. Defaults to
             1.0.
         amp (str, optional): 'float16' or 'bfloat16' runs the teacher under
@@ -81,28 +79,25 @@ class DistillationHook(SoftSupervision):
         check_classes (bool): Whether the classes of a teacher must have the
             names of the student's. Their number always has to be the same.
             Defaults to True.
-        strict (bool): Whether every weight of a teacher must be in its
-            checkpoint, and no other. If not, those that do not fit are
-            logged. Defaults to True.
-        features (Sequence[dict], optional): Modules of the student that learn
-            from modules of the teacher, each pair with the arguments of
-            :class:`FeaturePair`. Beside ``loss=[]`` and ``auxiliary_loss=[]``
-            the features alone teach. Defaults to None.
+        strict (bool): Whether a checkpoint must have all weights of its
+            teacher and no other. If not, the log has those that do not fit.
+            Defaults to True.
+        features (Sequence[dict], optional): Modules that learn from modules
+            of the teacher, each a :class:`FeaturePair`. With ``loss=[]`` and
+            ``auxiliary_loss=[]`` they alone teach. Defaults to None.
         teacher_weights (Sequence[float], optional): What each teacher counts
             in the mean, above 0. None counts them alike. Defaults to None.
-        validate_teacher (bool): Whether each teacher is evaluated on the
-            validation set before training starts; not when it is resumed.
-            Defaults to False.
+        validate_teacher (bool): Whether to evaluate each teacher on the
+            validation set before training starts. Defaults to False.
 
     Raises:
-        TypeError: If a number or schedule is neither, or another option is of
-            no kind that it can be.
-        ValueError: If an option has no meaning; when training starts, also
-            if teacher and student have different classes, if the checkpoint
-            does not fit, or if the student has no logits to learn with.
+        TypeError: If an option is of no kind that it can be.
+        ValueError: If an option has no meaning; when training starts, if
+            classes differ, a checkpoint does not fit or there is nothing to
+            learn with.
         FileNotFoundError: When training starts, if a file is missing.
-        FloatingPointError: If a teacher answers with numbers that are not
-            finite; looked at in the first and then in every 100th iteration.
+        FloatingPointError: If a teacher's logits are not finite; looked at in
+            the first and then in every 100th iteration.
 
     Examples:
         >>> custom_hooks = [
@@ -110,15 +105,8 @@ class DistillationHook(SoftSupervision):
         ...         type='mmseg_jml.DistillationHook',
         ...         teacher='teacher.py',
         ...         checkpoint='teacher.pth',
-        ...         features=[
-        ...             dict(
-        ...                 student='backbone',
-        ...                 teacher='backbone',
-        ...                 index=-1,
-        ...                 measure='attention',
-        ...             )
-        ...         ],
-        ...         validate_teacher=True,
+        ...         loss=dict(type='mmseg_jml.KLDivergenceLoss'),
+        ...         temperature=2.0,
         ...     )
         ... ]
     """
@@ -147,7 +135,7 @@ class DistillationHook(SoftSupervision):
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
-        self._sources = _pair_up(teacher, checkpoint)
+        self._sources = pair_teachers(teacher, checkpoint)
         check_outputs(outputs, paired=True)
         self._outputs = outputs
         self._check_classes, self._strict = check_classes, strict
@@ -158,22 +146,17 @@ class DistillationHook(SoftSupervision):
             )
         self._amp = _PRECISIONS.get(amp)
         self._feature_pairs = FeaturePair.parse_all(features)
-        _check_weights(teacher_weights, len(self._sources))
+        check_weights('teacher_weights', teacher_weights, len(self._sources))
         self._teacher_weights = teacher_weights
         self._validates = validate_teacher
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Builds the teachers and pairs what they compute with the student's.
-
-        Args:
-            runner (Runner): The runner, before its first iteration.
-            segmentor (nn.Module): The student.
-
-        Returns:
-            list[str]: The student outputs that learn.
-        """
+        """Build the teachers; return the student outputs that learn."""
         self._ensemble = Ensemble(
-            [self._build(runner, segmentor, *one) for one in self._sources],
+            [
+                self._build(runner, segmentor, number)
+                for number in range(len(self._sources))
+            ],
             [checkpoint for _, checkpoint in self._sources],
             self._teacher_weights,
         )
@@ -187,13 +170,15 @@ class DistillationHook(SoftSupervision):
         self._quality = TeacherQuality(who, 'the last batches')
         self._looks = True
         self._pairs = {}
-        if not self._features or self.has_losses:
+        compares_logits = any(x is None or x for x in self._entries)
+        if compares_logits or not self._features:
             self._pairs = self._ensemble.pairs(segmentor, self._outputs)
         return list(self._pairs)
 
     def _build(
-        self, runner: Runner, segmentor: nn.Module, config, checkpoint
+        self, runner: Runner, segmentor: nn.Module, number: int
     ) -> Teacher:
+        config, checkpoint = self._sources[number]
         model, known = build_frozen(config, checkpoint, self._strict)
         dataset = runner.train_loop.dataloader.dataset
         classes = getattr(dataset, 'metainfo', {}).get('classes')
@@ -201,7 +186,7 @@ class DistillationHook(SoftSupervision):
         check_same_classes(segmentor, model, classes, known)
         model.to(next(segmentor.parameters()).device)
         if self._validates and runner.iter == 0:
-            name = f'{self.name}_teacher'
+            name = f'{self.name}_teacher' + f'_{number + 1}' * bool(number)
             validate_teacher(runner, model, name, str(checkpoint))
         return Teacher(
             model, segmentor.data_preprocessor, self._amp, keeps_size=True
@@ -210,21 +195,12 @@ class DistillationHook(SoftSupervision):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Reads the schedules, and decides whether to look at values."""
+        """Read the schedules, and decide whether to look at values."""
         super().before_train_iter(runner, batch_idx, data_batch)
         self._looks |= runner.iter % _CHECK_INTERVAL == 0
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
-        """Asks the teachers.
-
-        Args:
-            segmentor (nn.Module): The student.
-            labelled (StudentPass): The pass of the labelled images.
-
-        Returns:
-            Lesson: The answers as targets of the same pass, the distances of
-            features and the mIoU of the teachers.
-        """
+        """Ask the teachers: targets, distances of features and their mIoU."""
         outputs = self.select(labelled.outputs)
         wanted = {self._pairs[name] for name in outputs} or {'decode'}
         answers = self._ensemble(labelled.inputs, wanted)
@@ -245,48 +221,12 @@ class DistillationHook(SoftSupervision):
             self._quality.judge()
             self._looks = False
         figures = {}
-        for name, output in [*outputs.items()][:1]:
-            counts = target_counts(targets[name].target, output)
+        main = next(iter(outputs), None)
+        if main is not None:
+            counts = target_counts(targets[main].target, outputs[main])
             self._quality.add(counts)
             figures['teacher_mIoU'] = 100 * counts.mean_iou()
         if self._features:
             factor = self._numbers[self.weight_name]
             figures.update(self._features.terms(factor))
         return Lesson(labelled, targets, figures)
-
-
-def _pair_up(teacher: object, checkpoint: object) -> list[tuple]:
-    """One config and one checkpoint for each teacher."""
-    configs = as_list(
-        'teacher',
-        teacher,
-        (str, Path, dict, Config),
-        'the path of a config, such as mmseg::pspnet/..., or a config',
-    )
-    checkpoints = as_list(
-        'checkpoint',
-        checkpoint,
-        (str, Path),
-        'the path or URL of the weights of a teacher',
-    )
-    if len(configs) == 1:
-        configs *= len(checkpoints)
-    if not checkpoints or len(configs) != len(checkpoints):
-        raise ValueError(
-            'Expected checkpoint to name one file for each teacher but got '
-            f'{len(configs)} configs and {len(checkpoints)} checkpoints.'
-        )
-    return list(zip(configs, checkpoints))
-
-
-def _check_weights(weights: object, number: int) -> None:
-    if weights is None:
-        return
-    is_list = isinstance(weights, Sequence) and len(weights) == number
-    if not is_list or not all(
-        isinstance(w, Real) and 0 < w < float('inf') for w in weights
-    ):
-        raise ValueError(
-            f'Expected teacher_weights to be {number} numbers above 0, one '
-            f'for each teacher, but got {weights!r}.'
-        )

@@ -43,7 +43,7 @@ def check_classes(
     student_classes: Sequence[str] | None,
     teacher_classes: Sequence[str] | None,
 ) -> None:
-    """Checks the number of classes and, where they are known, their names.
+    """Check the number of classes and, where they are known, their names.
 
     Args:
         student (nn.Module): A segmentor.

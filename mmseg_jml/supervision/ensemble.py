@@ -58,7 +58,7 @@ class Ensemble:
     def pairs(
         self, student: nn.Module, wanted: dict[str, str] | None
     ) -> dict[str, str]:
-        """Which output of the student learns from which of the teachers.
+        """Pair the outputs of the student with those of the teachers.
 
         Args:
             student (nn.Module): The student.
@@ -96,7 +96,7 @@ class Ensemble:
         return wanted
 
     def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
-        """Asks each teacher.
+        """Ask each teacher.
 
         Args:
             inputs (Tensor): (N, 3, H, W), preprocessed for the student.
@@ -108,7 +108,7 @@ class Ensemble:
         return [teacher(inputs, names) for teacher in self.teachers]
 
     def check_finite(self, answers: Sequence[Answer]) -> None:
-        """Looks at all logits; the host waits for that.
+        """Look at all logits; the host waits for that.
 
         Args:
             answers (Sequence[dict]): One of each teacher.
@@ -135,7 +135,7 @@ class Ensemble:
         output: StudentOutput,
         temperature: float,
     ) -> TeacherLogits:
-        """Makes one target of the answers.
+        """Make one target of the answers.
 
         Args:
             name (str): One of ``outputs``.

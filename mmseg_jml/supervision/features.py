@@ -40,7 +40,7 @@ class FeaturePair:
 
     @classmethod
     def parse(cls, value: object) -> FeaturePair:
-        """Reads a dictionary with the arguments above.
+        """Read a dictionary with the arguments above.
 
         Args:
             value (object): One of the option ``features``.
@@ -76,7 +76,7 @@ class FeaturePair:
 
     @classmethod
     def parse_all(cls, value: object) -> list[FeaturePair]:
-        """Reads the option ``features``; pairs of weight 0 are left out."""
+        """Read the option ``features``; pairs of weight 0 are left out."""
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
@@ -135,7 +135,7 @@ class FeatureDistances:
         ]
 
     def terms(self, factor: float) -> dict[str, Tensor]:
-        """Compares what student and teachers computed last.
+        """Compare what student and teachers computed last.
 
         Args:
             factor (float): Multiplies each distance.
@@ -163,7 +163,7 @@ class FeatureDistances:
         return terms
 
     def remove(self) -> None:
-        """Stops listening to the models."""
+        """Stop listening to the models."""
         for kept in (self._student, *(kept for kept, _ in self._teachers)):
             kept.remove()
 

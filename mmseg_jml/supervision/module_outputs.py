@@ -12,7 +12,7 @@ __all__ = ['ModuleOutputs']
 
 
 class ModuleOutputs:
-    """Keeps what named modules answer until it is taken.
+    """Keep what named modules answer until it is taken.
 
     Args:
         model (nn.Module): The model that has them.
@@ -57,12 +57,12 @@ class ModuleOutputs:
             self._found[name] = output
 
     def take(self) -> dict[str, object]:
-        """Hands over what was kept, and forgets it."""
+        """Hand over what was kept, and forget it."""
         found, self._found = self._found, {}
         return found
 
     def remove(self) -> None:
-        """Stops listening."""
+        """Stop listening."""
         self.take()
         for handle in self._handles:
             handle.remove()

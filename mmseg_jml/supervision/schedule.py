@@ -50,7 +50,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, name: str, value: Number, low: float = 0.0) -> Schedule:
-        """Reads a number or a dictionary with the arguments above.
+        """Read a number or a dictionary with the arguments above.
 
         Args:
             name (str): Name of the option, for messages.
@@ -143,7 +143,7 @@ class Schedule:
         return self.type != 'constant' and self.start != self._stop
 
     def __call__(self, iteration: int, max_iters: int) -> float:
-        """Gives the number of an iteration.
+        """Give the number of an iteration.
 
         Args:
             iteration (int): Iterations done before.

@@ -23,7 +23,7 @@ __all__ = ['Teacher']
 
 
 class Teacher:
-    """Runs a segmentor on the preprocessed images of another, or its own.
+    """Run a segmentor on the preprocessed images of another, or its own.
 
     The images are normalised as the teacher knows them. The backbone runs
     once for all heads.
@@ -86,7 +86,7 @@ class Teacher:
     def __call__(
         self, inputs: Tensor, names: Iterable[str]
     ) -> dict[str, tuple[Tensor, bool]]:
-        """Predicts.
+        """Predict.
 
         Args:
             inputs (Tensor): (N, 3, H, W), preprocessed for the student.

@@ -28,7 +28,7 @@ _NAMES_SHOWN = 5
 def build_frozen(
     config: str | dict | Config, checkpoint: str, strict: bool = True
 ) -> tuple[nn.Module, list[str] | None]:
-    """Builds a segmentor that only predicts.
+    """Build a segmentor that only predicts.
 
     It is in evaluation mode, without gradients and without synchronised
     batch normalisation. Random numbers go on afterwards as if nothing had
@@ -97,7 +97,7 @@ def _config_path(config: str) -> Path:
 def load_weights(
     model: nn.Module, checkpoint: str, strict: bool = True
 ) -> list[str] | None:
-    """Loads weights, by default all of them and nothing else.
+    """Load weights, by default all of them and nothing else.
 
     Args:
         model (nn.Module): What to fill.
@@ -172,7 +172,7 @@ def _read(checkpoint: str) -> Mapping:
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Forbids unpickling, which older versions of torch do by default."""
+    """Forbid unpickling, which older versions of torch do by default."""
     with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1'):
         yield
 
