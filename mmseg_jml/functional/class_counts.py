@@ -82,12 +82,13 @@ def class_counts(
         tensor(0.5000)
     """
     counted = counted & (label >= 0) & (label < num_classes)
-
-    def count(classes: Tensor, mask: Tensor) -> Tensor:
-        # what is not in the mask goes to one more class, cut off at the end
-        index = torch.where(mask, classes, num_classes).flatten()
-        total = index.new_zeros(num_classes + 1)
-        return total.scatter_add_(0, index, torch.ones_like(index))[:-1]
-
-    hit = count(label, counted & (prediction == label))
-    return ClassCounts(hit, count(prediction, counted), count(label, counted))
+    # what does not count goes to one more place, cut off at the end
+    place = torch.where(
+        counted, prediction * num_classes + label, num_classes**2
+    ).flatten()
+    confusion = place.new_zeros(num_classes**2 + 1)
+    confusion.scatter_add_(0, place, torch.ones_like(place))
+    confusion = confusion[:-1].view(num_classes, num_classes)
+    return ClassCounts(
+        confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    )

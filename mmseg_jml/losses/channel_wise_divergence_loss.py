@@ -20,9 +20,6 @@ class ChannelWiseDivergenceLoss(nn.Module):
     :class:`~mmseg_jml.DistillationHook`, is no second factor: T is then t
     times ``temperature``.
 
-    The paper gives the logits of its segmentors a weight of 3 beside the
-    cross-entropy with the label.
-
     Args:
         temperature (float): Divides the logits of both. Defaults to 4.0.
         loss_weight (float): Factor of the loss. Defaults to 1.0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -15,7 +16,7 @@ from .module_outputs import ModuleOutputs
 
 __all__ = ['FeatureDistances', 'FeaturePair']
 
-MEASURES = dict(attention=attention_distance, channel=channel_wise_divergence)
+MEASURES = 'attention', 'channel'
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class FeaturePair:
         student (str): Name of a module, as ``get_submodule`` takes it.
         teacher (str): Name of a module of the teacher.
         measure (str): 'attention' (:func:`attention_distance`) or 'channel'
-            (:func:`channel_wise_divergence` at temperature 4).
+            (:func:`channel_wise_divergence`).
         loss_weight (float): Factor of the distance. Defaults to 1.0.
         index (int, optional): Which output counts of a module that has
             several, such as a backbone; -1 is the last. Defaults to None.
+        temperature (float): That of 'channel'. Defaults to 4.0.
     """
 
     student: str
@@ -37,6 +39,7 @@ class FeaturePair:
     measure: str
     loss_weight: float = 1.0
     index: int | None = None
+    temperature: float = 4.0
 
     @classmethod
     def parse(cls, value: object) -> FeaturePair:
@@ -66,12 +69,13 @@ class FeaturePair:
                 "Expected measure of features to be 'attention' or 'channel' "
                 f'but got {pair.measure!r}.'
             )
-        weight = pair.loss_weight
-        if not isinstance(weight, Real) or not 0 <= weight < float('inf'):
-            raise ValueError(
-                'Expected loss_weight of features to be a number of at least '
-                f'0 but got {weight!r}.'
-            )
+        for name, low in (('loss_weight', 0), ('temperature', 0.01)):
+            number = getattr(pair, name)
+            if not isinstance(number, Real) or not low <= number < math.inf:
+                raise ValueError(
+                    f'Expected {name} of features to be a number of at least '
+                    f'{low} but got {number!r}.'
+                )
         return pair
 
     @classmethod
@@ -170,8 +174,10 @@ class FeatureDistances:
 
 def _distance(pair: FeaturePair, student: Tensor, answer: object) -> Tensor:
     teacher = pair.map_of('teacher', answer)
+    if pair.measure == 'attention':
+        return attention_distance(student, teacher)
     channels = student.shape[1], teacher.shape[1]
-    if pair.measure == 'channel' and channels[0] != channels[1]:
+    if channels[0] != channels[1]:
         raise ValueError(
             f"Expected measure='channel' to compare as many channels of "
             f'{pair.student!r} of the student as of {pair.teacher!r} of the '
@@ -179,7 +185,9 @@ def _distance(pair: FeaturePair, student: Tensor, answer: object) -> Tensor:
             "measure='attention' compares any numbers; a learned projection "
             'is out of scope, since it needs an optimizer of its own.'
         )
-    return MEASURES[pair.measure](student, teacher)
+    return channel_wise_divergence(
+        student, teacher, temperature=pair.temperature
+    )
 
 
 def _check_gradient(pair: FeaturePair, student: Tensor) -> None:

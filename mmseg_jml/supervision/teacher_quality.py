@@ -93,7 +93,8 @@ def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
             label[:, None].float(), value.shape[2:], mode='nearest-exact'
         )[:, 0].long()
     counted = label != output.ignore_index
-    return class_counts(value.argmax(1), label, counted, value.shape[1])
+    # on CPUs half the time of argmax()
+    return class_counts(value.max(1)[1], label, counted, value.shape[1])
 
 
 def validate_teacher(

@@ -34,6 +34,7 @@ CHANNEL = dict(
     student='decode_head.conv_seg',
     teacher='decode_head.conv_seg',
     measure='channel',
+    temperature=2.0,
 )
 ALONE = dict(loss=[], auxiliary_loss=[], label_weight=0.0)
 PATHS = dict(teacher='a.py', checkpoint='b.pth')
@@ -88,13 +89,13 @@ def test_gradients_and_terms_are_those_of_a_loop_written_by_hand(
         )
         attention = attention + share * (1 - cosine).mean()
         p, y = (
-            maps['conv_seg'].flatten(0, 1).flatten(1) / 4
+            maps['conv_seg'].flatten(0, 1).flatten(1) / 2
             for maps in (own, other)
         )
         divergence = F.kl_div(
             p.log_softmax(1), y.softmax(1), reduction='batchmean'
         )
-        channel = channel + share * 16 * divergence
+        channel = channel + share * 4 * divergence
     log = record.logs[0]
     name = 'backbone.decoder.1.loss_kd_attention'
     assert log[name] == pytest.approx(0.25 * 2 * attention.item(), rel=1e-4)
@@ -230,6 +231,11 @@ def test_student_that_does_not_learn_there(cfg, teacher):
             dict(features=[dict(ATTENTION, loss_weight=-1)]),
             ValueError,
             'loss_weight of features .* got -1',
+        ),
+        (
+            dict(features=[dict(CHANNEL, temperature=0)]),
+            ValueError,
+            'temperature of features .* 0.01 but got 0',
         ),
         (dict(teacher_weights=[1, 2]), ValueError, r'1 numbers .* \[1, 2\]'),
         (dict(teacher_weights=[0]), ValueError, r'above 0.* got \[0\]'),
