@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SoftLabelVisualizationHook,
     )
     from .losses import (
+        ChannelWiseDivergenceLoss,
         JaccardMetricCELoss,
         JaccardMetricLoss,
         KLDivergenceLoss,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     'AveragingTTAModel',
     'CalibrationMetric',
+    'ChannelWiseDivergenceLoss',
     'DistillationHook',
     'ExactResumeHook',
     'FineGrainedIoUMetric',

@@ -83,9 +83,6 @@ def config_file(name: str) -> str:
         name (str): A path. ``PACKAGE::PATH`` is a path below the configs that
             an installed package has, with or without ``.py``.
 
-    Returns:
-        str: The path.
-
     Raises:
         argparse.ArgumentTypeError: If there is no such file.
     """
@@ -108,14 +105,7 @@ def config_file(name: str) -> str:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config that the command line names, and fill the registries.
-
-    Args:
-        args (argparse.Namespace): With ``config``.
-
-    Returns:
-        Config: The config, without the options of the command line.
-    """
+    """Read the config that the command line names, and fill the registries."""
     from .logs import without_onedl_notices
 
     with without_onedl_notices():
@@ -125,12 +115,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
-    """Merge the options of :func:`add_options` into a config.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        args (argparse.Namespace): The options.
-    """
+    """Merge the options of :func:`add_options` into a config."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     # OneDL's mmengine unpickles what weights-only loading refuses; a
     # checkpoint from elsewhere could then run code.
@@ -147,9 +132,6 @@ def check(cfg: Config) -> None:
     """End the process with sentences if training could not go well.
 
     The first process looks for all.
-
-    Args:
-        cfg (Config): The config, with all options merged.
     """
     from .data_check import find_obstacles
 
@@ -167,10 +149,6 @@ def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
     To mmengine, ``load_from`` is what to resume. In a config file it says
     where training starts, so that here it serves until there is a checkpoint;
     on the command line it stays what to resume.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        args (argparse.Namespace): The options.
     """
     cfg.resume = True
     if cfg.get('load_from') and 'load_from' not in args.cfg_options:
@@ -184,9 +162,6 @@ def resume_exactly(cfg: Config) -> None:
 
     That is where iterations are counted and the data has a sampler, as in
     every stock config. A config that lists the hook is left as it is.
-
-    Args:
-        cfg (Config): The config, changed in place.
     """
     loop = cfg.get('train_cfg') or {}
     by_iter = loop.get('type') == 'IterBasedTrainLoop'

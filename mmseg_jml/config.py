@@ -92,11 +92,7 @@ def has_own_loss(cfg: Config) -> bool:
 
 
 def own_losses() -> list[str]:
-    """List the losses of this package that take labels.
-
-    Returns:
-        list[str]: Their names, without prefix.
-    """
+    """List the losses of this package that take labels."""
     return [
         name
         for name in losses.__all__
@@ -124,7 +120,8 @@ def type_name(node: dict) -> str:
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def _children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+    """List what is inside a part of a config, by path."""
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
     if isinstance(node, (list, tuple)):
@@ -133,24 +130,16 @@ def _children(node: Any, path: str) -> Iterator[tuple[str, object]]:
 
 
 def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Walk down to the ``loss_decode`` entries of all heads.
-
-    Args:
-        node (Any): Part of a config's ``model``.
-        path (str): Its path in the config.
-
-    Yields:
-        tuple[str, dict]: Path and entry of each loss over pixels.
-    """
+    """Walk down to the ``loss_decode`` entries of all heads."""
     if isinstance(node, dict) and _other_task(node):
         return
-    for child_path, child in _children(node, path):
+    for child_path, child in children(node, path):
         if not child_path.endswith('.loss_decode'):
             yield from loss_entries(child, child_path)
         elif isinstance(child, dict):
             yield child_path, child
         else:
-            yield from _children(child, child_path)
+            yield from children(child, child_path)
 
 
 def _other_task(head: dict) -> str:

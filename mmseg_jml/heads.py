@@ -93,9 +93,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
     Args:
         model (nn.Module): A segmentor, perhaps in a wrapper for distributed
             training, for test-time augmentation, or in both.
-
-    Returns:
-        nn.Module: The segmentor.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -103,14 +100,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """List the heads of a segmentor by the names that they have in the log.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: Main heads, then auxiliary heads.
-    """
+    """List the heads of a segmentor by the names that they have in the log."""
     heads = {}
     for name, key in (('decode', 'decode_head'), ('aux', 'auxiliary_head')):
         head = getattr(segmentor, key, None)
@@ -122,14 +112,7 @@ def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
 
 
 def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """List the heads that classify pixels and hand all of them to their loss.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
+    """List the heads that hand the logits of all pixels to their loss."""
     return {
         name: head
         for name, head in named_heads(segmentor).items()
@@ -139,9 +122,6 @@ def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
 
 def main_head(segmentor: nn.Module) -> str:
     """Name the last main head that classifies all pixels.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
 
     Returns:
         str: ``decode`` or, in a cascade, ``decode_0``, ``decode_1`` ...
@@ -164,14 +144,7 @@ def main_head(segmentor: nn.Module) -> str:
 
 
 def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """List the auxiliary heads that classify all pixels as the main head does.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
+    """List the dense auxiliary heads with the classes of the segmentor."""
     return {
         name: head
         for name, head in dense_heads(segmentor).items()
@@ -190,9 +163,6 @@ def uses_sigmoid(head: nn.Module) -> bool:
     A cross-entropy in ``loss_decode`` tells, wherever it stands in a list;
     without one the first entry does. What mmseg's DiceLoss says comes last:
     its default is ``use_sigmoid=True``, beside a softmax too.
-
-    Args:
-        head (nn.Module): A decode head.
     """
     losses = sorted(losses_of(head), key=_unreliability)
     said = bool(losses) and getattr(losses[0], 'use_sigmoid', False)
@@ -207,11 +177,7 @@ def _unreliability(loss: nn.Module) -> int:
 
 
 def predicts_scores(head: nn.Module) -> bool:
-    """Tell whether a head predicts sums of masks, not logits.
-
-    Args:
-        head (nn.Module): A decode head.
-    """
+    """Tell whether a head predicts sums of masks, not logits."""
     return _facts(head).predicts_scores
 
 
@@ -232,9 +198,6 @@ def _why_not_dense(head: nn.Module) -> str:
 
 def main_output(head: nn.Module) -> int:
     """Find what a head predicts with among what its losses get.
-
-    Args:
-        head (nn.Module): A decode head.
 
     Returns:
         int: An index, which may count from the end.

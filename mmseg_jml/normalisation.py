@@ -27,9 +27,6 @@ class Normalisation(NamedTuple):
     def of(cls, preprocessor: nn.Module) -> Normalisation:
         """Read what a data preprocessor does.
 
-        Args:
-            preprocessor (nn.Module): A ``data_preprocessor`` of mmseg.
-
         Returns:
             Normalisation: Its numbers; 0 and 1 where it has none.
         """
@@ -77,9 +74,6 @@ def swap_channels(value: Tensor) -> Tensor:
 
     Args:
         value (Tensor): (*, C, H, W), or a scalar.
-
-    Returns:
-        Tensor: The same with its channels reversed.
     """
     has_colours = value.ndim > 2 and value.shape[-3] == 3
     return value.flip(-3) if has_colours else value

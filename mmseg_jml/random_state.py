@@ -38,14 +38,7 @@ def random_state_kept() -> Iterator[None]:
 
 
 def common_seed(runner: Runner) -> int:
-    """Return the first process's seed; others differ under `diff_rank_seed`.
-
-    Args:
-        runner (Runner): The runner.
-
-    Returns:
-        int: The seed of the run.
-    """
+    """Return the seed of the first process; see `diff_rank_seed`."""
     seed = [runner.seed]
     broadcast_object_list(seed)
     return seed[0]

@@ -97,7 +97,7 @@ def test_a_torch_that_is_too_old_is_named(version, said):
 SHORT_NAMES = """
 from mmseg import registry
 names = dict(
-    DATASETS='DigitScenesDataset', HOOKS='PseudoLabelHook',
+    DATASETS='DeepGlobeLandDataset', HOOKS='PseudoLabelHook',
     METRICS='CalibrationMetric', MODELS='AveragingTTAModel KLDivergenceLoss',
     OPTIM_WRAPPER_CONSTRUCTORS='FlatDecayConstructor',
     TRANSFORMS='LoadSoftLabels')

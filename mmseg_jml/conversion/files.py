@@ -63,24 +63,13 @@ def write_label(
 
 
 def write_names(path: Path, names: Iterable[str]) -> None:
-    """Write a list of images, for `ann_file` of a data set.
-
-    Args:
-        path (Path): The file.
-        names (Iterable[str]): One name for each line.
-    """
+    """Write a list of images, for `ann_file` of a data set."""
     with whole_file(path) as unfinished:
         unfinished.write_text(''.join(f'{name}\n' for name in names))
 
 
 def read_image(path: Path) -> Image.Image:
     """Read an image with all its pixels.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        Image.Image: The image, in the mode of the file.
 
     Raises:
         CorruptFileError: If it is missing, broken or cut off.

@@ -14,16 +14,7 @@ __all__ = ['convert_all', 'shorten', 'show_progress']
 
 
 def show_progress(items: Iterable, total: int, action: str) -> Iterator:
-    """Show a bar while it passes items on.
-
-    Args:
-        items (Iterable): The items.
-        total (int): Their number.
-        action (str): What is done with them.
-
-    Yields:
-        object: Each item.
-    """
+    """Show a bar while it passes items on."""
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total, description=action)

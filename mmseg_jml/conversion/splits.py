@@ -18,13 +18,6 @@ def rank_names(names: Iterable[str], seed: int) -> list[str]:
     They are sorted by a hash. The first n of them are therefore a random
     sample that the first 2n contain, and images added to a data set later
     leave the order of the others as it was.
-
-    Args:
-        names (Iterable[str]): The names.
-        seed (int): Another seed gives another order.
-
-    Returns:
-        list[str]: The names in that order.
     """
 
     def place(name: str) -> bytes:
@@ -37,13 +30,6 @@ def count_of(ratio: Fraction, total: int) -> int:
     """Return how many images a share of a data set is, rounded up.
 
     The published splits of VOC and Cityscapes have these sizes.
-
-    Args:
-        ratio (Fraction): The share, between 0 and 1.
-        total (int): Images in the data set.
-
-    Returns:
-        int: Images in the share.
 
     Example:
         >>> [count_of(Fraction(1, n), 10582) for n in (16, 8, 4)]
@@ -61,14 +47,6 @@ def resolve_lines(
     follow. Folders that the data set does not count as part of the name can
     stand before it; folders that it does count can be left out where the
     file name is unique.
-
-    Args:
-        lines (Iterable[str]): The lines; empty ones mean nothing.
-        names (Sequence[str]): Names of the images of the data set.
-        img_suffix (str): What follows a name in the path of its image.
-
-    Returns:
-        list[str]: A name for each line, in their order.
 
     Raises:
         ValueError: If lines mean no image, or several.

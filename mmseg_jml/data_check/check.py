@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
 
 from ..conversion.progress import shorten
 from ..datasets.parts import build_dataset, missing_paths, parts_of
 from .advice import advise
-from .entries import UNLABELED, data_entries, entry_problems, head_problems
+from .entries import (
+    UNLABELED,
+    data_entries,
+    entry_problems,
+    head_problems,
+    ignored_labels,
+)
 from .files import missing_files
 from .findings import Findings
 from .labels import Loaded, examine, label_problems, what_is_wrong
@@ -32,7 +41,7 @@ def find_obstacles(cfg: Config) -> list[str]:
         list[str]: Sentences; none if nothing was found.
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    problems = [*entry_problems(cfg)]
+    problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
     for name, entry in data_entries(cfg):
         findings = Findings(name)
         try:
@@ -46,22 +55,30 @@ def find_obstacles(cfg: Config) -> list[str]:
         _check_paths(findings, entry)
         if not findings.problems:
             check_views(findings, dataset)
-        findings.classes = parts[0].metainfo.get('classes') or ()
-        classes = len(findings.classes)
-        loaded = [
-            Loaded(
-                view.name, view.name, counts=np.bincount(view.label.ravel())
-            )
-            for view in findings.views
-            if view.label is not None
-        ]
-        if classes:
-            findings.problems += [
-                *head_problems(cfg.get('model') or {}, classes),
-                *label_problems(loaded, classes, parts[0].ignore_index),
-            ]
+        if name != UNLABELED:
+            findings.problems += _label_obstacles(findings, parts[0], model)
         problems += [f'{name}: {told}' for told in findings.problems]
     return problems
+
+
+def _label_obstacles(
+    findings: Findings, part: BaseSegDataset, model: Mapping
+) -> list[str]:
+    """Compare the labels of the views, and the heads, with the classes."""
+    classes = len(part.metainfo.get('classes') or ())
+    if not classes:
+        return []
+    ignored = [*ignored_labels(model), part.ignore_index]
+    loaded = []
+    for view in findings.views:
+        if view.label is not None:
+            counted = view.label[~np.isin(view.label, ignored)]
+            counts = np.bincount(counted)
+            loaded.append(Loaded(view.name, view.name, counts=counts))
+    return [
+        *head_problems(model, classes),
+        *label_problems(loaded, classes, part.ignore_index),
+    ]
 
 
 def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:

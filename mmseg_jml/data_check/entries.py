@@ -5,27 +5,31 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmseg.registry import HOOKS, MODELS
 
-from ..config import loss_entries, type_name
+from ..config import children, loss_entries, type_name
 from ..datasets.parts import source_entries
 from ..heads import HEADS, HeadFacts
 from ..losses import JaccardMetricLoss
 from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
 
-__all__ = ['UNLABELED', 'data_entries', 'entry_problems', 'head_problems']
+__all__ = [
+    'UNLABELED',
+    'data_entries',
+    'entry_problems',
+    'head_problems',
+    'ignored_labels',
+]
 
 UNLABELED = 'unlabeled'
 
 
 def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
     """Find the data sets in a config.
-
-    Args:
-        cfg (Config): The config.
 
     Yields:
         tuple[str, Mapping]: What it is for, and its entry.
@@ -48,15 +52,7 @@ def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
 
 
 def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
-    """Compare the classes of heads with those of the data.
-
-    Args:
-        model (Mapping): The config's ``model``.
-        num_classes (int): Classes of the data.
-
-    Yields:
-        str: A sentence for each head with another number.
-    """
+    """Compare the classes of heads with those of the data."""
     for key in ('decode_head', 'auxiliary_head'):
         heads = model.get(key) or ()
         for head in heads if isinstance(heads, (list, tuple)) else [heads]:
@@ -69,15 +65,25 @@ def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
                 )
 
 
-def entry_problems(cfg: Config) -> Iterator[str]:
-    """Look for misspelled names and wrong options of losses and hooks.
+def ignored_labels(node: Any) -> set[int]:
+    """Find the labels that heads and losses ignore.
 
-    Args:
-        cfg (Config): The config.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
+    Example:
+        >>> sorted(ignored_labels(dict(decode_head=[
+        ...     dict(ignore_index=0, loss_decode=dict(ignore_index=254))])))
+        [0, 254]
     """
+    found = set()
+    for path, child in children(node, ''):
+        if path.endswith('.ignore_index') and child is not None:
+            found.add(child)
+        else:
+            found |= ignored_labels(child)
+    return found
+
+
+def entry_problems(cfg: Config) -> Iterator[str]:
+    """Look for misspelled names and wrong options of losses and hooks."""
     scope = cfg.get('default_scope') or 'mmseg'
     hooks = {
         f'custom_hooks.{place}': entry

@@ -15,15 +15,7 @@ __all__ = ['missing_files']
 
 
 def missing_files(part: BaseSegDataset, with_labels: bool) -> Iterator[str]:
-    """Compare what a data set lists with what is on the disk.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
-        with_labels (bool): Whether images need labels.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
-    """
+    """Compare what a data set lists with what is on the disk."""
     listed = [part.get_data_info(i) for i in range(len(part))]
     images = Counter(info['img_path'] for info in listed)
     lost = [path for path in images if not _exists(part, path)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,12 +11,13 @@ from ..visualization import View
 __all__ = ['Findings']
 
 
-@dataclass
 class Findings:
     """What was found out about one data set.
 
-    Attributes:
+    Args:
         name (str): What the data set is for.
+
+    Attributes:
         images (int): Images that it lists.
         examined (int): Images that were opened.
         classes (Sequence[str]): Names of the classes.
@@ -31,13 +31,13 @@ class Findings:
             which something is wrong.
     """
 
-    name: str
-    images: int = 0
-    examined: int = 0
-    classes: Sequence[str] = ()
-    palette: Sequence[Sequence[int]] = ()
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
-    views: list[View] = field(default_factory=list)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.images = self.examined = 0
+        self.classes: Sequence[str] = ()
+        self.palette: Sequence[Sequence[int]] = ()
+        self.pixels = np.zeros(1, np.int64)
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.advice: list[str] = []
+        self.views: list[View] = []

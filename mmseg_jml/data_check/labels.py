@@ -46,14 +46,6 @@ def examine(
     """Load images and labels as the pipeline of the data set does.
 
     Files that do not exist are left out.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
-        indices (Sequence[int]): The images.
-        name (str): What to call it beside the progress bar.
-
-    Returns:
-        list[Loaded]: What was found in each.
     """
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -104,16 +96,7 @@ def _strange_values(
 
 
 def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
-    """Say in some words what is wrong with one image.
-
-    Args:
-        item (Loaded): What :func:`examine` found.
-        classes (int): Number of classes.
-        ignored (int): The ignored label.
-
-    Returns:
-        str: The words; empty if nothing is.
-    """
+    """Say in some words what is wrong with one image."""
     if item.error:
         return 'cannot be read'
     if item.counts is not None and item.label_size != item.image_size:
@@ -125,16 +108,7 @@ def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
 def label_problems(
     loaded: Sequence[Loaded], classes: int, ignored: int
 ) -> Iterator[str]:
-    """Say what does not fit.
-
-    Args:
-        loaded (Sequence[Loaded]): What :func:`examine` found.
-        classes (int): Number of classes.
-        ignored (int): The ignored label.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
-    """
+    """Say what does not fit."""
     broken = [item.error for item in loaded if item.error]
     if broken:
         yield f'{len(broken)} files cannot be read: {shorten(broken, 3)}'

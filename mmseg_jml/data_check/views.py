@@ -22,13 +22,6 @@ NUM_VIEWS = 8
 def spread(total: int, most: int | None) -> list[int]:
     """Choose images from all over a data set.
 
-    Args:
-        total (int): Images in it.
-        most (int | None): How many to choose. None: all.
-
-    Returns:
-        list[int]: Their indices.
-
     Example:
         >>> spread(10, 4)
         [0, 3, 6, 9]
@@ -86,12 +79,7 @@ def show_wrong(
 
 
 def check_views(findings: Findings, dataset: Sequence) -> None:
-    """Check the whole pipeline, on a few images, and take views of them.
-
-    Args:
-        findings (Findings): What gets views and problems.
-        dataset (Sequence): The data set, in its wrappers.
-    """
+    """Check the whole pipeline, on a few images, and take views of them."""
     failures = []
     indices = spread(len(dataset), NUM_VIEWS)
     for index in indices:
@@ -110,12 +98,7 @@ def check_views(findings: Findings, dataset: Sequence) -> None:
 
 
 def check_crop(findings: Findings, parts: Sequence[BaseSegDataset]) -> None:
-    """Look for images that are smaller than the crop.
-
-    Args:
-        findings (Findings): What gets problems and notes.
-        parts (list[BaseSegDataset]): The data sets without wrappers.
-    """
+    """Look for images that are smaller than the crop."""
     looked_at, smaller = 0, []
     for part in parts:
         indices = spread(len(part), NUM_VIEWS)

@@ -72,7 +72,7 @@ class NumberedDataset(Dataset):
 
 
 class NumberedBatches:
-    """Give endless batches, the same from any start and with any workers.
+    """Give endless batches, alike from any start and with any workers.
 
     Stands in for the iterator of an `IterBasedTrainLoop`. Such a loop passes
     over the batches that were trained on before a checkpoint; here this loads

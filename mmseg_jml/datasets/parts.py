@@ -22,12 +22,6 @@ __all__ = [
 def build_dataset(cfg: Mapping) -> object:
     """Build the data set of a data loader.
 
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Returns:
-        object: The data set.
-
     Raises:
         ValueError: If it cannot be built, or has no image; with the paths
             that are missing, or else with what went wrong.
@@ -62,14 +56,7 @@ def _empty_sources(cfg: Mapping) -> Iterator[str]:
 
 
 def source_entries(cfg: Mapping) -> Iterator[Mapping]:
-    """Take the wrappers off an entry.
-
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Yields:
-        Mapping: The entry of each data set that reads files.
-    """
+    """Take the wrappers off an entry."""
     if cfg.get('datasets'):
         for entry in cfg['datasets']:
             yield from source_entries(entry)
@@ -80,14 +67,7 @@ def source_entries(cfg: Mapping) -> Iterator[Mapping]:
 
 
 def missing_paths(cfg: Mapping) -> Iterator[str]:
-    """Find out which files and folders of an entry do not exist.
-
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Yields:
-        str: A sentence for each.
-    """
+    """Find out which files and folders of an entry do not exist."""
     for entry in source_entries(cfg):
         root = entry.get('data_root') or ''
         paths = dict(ann_file=entry.get('ann_file'))
@@ -103,12 +83,6 @@ def missing_paths(cfg: Mapping) -> Iterator[str]:
 
 def parts_of(dataset: object) -> list[BaseSegDataset]:
     """Take the wrappers off a data set.
-
-    Args:
-        dataset (object): A data set of mmseg, or a wrapper of one or several.
-
-    Returns:
-        list[BaseSegDataset]: The data sets that read files.
 
     Raises:
         TypeError: If one is not of mmseg's kind.
@@ -127,9 +101,6 @@ def parts_of(dataset: object) -> list[BaseSegDataset]:
 
 def image_names(part: BaseSegDataset) -> list[str]:
     """Return what a line of `ann_file` calls each image.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
 
     Returns:
         list[str]: Paths below ``data_prefix.img_path``, without the suffix.

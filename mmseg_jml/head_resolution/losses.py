@@ -59,10 +59,6 @@ class HeadResolution:
 def at_head_resolution(head: nn.Module) -> list[StandIn]:
     """Let a head compute its losses from its logits as they are.
 
-    Args:
-        head (nn.Module): A head that :func:`why_full_resolution` has nothing
-            against.
-
     Returns:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
@@ -76,14 +72,7 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
 
 
 def why_full_resolution(head: nn.Module) -> str | None:
-    """Say why a head's losses need logits of the label's size.
-
-    Args:
-        head (nn.Module): A head of a segmentor.
-
-    Returns:
-        str | None: The reason; None if they do not need them.
-    """
+    """Say why a head's losses need logits of the label's size."""
     if not isinstance(head, BaseDecodeHead):
         return 'it is no BaseDecodeHead'
     if not _calls_stock_method(head):

@@ -32,14 +32,7 @@ _ENCODE_DECODE = {
 
 
 def why_full_prediction(segmentor: nn.Module) -> str | None:
-    """Say why a segmentor predicts from logits of the image's size.
-
-    Args:
-        segmentor (nn.Module): A segmentor, out of its wrapper.
-
-    Returns:
-        str | None: The reason; None if it does not need them.
-    """
+    """Say why a segmentor predicts from logits of the image's size."""
     for method, code in {**_KNOWN, **_KNOWN_OF_HEAD}.items():
         if fingerprint(method) != code:
             name = method.__qualname__
@@ -61,10 +54,6 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
 def predict_classes(segmentor: nn.Module) -> list[StandIn]:
     """Let a segmentor predict classes and no logits.
 
-    Args:
-        segmentor (nn.Module): One that :func:`why_full_prediction` has nothing
-            against.
-
     Returns:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
@@ -79,9 +68,6 @@ def predict_small(head: nn.Module) -> None:
     """Let a head predict at its own resolution, from now on.
 
     A head that does not predict by mmseg's own method is left as it is.
-
-    Args:
-        head (nn.Module): A head of a segmentor.
     """
     is_stock = (
         isinstance(head, BaseDecodeHead)

@@ -49,9 +49,6 @@ _KNOWN = {
 def fingerprint(method: Callable) -> str:
     """Hash a method's code without signature, docstring and layout.
 
-    Args:
-        method (Callable): A function with a docstring.
-
     Returns:
         str: 16 hexadecimal digits; empty if there is no source, and on
         Python 3.8, which cannot write code down.
@@ -73,11 +70,6 @@ def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
     Whatever is not known not to read them counts as a reader: evaluators,
     hooks, visualizers, loops and test-time augmentation. A subclass is known
     where it inherits the method that gets the predictions.
-
-    Args:
-        runner (Runner): The runner.
-        loop (BaseLoop): Its loop for validation or test.
-        stage (str): 'val' or 'test'.
 
     Returns:
         str | None: The class that may read them; None if there is none.

@@ -13,9 +13,6 @@ __all__ = ['check_kind', 'read_label', 'read_prediction', 'read_scores']
 def check_kind(kind: str | None) -> None:
     """Refuse a kind of scores that does not exist.
 
-    Args:
-        kind (str, optional): The option ``scores`` of an evaluator.
-
     Raises:
         ValueError: If it is unknown.
     """
@@ -28,9 +25,6 @@ def check_kind(kind: str | None) -> None:
 def read_prediction(sample: dict) -> Tensor:
     """Return the predicted classes.
 
-    Args:
-        sample (dict): A data sample as an evaluator gets it.
-
     Returns:
         Tensor: (H, W) int64.
     """
@@ -40,10 +34,6 @@ def read_prediction(sample: dict) -> Tensor:
 
 def read_label(sample: dict, prediction: Tensor) -> Tensor:
     """Return the ground truth.
-
-    Args:
-        sample (dict): A data sample as an evaluator gets it.
-        prediction (Tensor): (H, W), whose shape and device it must have.
 
     Returns:
         Tensor: (H, W) int64.

@@ -43,11 +43,7 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
         self._images = 0
 
     def add(self, state: Any) -> None:
-        """Add an image.
-
-        Args:
-            state (Any): An object with a method ``plus``.
-        """
+        """Add an image."""
         self._settle_last()
         self._last = state
         self._images += 1
@@ -74,12 +70,6 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
     @staticmethod
     def total(results: Sequence) -> Any:
         """Add up the states of processes.
-
-        Args:
-            results (Sequence): One state of each process that had images.
-
-        Returns:
-            Any: Their sum.
 
         Raises:
             ValueError: If there is none.

@@ -21,9 +21,6 @@ def new_figure(width: float, height: float) -> Figure:
     Args:
         width (float): In inches of 100 pixels.
         height (float): The same.
-
-    Returns:
-        Figure: The figure, to be drawn by :func:`to_array`.
     """
     # a second that most runs need not spend
     from matplotlib.figure import Figure
@@ -33,9 +30,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 def to_array(figure: Figure) -> np.ndarray:
     """Draw a figure.
-
-    Args:
-        figure (Figure): The figure.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
@@ -54,11 +48,12 @@ def log_image(name: str, image: np.ndarray) -> None:
     that ``vis_data/vis_image`` in the directory of the log holds a PNG.
 
     Args:
-        name (str): Its name; the iteration of the run is added.
+        name (str): Its name; the number of training steps is added.
         image (np.ndarray): (H, W, 3) uint8, RGB.
     """
     visualizer = Visualizer.get_current_instance()
-    step = MessageHub.get_current_instance().get_info('iter', 0)
+    # steps that are done, as for the scalars beside it; 0 without training
+    step = MessageHub.get_current_instance().get_info('iter', -1) + 1
     visualizer.add_image(name, image, step)
     if visualizer.get_backend('LocalVisBackend') is None:
         log_file = MMLogger.get_current_instance().log_file

@@ -326,6 +326,16 @@ def test_train_py_tells_what_is_found_within_seconds(cfg, spoil):
     assert all(text.startswith(('train: ', 'val: ')) for text in problems)
 
 
+def test_what_a_head_or_loss_ignores_is_no_obstacle(cfg):
+    label_values(cfg)
+    entry = cfg.train_dataloader.dataset
+    entry.pipeline = cfg.val_dataloader.dataset.pipeline
+    assert find_obstacles(cfg)
+    cfg.model.decode_head.ignore_index = 3
+    cfg.model.decode_head.loss_decode.ignore_index = 7
+    assert find_obstacles(cfg) == []
+
+
 def test_train_py_leaves_other_data_sets_alone(cfg):
     @DATASETS.register_module(force=True)
     class Listed(list):
