@@ -14,6 +14,8 @@ RUN_BY = {
         'make setup',
         'make lint',
         'make docs',
+        # where there is a browser; a site with faults: test_site.py
+        'make docs-check',
         'make test',
         'make check',
         '.venv/onedl/bin/python -m pytest tests/losses',
