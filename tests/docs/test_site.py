@@ -19,10 +19,12 @@ PAGE = """<!doctype html><meta name=viewport content="width=device-width">
 def test_faults_are_found(tmp_path):
     check = runpy.run_path(str(ROOT / 'docs/check.py'))['check']
     (tmp_path / 'good.html').write_text(
-        PAGE.format('<p id=there><a href="#there">x</a>')
+        PAGE.format(
+            '<p id=JaccardMetricLoss><a href="#JaccardMetricLoss">x</a>'
+        )
     )
     (tmp_path / 'search.html').write_text(
-        PAGE.format('<p class=search><a href="good.html?JaccardMetricLoss">x')
+        PAGE.format('<p class=search><a href="good.html#JaccardMetricLoss">x')
     )
     assert check(tmp_path) == []
     (tmp_path / 'bad.html').write_text(
