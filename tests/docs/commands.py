@@ -76,7 +76,7 @@ RUN_BY = {
     ],
     'tests/tools/test_train.py::test_options_of_the_loss_follow_it': [
         'python tools/train.py CONFIG [--loss NAME] [--work-dir DIR] '
-        '[--resume] [--amp] [--full-resolution] '
+        '[--resume] [--amp] [--full-resolution] [--no-check] [--verbose] '
         '[--cfg-options KEY=VALUE ...]',
         'python tools/train.py CONFIG --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.loss_decode.label_smoothing.mode=boundary',
@@ -85,7 +85,7 @@ RUN_BY = {
         'python tools/test.py CONFIG CHECKPOINT',
         'python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out DIR] '
         '[--show-dir DIR] [--show] [--wait-time S] [--tta] '
-        '[--full-resolution] [--cfg-options KEY=VALUE ...]',
+        '[--full-resolution] [--verbose] [--cfg-options KEY=VALUE ...]',
     ],
     'tests/tools/test_launchers.py::test_own_tool_of_mmseg': [
         'python .../mmseg/tools/train.py CONFIG --cfg-options '

@@ -1,20 +1,92 @@
-"""Reads the images and masks of data sets that are to be converted."""
+"""Images, masks and lists of data sets, read and written whole."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .conversion import CorruptFileError, read_image
+__all__ = [
+    'CorruptFileError',
+    'read_image',
+    'read_mask',
+    'read_picture',
+    'whole_file',
+    'write_label',
+    'write_names',
+]
 
-__all__ = ['read_mask', 'read_picture']
+
+class CorruptFileError(ValueError):
+    """A file that is not what it should be. The message names it."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Let a file appear in one step, whole, or not at all.
+
+    Args:
+        path (Path): The file. Its folder is made if there is none.
+
+    Yields:
+        Path: Where to write it. A process that dies leaves this one behind;
+        the next one overwrites it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f'.unfinished-{path.name}')
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+def write_label(
+    path: Path, classes: np.ndarray, palette: Sequence[Sequence[int]]
+) -> None:
+    """Write a label in the colours of its classes.
+
+    Args:
+        path (Path): The file, a PNG.
+        classes (np.ndarray): (H, W) uint8, what the file holds.
+        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255. In a
+            viewer, what is out of the classes is black.
+    """
+    # With fewer colours Pillow would store fewer than 8 bits, and cut 255.
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    label = Image.fromarray(classes)
+    label.putpalette(colours.tobytes())
+    with whole_file(path) as unfinished:
+        label.save(unfinished, format='PNG')
+
+
+def write_names(path: Path, names: Iterable[str]) -> None:
+    """Write a list of images, for `ann_file` of a data set."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(''.join(f'{name}\n' for name in names))
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image with all its pixels.
+
+    Raises:
+        CorruptFileError: If it is missing, broken or cut off.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    # what Pillow raises, which depends on where a file breaks off
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise CorruptFileError(
+            f'Expected {path} to be a whole image but got: {error}'
+        ) from error
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Reads a mask in a format of Pillow, or in NIfTI.
+    """Read a mask in a format of Pillow, or in NIfTI.
 
     Args:
         path (Path): The file.
@@ -32,7 +104,7 @@ def read_mask(path: Path) -> np.ndarray:
 def read_picture(
     path: Path, channels: Sequence[int] | None = None
 ) -> Image.Image:
-    """Reads an image as one that stock pipelines load.
+    """Read an image as one that stock pipelines load.
 
     Args:
         path (Path): The file, in a format of Pillow or in NIfTI. What has
@@ -73,7 +145,7 @@ def _is_nifti(path: Path) -> bool:
 
 
 def _read_nifti(path: Path) -> np.ndarray:
-    """Returns a slice, (H, W) or (H, W, C)."""
+    """Return a slice, (H, W) or (H, W, C)."""
     try:
         import nibabel
     except ImportError as error:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from mmseg_jml.datasets.splits import count_of, rank_names, resolve_lines
+from mmseg_jml.conversion.splits import count_of, rank_names, resolve_lines
 
 CITY = ['aachen/aachen_000000_000019', 'bonn/bonn_000001_000019']
 VOC = ['2007_000032', '2008_000027']

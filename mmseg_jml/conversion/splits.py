@@ -1,4 +1,4 @@
-"""Divides the images of a data set, the same way on every machine."""
+"""Divide the images of a data set, the same way on every machine."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from .conversion import shorten
+from .progress import shorten
 
 __all__ = ['count_of', 'rank_names', 'resolve_lines']
 
 
 def rank_names(names: Iterable[str], seed: int) -> list[str]:
-    """Shuffles names so that the place of one does not depend on the others.
+    """Shuffle names so that the place of one does not depend on the others.
 
     They are sorted by a hash. The first n of them are therefore a random
     sample that the first 2n contain, and images added to a data set later
     leave the order of the others as it was.
-
-    Args:
-        names (Iterable[str]): The names.
-        seed (int): Another seed gives another order.
-
-    Returns:
-        list[str]: The names in that order.
     """
 
     def place(name: str) -> bytes:
@@ -34,16 +27,9 @@ def rank_names(names: Iterable[str], seed: int) -> list[str]:
 
 
 def count_of(ratio: Fraction, total: int) -> int:
-    """Returns how many images a share of a data set is, rounded up.
+    """Return how many images a share of a data set is, rounded up.
 
     The published splits of VOC and Cityscapes have these sizes.
-
-    Args:
-        ratio (Fraction): The share, between 0 and 1.
-        total (int): Images in the data set.
-
-    Returns:
-        int: Images in the share.
 
     Example:
         >>> [count_of(Fraction(1, n), 10582) for n in (16, 8, 4)]
@@ -55,20 +41,12 @@ def count_of(ratio: Fraction, total: int) -> int:
 def resolve_lines(
     lines: Iterable[str], names: Sequence[str], img_suffix: str
 ) -> list[str]:
-    """Finds the images that the lines of a published list mean.
+    """Find the images that the lines of a published list mean.
 
     A line is a name, or the path of an image, which that of its label may
     follow. Folders that the data set does not count as part of the name can
     stand before it; folders that it does count can be left out where the
     file name is unique.
-
-    Args:
-        lines (Iterable[str]): The lines; empty ones mean nothing.
-        names (Sequence[str]): Names of the images of the data set.
-        img_suffix (str): What follows a name in the path of its image.
-
-    Returns:
-        list[str]: A name for each line, in their order.
 
     Raises:
         ValueError: If lines mean no image, or several.
@@ -103,7 +81,7 @@ def resolve_lines(
 def _fitting(
     path: str, by_file: dict[str, list[str]], img_suffix: str
 ) -> list[str]:
-    """Returns the names whose folders agree with a path as far as both go."""
+    """Return the names whose folders agree with a path as far as both go."""
     # '_leftImg8bit.png' may be there as a whole, in part or not at all
     for ending in (img_suffix, img_suffix.rpartition('.')[0]):
         if ending and path.endswith(ending):

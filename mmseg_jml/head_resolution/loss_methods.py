@@ -1,4 +1,4 @@
-"""Methods that take the place of mmseg's, for logits as heads compute them."""
+"""Methods of heads and losses in place of mmseg's, for smaller logits."""
 
 from __future__ import annotations
 
@@ -16,30 +16,25 @@ from ..losses import JaccardMetricLoss
 
 __all__ = [
     'CrossEntropyWithParts',
+    'HeadWithSmallLogits',
     'LossWithParts',
-    'SmallLogits',
-    'SmallPrediction',
     'loss_modules',
 ]
 
 
 def loss_modules(head: nn.Module) -> list[nn.Module]:
-    """The losses in ``loss_decode`` of a head."""
+    """List the losses in ``loss_decode`` of a head."""
     losses = head.loss_decode
     return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
-class SmallLogits(BaseDecodeHead):
-    """Replaces a method that resizes logits before it computes losses."""
+class HeadWithSmallLogits(BaseDecodeHead):
+    """Replace a method that resizes logits before it computes losses."""
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: list
     ) -> dict[str, Tensor]:
-        """Computes losses of logits as they are.
-
-        Args:
-            seg_logits (Tensor): (N, C, h, w).
-            batch_data_samples (list[SegDataSample]): With labels (1, H, W).
+        """Compute the losses of logits (N, C, h, w) as they are.
 
         Returns:
             dict[str, Tensor]: What mmseg's method gives: losses by their
@@ -50,7 +45,7 @@ class SmallLogits(BaseDecodeHead):
         if any(small > large for small, large in zip(*sizes)):
             _note_larger_logits(type(self).__name__, *sizes)
             return super().loss_by_feat(seg_logits, batch_data_samples)
-        losses, figures = {}, {}
+        losses, logged = {}, {}
         for module in loss_modules(self):
             parts = module(
                 seg_logits,
@@ -58,50 +53,29 @@ class SmallLogits(BaseDecodeHead):
                 weight=None,
                 ignore_index=self.ignore_index,
                 align_corners=self.align_corners,
-                with_accuracy='acc_seg' not in figures,
+                with_accuracy='acc_seg' not in logged,
                 with_parts=True,
             )
             name, value = module.loss_name, parts.loss
             losses[name] = losses[name] + value if name in losses else value
-            _add_figures(figures, parts)
-        for name, value in figures.items():
+            _add_logged(logged, parts)
+        for name, value in logged.items():
             losses.setdefault(name, value)  # a loss may be called 'ce'
         return losses
 
 
-class SmallPrediction(BaseDecodeHead):
-    """Replaces a method that resizes logits to the image."""
-
-    def predict_by_feat(
-        self, seg_logits: Tensor, batch_img_metas: list[dict]
-    ) -> Tensor:
-        """Gives the logits as they are.
-
-        Args:
-            seg_logits (Tensor): (N, C, h, w).
-            batch_img_metas (list[dict]): One for each image.
-
-        Returns:
-            Tensor: The same.
-        """
-        return seg_logits
-
-
 class LossWithParts(JaccardMetricLoss):
-    """Gives the parts of a loss to who asks for them."""
+    """Give the parts of a loss to who asks for them."""
 
     def forward(
         self, *args, with_parts: bool = False, **kwargs
     ) -> Tensor | LossParts:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             *args: Those of :class:`JaccardMetricLoss`.
             with_parts (bool): Whether to give all parts. Defaults to False.
             **kwargs: Those of :class:`JaccardMetricLoss`.
-
-        Returns:
-            Tensor | LossParts: The loss, or its parts.
         """
         if with_parts:
             return self.parts(*args, **kwargs)
@@ -109,7 +83,7 @@ class LossWithParts(JaccardMetricLoss):
 
 
 class CrossEntropyWithParts(CrossEntropyLoss):
-    """The same for mmseg's cross-entropy."""
+    """Give the parts of mmseg's cross-entropy to who asks for them."""
 
     def forward(
         self,
@@ -119,7 +93,7 @@ class CrossEntropyWithParts(CrossEntropyLoss):
         with_parts: bool = False,
         **kwargs,
     ) -> Tensor | LossParts:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             cls_score (Tensor): (N, C, H, W) or, with parts, smaller.
@@ -128,9 +102,6 @@ class CrossEntropyWithParts(CrossEntropyLoss):
             with_parts (bool): Whether to give all parts. Defaults to False.
             **kwargs: Those of mmseg's loss or, with parts, of
                 :func:`mmseg_jml.functional.loss_parts`.
-
-        Returns:
-            Tensor | LossParts: The loss, or its parts.
         """
         if not with_parts:
             return super().forward(cls_score, label, *args, **kwargs)
@@ -151,13 +122,13 @@ class CrossEntropyWithParts(CrossEntropyLoss):
         return parts._replace(loss=self.loss_weight * parts.loss)
 
 
-def _add_figures(figures: dict[str, Tensor], parts: LossParts) -> None:
-    """What is logged beside losses: names without 'loss' in them."""
+def _add_logged(logged: dict[str, Tensor], parts: LossParts) -> None:
+    """Add what is logged and not optimised: names without 'loss' in them."""
     if parts.accuracy is not None:
-        figures['acc_seg'] = parts.accuracy.reshape(1)
+        logged['acc_seg'] = parts.accuracy.reshape(1)
     if parts.cross_entropy is not None and parts.jaccard is not None:
-        figures.setdefault('ce', parts.cross_entropy)
-        figures.setdefault('jml', parts.jaccard)
+        logged.setdefault('ce', parts.cross_entropy)
+        logged.setdefault('jml', parts.jaccard)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Methods that take the place of mmseg's, for predictions without logits."""
+"""Classes from a head's logits, without logits of the image's size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from ..functional import Canvas, View, Window, predicted_classes
 from ..stand_in import StandIn
-from .small_logits import SmallPrediction
 from .stock_code import fingerprint
 
-__all__ = ['SmallInference', 'predict_classes', 'why_full_prediction']
+__all__ = ['predict_classes', 'predict_small', 'why_full_prediction']
 
 # The code of mmseg's methods in mmsegmentation 1.2.2 and in
 # onedl-mmsegmentation 1.4.2, which the methods below stand for.
@@ -33,15 +32,8 @@ _ENCODE_DECODE = {
 
 
 def why_full_prediction(segmentor: nn.Module) -> str | None:
-    """Says why a segmentor predicts from logits of the image's size.
-
-    Args:
-        segmentor (nn.Module): A segmentor, out of its wrapper.
-
-    Returns:
-        str | None: The reason; None if it does not need them.
-    """
-    for method, code in (_KNOWN | _KNOWN_OF_HEAD).items():
+    """Say why a segmentor predicts from logits of the image's size."""
+    for method, code in {**_KNOWN, **_KNOWN_OF_HEAD}.items():
         if fingerprint(method) != code:
             name = method.__qualname__
             return f"mmseg's {name} is not that of mmsegmentation 1.2.2"
@@ -60,40 +52,50 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
 
 
 def predict_classes(segmentor: nn.Module) -> list[StandIn]:
-    """Lets a segmentor predict classes and no logits.
-
-    Args:
-        segmentor (nn.Module): One that :func:`why_full_prediction` has nothing
-            against.
+    """Let a segmentor predict classes and no logits.
 
     Returns:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
     """
     return [
-        StandIn(segmentor, SmallInference),
-        StandIn(_last_head(segmentor), SmallPrediction),
+        StandIn(segmentor, _SmallInference),
+        StandIn(_last_head(segmentor), _SmallPrediction),
     ]
 
 
-class SmallInference(EncoderDecoder):
-    """Replaces methods that make logits of the image's size.
+def predict_small(head: nn.Module) -> None:
+    """Let a head predict at its own resolution, from now on.
 
-    Its head gives logits as they are: see :class:`SmallPrediction`.
+    A head that does not predict by mmseg's own method is left as it is.
+    """
+    is_stock = (
+        isinstance(head, BaseDecodeHead)
+        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
+    )
+    if is_stock:
+        StandIn(head, _SmallPrediction)
+
+
+class _SmallPrediction(BaseDecodeHead):
+    """Replace a method that resizes logits to the image."""
+
+    def predict_by_feat(
+        self, seg_logits: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        return seg_logits
+
+
+class _SmallInference(EncoderDecoder):
+    """Replace methods that make logits of the image's size.
+
+    Its head gives logits as they are: see :class:`_SmallPrediction`.
     """
 
     def whole_inference(
         self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> list[Canvas]:
-        """Computes logits of whole images.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W).
-            batch_img_metas (list[dict]): One for each image.
-
-        Returns:
-            list[Canvas]: One for each image.
-        """
+        """Compute the logits of whole images, a canvas for each."""
         meta = batch_img_metas[0]
         size = meta['img_shape']
         if not isinstance(size, torch.Size):
@@ -105,15 +107,10 @@ class SmallInference(EncoderDecoder):
     def slide_inference(
         self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> list[Canvas]:
-        """Computes logits of overlapping windows.
+        """Compute the logits of overlapping windows, a canvas for each image.
 
-        Args:
-            inputs (Tensor): (N, 3, H, W).
-            batch_img_metas (list[dict]): One for each image. The first one's
-                ``img_shape`` becomes that of a window, as in mmseg.
-
-        Returns:
-            list[Canvas]: One for each image.
+        The ``img_shape`` of the first image becomes that of a window, as in
+        mmseg.
         """
         size = inputs.shape[2:]
         windows = []
@@ -130,17 +127,9 @@ class SmallInference(EncoderDecoder):
         seg_logits: list[Canvas],
         data_samples: list[SegDataSample] | None = None,
     ) -> list[SegDataSample]:
-        """Computes classes in the original images.
+        """Compute classes in the original images, without ``seg_logits``.
 
-        Args:
-            seg_logits (list[Canvas]): One for each image.
-            data_samples (list[SegDataSample], optional): Those of the images.
-                Without them the classes are those of the inputs. Defaults to
-                None.
-
-        Returns:
-            list[SegDataSample]: With ``pred_sem_seg`` (1, H, W) and without
-            ``seg_logits``.
+        Without data samples they are the classes of the inputs.
         """
         views = [None] * len(seg_logits)
         if data_samples is None:
@@ -171,7 +160,7 @@ class SmallInference(EncoderDecoder):
 
 
 def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
-    """Where the windows lie along an axis; the last ones end at its end."""
+    """Place the windows along an axis; the last ones end at its end."""
     crop, stride = test_cfg.crop_size[axis], test_cfg.stride[axis]
     count = max(length - crop + stride - 1, 0) // stride + 1
     stops = [min(i * stride + crop, length) for i in range(count)]
@@ -179,7 +168,7 @@ def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
 
 
 def _view(meta: dict) -> View:
-    """What mmseg's postprocess_result does to an image."""
+    """Say what mmseg's postprocess_result does to an image."""
     padding = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
     flip = str(meta.get('flip_direction')) if meta.get('flip') else None
     return View(tuple(meta['ori_shape']), tuple(padding), flip)
@@ -191,5 +180,5 @@ def _last_head(segmentor: nn.Module) -> nn.Module:
 
 
 def _function(module: nn.Module, name: str):
-    """The function behind a method, unless an instance has its own."""
+    """Find the function behind a method, unless an instance has its own."""
     return getattr(getattr(module, name, None), '__func__', None)
