@@ -32,13 +32,12 @@ RUN_BY = {
         'python tools/train.py OCRNET --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.0.loss_decode.type=CrossEntropyLoss',
     ],
-    'tests/test_demo.py::test_prints_a_table_and_where_the_files_are': [
+    'tests/demo/test_program.py::test_each_demo_ends_with_a_table': [
         'make demo',
         'make demo SEEDS=1 ITERS=200',
-        'python tools/train.py configs/demo/...',
+        'make demo-kd',
+        'make demo-semi',
     ],
-    'tests/test_demo_kd.py::test_one_table_of_all_four': ['make demo-kd'],
-    'tests/test_demo_semi.py::test_one_table_of_all': ['make demo-semi'],
     'tests/test_benchmarks.py::test_benchmark': [
         'python -m benchmarks.distillation',
         'python -m benchmarks.losses',
