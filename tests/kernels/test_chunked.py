@@ -12,7 +12,7 @@ from mmseg_jml.kernels import (
     chunked,
     region_sums,
 )
-from mmseg_jml.kernels.bands import axis
+from mmseg_jml.kernels.upsampling import axis
 from tests.kernels.cases import KINDS, OPTIONS, assert_same, draw, run
 
 

@@ -117,7 +117,7 @@ def _small_pieces(engine, monkeypatch):
     module = chunked
     names = ['_PIECE_ON_CPU', '_LEAST_PIECE_ON_GPU']
     if engine[0] == 'triton':
-        from mmseg_jml.kernels import triton_engine as module
+        from mmseg_jml.kernels.triton import engine as module
 
         names = ['_BAND']
     for name in names:

@@ -57,13 +57,13 @@ def test_the_error_budget(options, size, dtype, engine):
 
 
 def test_triton_says_that_it_does_not_serve_them(monkeypatch):
-    triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
-    monkeypatch.setattr(triton_engine, '_INTERPRETED', True)
+    engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
+    monkeypatch.setattr(engine, '_INTERPRETED', True)
     logits, target, weight = problem(torch.float32, (12, 13), {})
-    reason = triton_engine.why_not(ask(logits, target, weight))
+    reason = engine.why_not(ask(logits, target, weight))
     assert reason == 'labels smoothed towards neighbours are not served'
     plain = smooth_label(target.label, 6, 'boundary')
-    assert triton_engine.why_not(Request(logits, plain)) is None
+    assert engine.why_not(Request(logits, plain)) is None
 
 
 @pytest.mark.parametrize('kernel_size', [3, 7])
