@@ -33,7 +33,7 @@ def indices(
     if images * per_image == 0:
         return
     together = max(1, elements // per_image)
-    step = -(-rows // -(-per_image // elements))
+    step = -(-rows // -(-per_image // max(elements, 1)))
     for image in range(0, images, together):
         for row in range(0, rows, step):
             yield Index(
@@ -78,8 +78,7 @@ class Chunks:
             for name, value in self._tensors.items()
             if (view := _flat(value, self._dims)) is not None
         }
-        self._even = len(flat) == len(self._tensors)
-        if self._even:
+        if len(flat) == len(self._tensors):
             self._tensors, self._dims = flat, 1
 
     def __iter__(self) -> Iterator[Index]:
@@ -100,7 +99,7 @@ class Chunks:
     def new_gradient(self) -> Tensor:
         """Return room for the gradient of the logits."""
         gradient = torch.empty_like(self._request.logits)
-        return gradient.flatten(2) if self._even else gradient
+        return gradient.view(self._tensors['logits'].shape)
 
     def room(self, gradient: Tensor, index: Index) -> Tensor | None:
         """Where the gradient of a piece, (B, C, M), can be written at once."""

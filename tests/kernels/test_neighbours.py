@@ -6,7 +6,14 @@ import torch
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import jaccard_metric_loss, smooth_label
 from mmseg_jml.kernels import Request, chunked
-from tests.kernels.cases import OPTIONS, ask, assert_right, by_name, draw, run
+from tests.kernels.cases import (
+    OPTIONS,
+    ask,
+    assert_right,
+    assert_same,
+    draw,
+    run,
+)
 
 
 def problem(dtype, size, options, kernel_size=5, device='cpu'):
@@ -32,15 +39,7 @@ def test_pieces_of_any_size(options, size, elements, monkeypatch):
     """Windows reach beyond a piece."""
     monkeypatch.setattr(chunked, '_PIECE_ON_CPU', elements)
     data = problem(torch.float64, size, options)
-    ours, theirs = (
-        by_name(*run(*data, impl, **options))
-        for impl in ('torch', 'reference')
-    )
-    for name, value in ours.items():
-        if value is not None:
-            torch.testing.assert_close(
-                value, theirs[name], rtol=1e-12, atol=1e-12
-            )
+    assert_same(run(*data, **options), run(*data, 'reference', **options))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
