@@ -10,8 +10,10 @@ from .calibration import (
     expected_calibration_error,
     static_calibration_error,
 )
+from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
+from .feature_distances import attention_distance, channel_wise_divergence
 from .fine_grained_iou import (
     RegionCounts,
     class_scores,
@@ -47,6 +49,7 @@ __all__ = [
     'CalibrationOptions',
     'CalibrationState',
     'Canvas',
+    'ClassCounts',
     'ConfidenceSums',
     'LossParts',
     'LossReduction',
@@ -57,10 +60,13 @@ __all__ = [
     'Window',
     'active_classes',
     'as_target',
+    'attention_distance',
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'channel_wise_divergence',
     'check_label_smoothing',
+    'class_counts',
     'class_scores',
     'confidence_sums',
     'cutmix_boxes',
