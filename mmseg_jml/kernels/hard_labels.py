@@ -38,7 +38,13 @@ class HardPixels(NamedTuple):
 
 
 def hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
-    """Sums where T is the sum of w p at the labelled class."""
+    """Return sums where T is the sum of w p at the labelled class.
+
+    Args:
+        piece (Request): What to sum.
+        out (Tensor, optional): Room for w p, (B, C, M), if the piece is large.
+            Defaults to None.
+    """
     index, weight = labelled(piece)
     twice = index.expand(-1, 2, -1)
     if out is None or out.is_cuda:
@@ -85,7 +91,13 @@ def hard_gradient(
 def gradient_of(
     pixels: HardPixels, slopes: Tensor, out: Tensor | None = None
 ) -> Tensor:
-    """The gradient, (B, C, M), in ``out`` where given."""
+    """Return the gradient, (B, C, M).
+
+    Args:
+        pixels (HardPixels): Of the sums, or computed again.
+        slopes (Tensor): Of the images, (B or 1, 3 or 4, C).
+        out (Tensor, optional): Where to write it. Defaults to None.
+    """
     prob, own, index, twice, weight = pixels
     out = torch.mul(prob, slopes[:, 0].unsqueeze(2), out=out)
     steep = slopes[:, 1:3]

@@ -38,8 +38,8 @@ class HardLabel:
 
     Examples:
         >>> target = HardLabel(torch.tensor([[1, 255]]), on=0.8, off=0.1)
-        >>> target.dense(3, torch.float32)[0].tolist()  # class by class
-        [[0.1..., 0.0], [0.8..., 0.0], [0.1..., 0.0]]
+        >>> target.dense(3, torch.float64)[0].tolist()  # class by class
+        [[0.1, 0.0], [0.8, 0.0], [0.1, 0.0]]
     """
 
     label: Tensor
@@ -134,10 +134,10 @@ class TeacherLogits:
         align_corners (bool): As for ``F.interpolate``. Defaults to False.
 
     Examples:
-        >>> value = torch.tensor([[[2.0], [0.0]]]) * torch.tensor(9.0).log()
-        >>> target = TeacherLogits(value, temperature=4.0)  # sqrt(9) to 1
-        >>> target.dense(2, torch.float64).flatten().tolist()
-        [0.75, 0.25]
+        >>> value = torch.tensor([[[9.0], [1.0]]]).log()
+        >>> target = TeacherLogits(value, temperature=2.0)  # sqrt(9) to 1
+        >>> target.dense(2, torch.float32).flatten().round(decimals=4)
+        tensor([0.7500, 0.2500])
     """
 
     value: Tensor

@@ -103,7 +103,7 @@ def softmax(z, known):
 
 @triton.jit
 def exp(z, shift):
-    """Compute exp(z) over 2^shift."""
+    """The exponential of z, over 2^shift."""
     return tl.exp2(tl.fma(z, LOG2E, -shift))
 
 
