@@ -19,7 +19,7 @@ TORCH_ONLY = {'torch', 'triton', 'mmseg_jml'}
 
 def modules():
     for info in pkgutil.walk_packages(mmseg_jml.__path__, 'mmseg_jml.'):
-        if 'triton_' not in info.name:  # needs triton, which needs Linux
+        if '.triton' not in info.name:  # needs triton, which needs Linux
             yield info.name
 
 
