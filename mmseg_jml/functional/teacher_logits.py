@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mmseg_jml.kernels import TeacherLogits
 
-__all__ = ['mean_teacher', 'score_logits', 'teacher_target']
+__all__ = ['average_teachers', 'score_logits', 'teacher_target']
 
 
 def score_logits(scores: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ def teacher_target(
     use_sigmoid: bool,
     temperature: float = 1.0,
 ) -> TeacherLogits:
-    """A teacher's logits as the target of a student's.
+    """Make a teacher's logits the target of a student.
 
     Where the heads are of one kind this is ``TeacherLogits(logits)``. In all
     other cases the teacher's classes are made exclusive first: one channel z
@@ -76,10 +77,10 @@ def teacher_target(
     return TeacherLogits(logits, temperature)
 
 
-def mean_teacher(
+def average_teachers(
     targets: Sequence[TeacherLogits], use_sigmoid: bool
 ) -> TeacherLogits:
-    """One teacher with the mean of the probabilities of several.
+    """Average the probabilities of several teachers.
 
     Args:
         targets (Sequence[TeacherLogits]): Of one shape and temperature.
@@ -91,15 +92,15 @@ def mean_teacher(
     Examples:
         >>> certain = TeacherLogits(torch.tensor([[50.0, 0.0]]))
         >>> undecided = TeacherLogits(torch.tensor([[0.0, 0.0]]))
-        >>> mean_teacher([certain, undecided], False).value.softmax(1)
+        >>> average_teachers([certain, undecided], False).value.softmax(1)
         tensor([[0.7500, 0.2500]])
     """
-    first, *others = targets
-    if not others:
+    first = targets[0]
+    if len(targets) == 1:
         return first
     classes, dtype = first.value.shape[1], first.value.dtype
-    mean = sum(target.dense(classes, dtype) for target in targets)
-    mean = mean / len(targets)
+    dense = (target.dense(classes, dtype) for target in targets)
+    mean = functools.reduce(torch.add, dense) / len(targets)
     if use_sigmoid:
         logits = mean.logit(eps=torch.finfo(dtype).eps)
     else:

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ..functional import mean_teacher, teacher_target
+from ..functional import average_teachers, teacher_target
 from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
 from ..registry import HOOKS
@@ -255,7 +255,7 @@ class DistillationHook(SoftSupervision):
                     target, size=tuple(size), align_corners=align_corners
                 )
             targets.append(target)
-        return mean_teacher(targets, output.use_sigmoid)
+        return average_teachers(targets, output.use_sigmoid)
 
     def _check_finite(self, answers: list[dict]) -> None:
         for (_, checkpoint), answer in zip(self._sources, answers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..functional.confidence import KINDS
+from ..functional.pixel_chunks import KINDS
 
 __all__ = ['check_kind', 'read_label', 'read_prediction', 'read_scores']
 

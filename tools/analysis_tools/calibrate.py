@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 from mmseg_jml import cli
-from mmseg_jml.functional.confidence import KINDS
+from mmseg_jml.functional.pixel_chunks import KINDS
 
 FIGURES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
 

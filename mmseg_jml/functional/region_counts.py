@@ -1,0 +1,81 @@
+"""Counts of pixels that accuracy, IoU and Dice are made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .pixel_chunks import check_range
+
+__all__ = ['RegionCounts', 'region_counts']
+
+
+class RegionCounts(NamedTuple):
+    """Counted pixels of each image (or sum of images) and class.
+
+    Attributes:
+        hit (Tensor): (N, C) int64, pixels predicted and labelled so.
+        predicted (Tensor): (N, C) int64, pixels predicted so.
+        labelled (Tensor): (N, C) int64, pixels labelled so.
+    """
+
+    hit: Tensor
+    predicted: Tensor
+    labelled: Tensor
+
+
+def region_counts(
+    prediction: Tensor,
+    label: Tensor,
+    num_classes: int,
+    ignore_index: int | None = 255,
+) -> RegionCounts:
+    """Count the pixels of each image and class.
+
+    Args:
+        prediction (Tensor): (N, *) integers in [0, C).
+        label (Tensor): (N, *) integers in [0, C), or ``ignore_index``.
+        num_classes (int): C.
+        ignore_index (int, optional): Label of pixels that do not count.
+            Defaults to 255.
+
+    Returns:
+        RegionCounts: One row per image.
+
+    Raises:
+        ValueError: If the shapes differ or a counted value is outside
+            [0, C).
+
+    Examples:
+        >>> counts = region_counts(
+        ...     torch.tensor([[0, 1, 1, 0]]), torch.tensor([[0, 1, 0, 255]]), 2
+        ... )
+        >>> counts.hit, counts.predicted, counts.labelled
+        (tensor([[1, 1]]), tensor([[1, 2]]), tensor([[2, 1]]))
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(
+            'Expected prediction and label of the same shape, but got '
+            f'{tuple(prediction.shape)} and {tuple(label.shape)}'
+        )
+    prediction, label = (x.flatten(1).long() for x in (prediction, label))
+    counted = torch.ones_like(label, dtype=torch.bool)
+    if ignore_index is not None:
+        counted = label != ignore_index
+    check_range('prediction', prediction, counted, num_classes)
+    check_range('label', label, counted, num_classes)
+
+    def count(value: Tensor, mask: Tensor) -> Tensor:
+        # what is not in the mask goes to one more class, cut off at the end
+        index = torch.where(mask, value, num_classes)
+        total = index.new_zeros(len(index), num_classes + 1)
+        total.scatter_add_(1, index, torch.ones_like(index))
+        return total[:, :-1]
+
+    return RegionCounts(
+        count(label, counted & (prediction == label)),
+        count(prediction, counted),
+        count(label, counted),
+    )
