@@ -1,25 +1,19 @@
 """The mathematics: tensors in, tensors out, torch alone."""
 
 from .calibration import (
-    CalibrationOptions,
     CalibrationState,
     calibration_figures,
     calibration_state,
 )
 from .calibration_error import (
+    CalibrationOptions,
     equal_mass_bins,
     expected_calibration_error,
     static_calibration_error,
 )
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
-from .fine_grained_iou import (
-    class_scores,
-    dataset_scores,
-    fine_grained_iou,
-    image_scores,
-    worst_mean,
-)
+from .fine_grained_iou import fine_grained_iou
 from .inputs import as_target, make_request
 from .jaccard import jaccard_metric_loss
 from .kl_divergence import kl_divergence
@@ -29,7 +23,14 @@ from .overlap_index import overlap_index
 from .pixel_loss import pixel_loss
 from .prediction import Canvas, View, Window, predicted_classes
 from .pseudo_labels import pseudo_label
-from .region_counts import RegionCounts, region_counts
+from .region_counts import (
+    RegionCounts,
+    class_scores,
+    dataset_scores,
+    image_scores,
+    region_counts,
+    worst_mean,
+)
 from .soft_labels import check_label_smoothing, smooth_label
 from .teacher_logits import average_teachers, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from .calibration_error import (
+    CalibrationOptions,
     equal_mass_bins,
     expected_calibration_error,
     static_calibration_error,
@@ -17,61 +17,13 @@ from .calibration_error import (
 from .confidence import ConfidenceSums, confidence_sums
 
 __all__ = [
-    'CalibrationOptions',
     'CalibrationState',
     'calibration_figures',
     'calibration_state',
 ]
 
-BINNINGS = ('equal_width', 'equal_mass')
-VARIANTS = ('textbook', 'authors')
 # Narrow bins in log-odds, of which those of equal mass are made.
 _CELLS = 1024
-
-
-@dataclass(frozen=True)
-class CalibrationOptions:
-    """How calibration figures are computed.
-
-    Args:
-        num_bins (int): Bins of confidence. Defaults to 10.
-        binning (str): 'equal_width' or 'equal_mass'. Bins of equal mass are
-            put together from 1,024 cells that are equally wide in log-odds,
-            since the quantiles are not known before the last image.
-            Defaults to 'equal_width'.
-        sce (str): 'textbook' or 'authors'; see
-            :func:`static_calibration_error`. Defaults to 'textbook'.
-        temperature (float): Divides the logits first; a number that
-            :func:`fit_temperature` finds. Defaults to 1.0.
-
-    Raises:
-        ValueError: If an option is unknown or out of range.
-
-    Examples:
-        >>> CalibrationOptions(num_bins=15).binning
-        'equal_width'
-    """
-
-    num_bins: int = 10
-    binning: str = 'equal_width'
-    sce: str = 'textbook'
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, known in (('binning', BINNINGS), ('sce', VARIANTS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f'Expected {name} to be one of {known}, but got '
-                    f'{getattr(self, name)!r}'
-                )
-        if self.num_bins < 1:
-            raise ValueError(
-                f'Expected num_bins of 1 or more, but got {self.num_bins}'
-            )
-        if not self.temperature > 0:
-            raise ValueError(
-                f'Expected temperature above 0, but got {self.temperature}'
-            )
 
 
 class CalibrationState(NamedTuple):
@@ -108,19 +60,11 @@ class CalibrationState(NamedTuple):
             tuple[Tensor, Tensor]: Of the predicted class, (3, B), and of each
             class, (C, 3, B): pixels, sum of confidences, hits.
         """
-        return _bins(self.sums, options)
-
-
-def _bins(
-    sums: ConfidenceSums, options: CalibrationOptions
-) -> tuple[Tensor, Tensor]:
-    if options.binning == 'equal_width':
-        return sums.top, sums.classes
-    number = options.num_bins
-    return (
-        equal_mass_bins(sums.top, number),
-        equal_mass_bins(sums.classes, number),
-    )
+        top, classes = self.sums.top, self.sums.classes
+        if options.binning == 'equal_mass':
+            top = equal_mass_bins(top, options.num_bins)
+            classes = equal_mass_bins(classes, options.num_bins)
+        return top, classes
 
 
 def calibration_state(
@@ -138,8 +82,6 @@ def calibration_state(
     which has the same defaults.
 
     Args:
-        scores (Tensor): (C, *) floats.
-        label (Tensor): (*) integers in [0, C), or ``ignore_index``.
         options (CalibrationOptions, optional): None means its defaults.
             Defaults to None.
 
@@ -167,18 +109,20 @@ def calibration_state(
         ignore_index=ignore_index,
     )
     sums = ConfidenceSums(*(value.cpu() for value in sums))
-    top, classes = _bins(sums, options)
-    seen = top[0].sum() > 0
-    present = sums.labelled > 0
-    present[-1] |= sums.ignored > 0  # the authors' code counts them so
-    sce = static_calibration_error(
-        classes, options.sce, present if authors else None
-    )
+    zero = sums.nll.new_zeros(())
+    state = CalibrationState(sums, ece=zero, sce=zero, images=zero)
+    top, classes = state.bins(options)
+    if top[0].sum() == 0:
+        return state
+    present = None
+    if authors:
+        present = sums.labelled > 0
+        present[-1] |= sums.ignored > 0  # their code counts them so
     return CalibrationState(
         sums,
-        expected_calibration_error(top).where(seen, 0),
-        sce.where(seen, 0),
-        seen.double(),
+        expected_calibration_error(top),
+        static_calibration_error(classes, options.sce, present),
+        zero + 1,
     )
 
 

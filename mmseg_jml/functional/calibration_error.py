@@ -1,14 +1,66 @@
-"""Calibration errors of bins of confidence."""
+"""Calibration errors of bins of confidence, and their options."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from torch import Tensor
 
 __all__ = [
+    'CalibrationOptions',
     'equal_mass_bins',
     'expected_calibration_error',
     'static_calibration_error',
 ]
+
+
+BINNINGS = ('equal_width', 'equal_mass')
+VARIANTS = ('textbook', 'authors')
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How calibration figures are computed.
+
+    Args:
+        num_bins (int): Bins of confidence. Defaults to 10.
+        binning (str): 'equal_width' or 'equal_mass'. Bins of equal mass are
+            put together from 1,024 cells that are equally wide in log-odds,
+            since the quantiles are not known before the last image.
+            Defaults to 'equal_width'.
+        sce (str): 'textbook' or 'authors'; see
+            :func:`static_calibration_error`. Defaults to 'textbook'.
+        temperature (float): Divides the logits first; a number that
+            :func:`fit_temperature` finds. Defaults to 1.0.
+
+    Raises:
+        ValueError: If an option is unknown or out of range.
+
+    Examples:
+        >>> CalibrationOptions(num_bins=15).binning
+        'equal_width'
+    """
+
+    num_bins: int = 10
+    binning: str = 'equal_width'
+    sce: str = 'textbook'
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, known in (('binning', BINNINGS), ('sce', VARIANTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f'Expected {name} to be one of {known}, but got '
+                    f'{getattr(self, name)!r}'
+                )
+        if self.num_bins < 1:
+            raise ValueError(
+                f'Expected num_bins of 1 or more, but got {self.num_bins}'
+            )
+        if not self.temperature > 0:
+            raise ValueError(
+                f'Expected temperature above 0, but got {self.temperature}'
+            )
 
 
 def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:

@@ -43,7 +43,12 @@ def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
 def index_of(
     by_class: Tensor, options: RegionLossOptions
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The index, its denominator, and where that is 0; None: nowhere."""
+    """Compute the index of each class, (N, C), and what it is a ratio of.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor | None]: The index; its denominator; and
+        where that is 0, None where smoothing keeps it above 0.
+    """
     prediction, label, overlap, *product = by_class.unbind(1)
     top = product[0] if options.variant == 'jml2' else overlap
     top = top + options.smooth
@@ -60,7 +65,12 @@ def index_of(
 def score_of(
     index: Tensor, options: RegionLossOptions
 ) -> tuple[Tensor, Tensor | None]:
-    """Minus the term of an index, and its derivative; None means 1."""
+    """Compute the score of an index, minus the term of the loss.
+
+    Returns:
+        tuple[Tensor, Tensor | None]: The score, and its derivative by the
+        index; None where that is 1.
+    """
     slope = None
     if options.log_loss:
         score, slope = index.log(), index.reciprocal()

@@ -53,30 +53,22 @@ class Canvas:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
         return len(self.windows[0].logits)
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """Device of the logits."""
         return self.windows[0].logits.device
 
     @property
     def image_dtype(self) -> torch.dtype:
-        """The dtype of the resized logits."""
+        """Type of the resized logits."""
         logits = self.windows[0].logits
         return self.dtype or resized_dtype(logits.dtype, self.device)
 
     def read(self, rows: Tensor, classes: slice) -> Tensor:
-        """Compute some rows of some classes.
-
-        Args:
-            rows (Tensor): (R,) int64 on the CPU.
-            classes (slice): Start and stop, which may lie beyond the last.
-
-        Returns:
-            Tensor: (C, R, W).
-        """
+        """Compute some rows (R,), on the CPU, of some classes: (C, R, W)."""
         if len(self.windows) == 1:
             return self._resized(self.windows[0], rows, classes)
         # the last plane counts the windows of each pixel
@@ -102,16 +94,17 @@ class Canvas:
         value = resized_rows(
             lambda rows: logits.index_select(1, rows.to(logits.device)),
             (logits.shape[1], logits.shape[2]),
-            (
-                window.rows.stop - window.rows.start,
-                window.columns.stop - window.columns.start,
-            ),
+            (_length(window.rows), _length(window.columns)),
             rows,
             logits.dtype,
             self.align_corners,
         )
         rounded = value.to(resized_dtype(logits.dtype, self.device))
         return rounded.to(self.image_dtype)
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
 
 
 class View(NamedTuple):
@@ -179,13 +172,9 @@ def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
 
 def _bands(canvas: Canvas, size: tuple[int, int]) -> tuple[Tensor, ...]:
     """Rows of the original image that are computed at a time."""
-    on_cpu = canvas.device.type == 'cpu'
+    piece = _PIECE_ON_CPU if canvas.device.type == 'cpu' else _PIECE_ON_GPU
     row = min(canvas.classes, _CLASSES) * max(size[1], canvas.size[1])
-    piece = _PIECE_ON_CPU if on_cpu else _PIECE_ON_GPU
-    bands: tuple[Tensor, ...] = torch.arange(size[0]).split(
-        max(1, piece // row)
-    )
-    return bands
+    return torch.split(torch.arange(size[0]), max(1, piece // row))
 
 
 def _viewed(

@@ -75,7 +75,7 @@ class LossReduction:
         return Reduction(_total(terms), slopes, (entropy, region, hits))
 
     def _region(self, sums: RegionSums) -> tuple[Tensor, list[Tensor]]:
-        """The region loss times its factor, and its slopes."""
+        """Compute the region loss times its factor, and its slopes."""
         options, sync = self.options, self.sync
         values, slopes = [], []
         if options.mIoUD > 0:
@@ -102,11 +102,11 @@ class LossReduction:
     def _weighted_scores(
         self, by_class: Tensor, weight: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """A weighted sum of scores, which are class terms with a minus sign.
+        """Sum scores, which are class terms with a minus sign.
 
-        ``by_class`` is (R, 3 or 4, C), ``weight`` (R, C). With the sum come
-        its derivatives by P, by T and, for JML2, by the sum of p y, each
-        (R, C).
+        ``by_class`` is (R, 3 or 4, C), ``weight`` (R, C). With the weighted
+        sum come its derivatives by P, by T and, for JML2, by the sum of p y,
+        each (R, C).
         """
         options = self.options
         index, bottom, empty = index_of(by_class, options)
@@ -128,7 +128,7 @@ class LossReduction:
         return value, [by_prediction, by_top.add(by_bottom, alpha=both - 1)]
 
     def _cross_entropy(self, sums: RegionSums) -> tuple[Tensor, Tensor]:
-        """Its mean times its factor, and the slope (1, C) of each class."""
+        """Compute its mean times its factor, and its slopes (1, C)."""
         sync = self.sync and self.avg_factor is None
         (total,) = sum_over_images(sums.by_image, sync=sync, dtype=self.dtype)
         likelihood, mass = total.unbind()
@@ -147,7 +147,7 @@ class LossReduction:
 def _sum_of_batch(
     sums: RegionSums, dtype: torch.dtype, sync: bool
 ) -> RegionSums:
-    """The sums of all images as those of one."""
+    """Add up the sums of all images, as if they were one."""
     (by_class,) = sum_over_images(sums.by_class, sync=sync, dtype=dtype)
     largest = sums.largest
     if largest is not None:
@@ -160,7 +160,7 @@ def _sum_of_batch(
 def _share_of_images(
     active: Tensor, options: RegionLossOptions, sync: bool
 ) -> Tensor:
-    """(N, C), how much the term of a class in an image counts.
+    """Compute how much the term of a class in an image counts, (N, C).
 
     At the image level terms are averaged over the classes of an image, then
     over images that have any; at the class level over the images of a class,

@@ -227,7 +227,7 @@ class JaccardMetricLoss(LossEntry):
     def _shared(
         self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
     ) -> tuple[Tensor | Target, dict[str, Any]]:
-        """The target, and arguments that all forms of the loss take.
+        """Merge the target and the arguments that all forms of the loss take.
 
         Where the head and the constructor each have an ignored label, the
         target gets the constructor's in place of the head's.
