@@ -11,8 +11,10 @@ from .calibration_error import (
     expected_calibration_error,
     static_calibration_error,
 )
+from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
+from .feature_distances import attention_distance, channel_wise_divergence
 from .fine_grained_iou import fine_grained_iou
 from .inputs import as_target, make_request
 from .jaccard import jaccard_metric_loss
@@ -31,6 +33,7 @@ from .region_counts import (
     region_counts,
     worst_mean,
 )
+from .smoothing_watch import label_mass, swamped_classes
 from .soft_labels import check_label_smoothing, smooth_label
 from .teacher_logits import average_teachers, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
@@ -40,6 +43,7 @@ __all__ = [
     'CalibrationOptions',
     'CalibrationState',
     'Canvas',
+    'ClassCounts',
     'ConfidenceSums',
     'LossParts',
     'RegionCounts',
@@ -48,11 +52,14 @@ __all__ = [
     'View',
     'Window',
     'as_target',
+    'attention_distance',
     'average_teachers',
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'channel_wise_divergence',
     'check_label_smoothing',
+    'class_counts',
     'class_scores',
     'confidence_sums',
     'cutmix_boxes',
@@ -64,6 +71,7 @@ __all__ = [
     'image_scores',
     'jaccard_metric_loss',
     'kl_divergence',
+    'label_mass',
     'label_windows',
     'loss_parts',
     'make_request',
@@ -76,6 +84,7 @@ __all__ = [
     'score_logits',
     'smooth_label',
     'static_calibration_error',
+    'swamped_classes',
     'teacher_target',
     'temperature_sums',
     'worst_mean',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -78,13 +77,17 @@ def teacher_target(
 
 
 def average_teachers(
-    targets: Sequence[TeacherLogits], use_sigmoid: bool
+    targets: Sequence[TeacherLogits],
+    use_sigmoid: bool,
+    weights: Sequence[float] | None = None,
 ) -> TeacherLogits:
     """Average the probabilities of several teachers.
 
     Args:
         targets (Sequence[TeacherLogits]): Of one shape and temperature.
         use_sigmoid (bool): Whether the student's classes have sigmoids.
+        weights (Sequence[float], optional): What each counts in the mean,
+            above 0; None counts them alike. Defaults to None.
 
     Returns:
         TeacherLogits: The only target, or one of the same temperature.
@@ -99,8 +102,10 @@ def average_teachers(
     if len(targets) == 1:
         return first
     classes, dtype = first.value.shape[1], first.value.dtype
-    dense = (target.dense(classes, dtype) for target in targets)
-    mean = functools.reduce(torch.add, dense) / len(targets)
+    weights = weights or [1.0] * len(targets)
+    mean = torch.zeros_like(first.value)
+    for target, weight in zip(targets, weights):
+        mean += target.dense(classes, dtype) * (weight / sum(weights))
     if use_sigmoid:
         logits = mean.logit(eps=torch.finfo(dtype).eps)
     else:
