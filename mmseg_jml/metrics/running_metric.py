@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from ..functional.confidence import KINDS
+from ..functional.pixel_chunks import KINDS
 from .predictions import read_label, read_prediction, read_scores
 
 __all__ = ['RunningMetric']
