@@ -40,10 +40,15 @@ def shrink(node, data: Path):
     return 'BN' if node == 'SyncBN' else node
 
 
+def shorter(side: int) -> int:
+    """Returns an eighth; multiples of 14, DINOv2's patch, stay such."""
+    return side // 8 if side % 14 else 14 * round(side / 112)
+
+
 def entry(key: str, value, data: Path):
     """Returns what stands under a key of a small config."""
     if key in SIZES and isinstance(value, (list, tuple)):
-        return tuple(side // 8 for side in value)
+        return tuple(map(shorter, value))
     if key == 'min_kept':  # pixels
         return value // 64
     if key == 'data_root':
