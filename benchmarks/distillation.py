@@ -19,7 +19,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
 from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ms
+from .measure import call_once, interleaved, median_ms
 from .options import make_parser, set_up
 from .report import write
 from .stock_models import build_runner, draw_batch, read_config
@@ -36,13 +36,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--size', type=int, default=256)
     return parser.parse_args()
-
-
-def timed(call: partial, device: CPU | CUDA) -> Step:
-    """One call, until the device is done."""
-    start = device.now()
-    call()
-    return Step(device.now() - start)
 
 
 def train_step(runner, batch: dict) -> None:
@@ -88,7 +81,7 @@ def measure(
             'taught': partial(train_step, taught, batch),
         }
         steps = interleaved(
-            calls, partial(timed, device=device), arguments.rounds
+            calls, partial(call_once, device=device), arguments.rounds
         )
     ms = {name: median_ms(of) for name, of in steps.items()}
     return {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     'Step',
     'Tracked',
+    'call_once',
     'compare',
     'interleaved',
     'median_ms',
@@ -144,6 +145,13 @@ def _timed(
     end, asked = device.mark(), time.perf_counter() - asked
     total = device.seconds(start, end)
     return Step(total, device.seconds(start, middle), asked)
+
+
+def call_once(call: Callable[[], object], device: CPU | CUDA) -> Step:
+    """One call, until the device is done."""
+    start = device.now()
+    call()
+    return Step(device.now() - start)
 
 
 def interleaved(

@@ -25,8 +25,7 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 import mmseg_jml  # noqa: F401 (fills the registries)
 
-from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ms, median_ratio, size_of
+from .measure import call_once, interleaved, median_ms, median_ratio, size_of
 from .options import make_parser, set_up
 from .report import write
 
@@ -96,13 +95,6 @@ def _torchmetrics(fields: dict[str, Tensor]) -> None:
     metric.update(prob[None], fields['gt_sem_seg'])
 
 
-def seconds(candidate: Callable, device: CPU | CUDA) -> Step:
-    """One call, until the device is done."""
-    start = device.now()
-    candidate()
-    return Step(device.now() - start)
-
-
 def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
@@ -110,7 +102,7 @@ def main() -> None:
     fields = draw(arguments)
     candidates = find_candidates(fields)
     steps = interleaved(
-        candidates, partial(seconds, device=device), arguments.rounds
+        candidates, partial(call_once, device=device), arguments.rounds
     )
     rows = []
     for name, candidate in candidates.items():

@@ -25,7 +25,7 @@ import torch
 from mmengine.runner import Runner
 
 from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ms, median_ratio
+from .measure import Step, call_once, interleaved, median_ms, median_ratio
 from .options import check_names, choose, make_parser, set_up
 from .report import running, write
 from .stock_models import build_runner, draw_batch, kept_bytes, read_config
@@ -109,9 +109,8 @@ def build(
 def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
     """One step, until the device is done."""
     device.prepare()
-    start = device.now()
-    runner.model.train_step(batch, runner.optim_wrapper)
-    return Step(device.now() - start)
+    step = partial(runner.model.train_step, batch, runner.optim_wrapper)
+    return call_once(step, device)
 
 
 def measure_model(

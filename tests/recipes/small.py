@@ -30,6 +30,13 @@ def read(path: Path, data: Path) -> Config:
     return cfg
 
 
+def shorten(cfg: Config, iters: int) -> None:
+    """Ends a run after some iterations with validation and checkpoint."""
+    cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.interval = iters
+
+
 def shrink(node, data: Path):
     """Returns a config with an eighth of its sizes, and ``data`` moved."""
     if isinstance(node, dict):

@@ -124,14 +124,7 @@ def test_trains(preset, data, split, split_root, tmp_path, monkeypatch):
         if path.stem.startswith(f'semi-{preset}_') and dataset(path) == data
     )
     cfg = read(path, split_root, split, monkeypatch)
-    cfg.merge_from_dict(
-        dict(
-            train_cfg=dict(max_iters=2, val_interval=2),
-            default_hooks=dict(
-                logger=dict(interval=1), checkpoint=dict(interval=2)
-            ),
-        )
-    )
+    small.shorten(cfg, 2)
     if 'deeplab' in path.stem:  # weights that are drawn and saved sooner
         cfg.model.backbone.depth = 18
         cfg.model.decode_head.update(in_channels=512, c1_in_channels=64)
