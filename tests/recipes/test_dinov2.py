@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
-import mmseg_jml  # noqa: F401 (lets mmseg import)
+from tests.zoo import trial
 
-from . import catalog
+from . import catalog, small
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -117,3 +118,22 @@ def test_positions_are_resized(tmp_path):
     (as_published,) = load(name, weights, tmp_path)(image)
     assert as_published.shape == (1, 384, 4, 6)
     torch.testing.assert_close(resized(image)[0], as_published)
+
+
+@pytest.mark.usefixtures('torchvision')
+def test_frozen_backbone_leaves_the_head_to_train(data_root):
+    path = next(
+        path for path in catalog.RECIPES if 'linear_dinov2-small' in path.stem
+    )
+    cfg = small.read(path, data_root)
+    cfg.model.backbone.frozen_stages = 12
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model).train()
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    model.train_step(trial.batch(cfg, 70), optimizer)
+    moved = [k for k, v in model.named_parameters() if (v != before[k]).any()]
+    assert moved == [
+        'decode_head.conv_seg.weight',
+        'decode_head.conv_seg.bias',
+    ]
