@@ -12,6 +12,7 @@ from .calibration import (
 )
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
+from .feature_dropout import complementary_dropout
 from .fine_grained_iou import (
     RegionCounts,
     class_scores,
@@ -62,6 +63,7 @@ __all__ = [
     'calibration_state',
     'check_label_smoothing',
     'class_scores',
+    'complementary_dropout',
     'confidence_sums',
     'cutmix_boxes',
     'dataset_scores',

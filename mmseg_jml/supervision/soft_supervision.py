@@ -148,7 +148,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             names = self.prepare(runner, segmentor)
             self._losses = SoftLosses(segmentor, names, *self._entries, source)
         self._student = StudentOutputs(segmentor, self._losses.full_size)
-        self._handles = [
+        self._handles += [
             self._student,
             segmentor.register_forward_hook(self._supervise, with_kwargs=True),
         ]

@@ -17,7 +17,7 @@ def test_weight_zero_is_a_run_without_the_hook(cfg, pictures, exact_resume):
         cfg.custom_hooks = []
     plain = train(cfg)
     zero, steps = learn(cfg, pictures, label_weight=1.0, loss_weight=0.0)
-    assert len(steps.images) == 3  # which were loaded all the same
+    assert not steps.images  # none is even loaded
     assert plain.logs == zero.logs
     assert_same(plain.model.state_dict(), zero.model.state_dict())
 

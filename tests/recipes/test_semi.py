@@ -45,6 +45,7 @@ TRAINED = [
     ('jml-soft', 'voc12aug', '662'),
     ('fixmatch', 'cityscapes', '1_16'),
     ('unimatch', 'ade20k', '1_16'),
+    ('unimatch-v2', 'voc12aug', '732'),
 ]
 if os.environ.get('RECIPES') == 'all':
     TRAINED = [
@@ -156,10 +157,12 @@ def test_presets_say_what_they_are_called():
     for path in RECIPES:
         hook = catalog.config(path).custom_hooks[0]
         name = path.stem.partition('_')[0]
-        found[name] = hook.teacher, hook.soft, hook.get('views', 1)
+        dropout = hook.get('feature_dropout', 0)
+        found[name] = hook.teacher, hook.soft, hook.get('views', 1), dropout
     assert found == {
-        'semi-mean-teacher': ('ema', False, 1),
-        'semi-fixmatch': ('self', False, 1),
-        'semi-unimatch': ('self', False, 2),
-        'semi-jml-soft': ('ema', True, 1),
+        'semi-mean-teacher': ('ema', False, 1, 0),
+        'semi-fixmatch': ('self', False, 1, 0),
+        'semi-unimatch': ('self', False, 2, 0),
+        'semi-unimatch-v2': ('ema', False, 2, 0.5),
+        'semi-jml-soft': ('ema', True, 1, 0),
     }

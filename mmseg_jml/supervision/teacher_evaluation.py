@@ -1,0 +1,76 @@
+"""Validation and test of a second model beside that of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+from torch import nn
+
+__all__ = ['evaluate_beside']
+
+# What metrics of mmengine and mmseg call the places that they write to.
+_PLACES = 'output_dir', 'out_file_path'
+
+
+@torch.no_grad()
+def evaluate_beside(
+    runner: Runner, model: nn.Module, split: str, name: str
+) -> dict[str, float]:
+    """Evaluate a model as a loop has just done with that of the run.
+
+    Args:
+        runner (Runner): The runner.
+        model (nn.Module): The other model, in evaluation mode.
+        split (str): 'val' or 'test'.
+        name (str): Stands before its figures, and in the names of files that
+            metrics write.
+
+    Returns:
+        dict[str, float]: The figures, such as ``teacher/mIoU``, which the
+        log has too.
+    """
+    loop = getattr(runner, f'{split}_loop')
+    device = next(model.parameters()).device.type
+    with (
+        _named(name, loop.evaluator),
+        torch.autocast(device, enabled=getattr(loop, 'fp16', False)),
+    ):
+        for batch in loop.dataloader:
+            samples = model.test_step(batch)
+            loop.evaluator.process(data_samples=samples, data_batch=batch)
+        found = loop.evaluator.evaluate(len(loop.dataloader.dataset))
+    for key, value in found.items():
+        runner.message_hub.update_scalar(f'{split}/{key}', value)
+    return found
+
+
+@contextmanager
+def _named(name: str, evaluator: Evaluator) -> Iterator[None]:
+    """Let metrics put a name before their figures, files and pictures."""
+    kept = []
+    for metric in evaluator.metrics:
+        moved = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
+        for key in _PLACES:
+            if getattr(metric, key, None) is not None:
+                moved[key] = _beside(Path(getattr(metric, key)), key, name)
+        kept += ((metric, key, getattr(metric, key)) for key in moved)
+        for key, value in moved.items():
+            setattr(metric, key, value)
+    try:
+        yield
+    finally:
+        for metric, key, value in kept:
+            setattr(metric, key, value)
+
+
+def _beside(place: Path, key: str, name: str) -> str:
+    """A folder of this name inside the place, or the file in such a one."""
+    is_file = key == 'out_file_path'
+    folder = (place.parent if is_file else place) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / place.name if is_file else folder)
