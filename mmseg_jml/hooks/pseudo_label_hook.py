@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -15,7 +15,7 @@ from ..registry import HOOKS
 from ..supervision.batch_statistics import share_statistics, statistics_kept
 from ..supervision.feature_dropout import FeatureDropout
 from ..supervision.mean_teacher import MeanTeacher
-from ..supervision.options import check_outputs, check_shares
+from ..supervision.options import check_counts, check_outputs, check_shares
 from ..supervision.pseudo_labels import figures, label_views, labelled_views
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry
@@ -27,12 +27,8 @@ from ..supervision.strong_views import (
 )
 from ..supervision.teacher import Teacher
 from ..supervision.teacher_checkpoint import build_frozen, check_classes
-from ..supervision.threshold import (
-    AdaptiveThreshold,
-    ThresholdOption,
-    parse_threshold,
-)
-from ..supervision.unlabeled_images import UnlabeledImages
+from ..supervision.threshold import Threshold, ThresholdOption
+from ..supervision.unlabeled_images import UnlabeledImages, check_loader
 
 __all__ = ['PseudoLabelHook']
 
@@ -72,7 +68,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             hold the average at the student. Defaults to 0.
         threshold (float | dict): Least confidence of a pixel that counts, in
             [0, 1], or ``dict(type='adaptive', start=0.85, momentum=0.999)``;
-            see :class:`mmseg_jml.supervision.threshold.AdaptiveThreshold`.
+            see :class:`mmseg_jml.supervision.threshold.Threshold`.
             Defaults to 0.95.
         soft (bool): Whether the teacher's probabilities are the label, in
             place of the most probable class. Defaults to True.
@@ -156,31 +152,28 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         SoftSupervision.__init__(
             self, loss, auxiliary_loss, label_weight, loss_weight
         )
+        check_loader(unlabeled_dataloader)
         check_outputs(outputs)
         check_shares(cutmix=cutmix, feature_dropout=feature_dropout)
+        check_counts(1, views=views)
+        check_counts(0, warm_up=warm_up)
         check_distortions(distortions)
-        _check_options(
-            unlabeled_dataloader, teacher, views, warm_up, cutmix_from
-        )
+        if cutmix_from not in ('batch', 'labelled'):
+            raise ValueError(
+                "Expected cutmix_from to be 'batch' or 'labelled' but got "
+                f'{cutmix_from!r}.'
+            )
         if feature_dropout and views != 2:
             raise ValueError(
                 'Expected views=2 for feature_dropout, which lets two views '
                 f'of an image keep different channels, but got {views!r}.'
             )
-        if evaluate_teacher and teacher != 'ema':
-            raise ValueError(
-                "Expected teacher='ema' for evaluate_teacher=True but got "
-                f'{teacher!r}, which is no average.'
-            )
         MeanTeacher.__init__(
-            self,
-            momentum if teacher == 'ema' else None,
-            evaluate_teacher,
-            warm_up,
+            self, teacher, momentum, evaluate_teacher, warm_up
         )
         self._loader_config = unlabeled_dataloader
         self._teacher_option = teacher
-        self._threshold, self._soft = parse_threshold(threshold), soft
+        self._threshold, self._soft = Threshold.parse(threshold), soft
         self._views, self._distortions = views, distortions
         self._cutmix, self._cutmix_from = cutmix, cutmix_from
         self._feature_dropout = feature_dropout
@@ -207,21 +200,18 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             runner, self._loader_config, preprocessor, self._check_classes
         )
         self._warn_of_single_images()
-        if isinstance(self._threshold, AdaptiveThreshold):
-            saved = self._saved if runner.iter else {}
-            self._threshold.value = saved.get(
-                self._threshold_key(runner), self._threshold.value
-            )
+        saved = self._saved if runner.iter else {}
+        self._threshold.start(
+            saved.get(f'pseudo_label_threshold{self._suffix}')
+        )
         model = self.start_average(runner, segmentor) or segmentor
         if isinstance(self._teacher_option, Mapping):
             model = self._frozen(runner, segmentor)
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
-        self._dropout = None
-        if self._feature_dropout:
-            self._dropout = FeatureDropout(
-                segmentor.backbone, self._feature_dropout
-            )
-            self._handles.append(self._dropout)
+        self._dropout = FeatureDropout(
+            segmentor.backbone, self._feature_dropout
+        )
+        self._handles.append(self._dropout)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
     def _frozen(self, runner: Runner, segmentor: nn.Module) -> nn.Module:
@@ -249,15 +239,13 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         """Return ``teacher``, or ``teacher_2`` and so on for other hooks."""
         return f'teacher{self.suffix(runner)}'
 
-    def _threshold_key(self, runner: Runner) -> str:
-        return f'pseudo_label_threshold{self.suffix(runner)}'
-
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save the average and a threshold that adapts."""
+        """Save the average, and the threshold if it moves."""
         super().before_save_checkpoint(runner, checkpoint)
-        if isinstance(self._threshold, AdaptiveThreshold):
-            key = self._threshold_key(runner)
-            checkpoint[key] = self._threshold.value.cpu()
+        for name, value in self._threshold.state().items():
+            checkpoint[f'pseudo_label_{name}{self.suffix(runner)}'] = (
+                value.cpu()
+            )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -295,27 +283,23 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         samples = strong.data_samples(
             data_samples * self._views, self._ignore_index
         )
-        with self._second_pass(segmentor):
-            segmentor.loss(strong.images, samples)
+        with self._student.recording(), self._dropout.active():
+            with self._statistics(segmentor):
+                segmentor.loss(strong.images, samples)
         learns = StudentPass(strong.images, samples, self._student.take())
         targets = {
             name: strong.target(output)
             for name, output in self.select(learns.outputs).items()
         }
         found = figures(weak, data_samples, *known)
-        if isinstance(self._threshold, AdaptiveThreshold):
-            found['pseudo_threshold'] = self._threshold.value
+        for name, value in self._threshold.state().items():
+            found[f'pseudo_{name}'] = value
         return Lesson(learns, targets, found)
 
-    @contextmanager
-    def _second_pass(self, segmentor: nn.Module) -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.enter_context(self._student.recording())
-            if self._dropout is not None:
-                stack.enter_context(self._dropout.active())
-            if not self._update_statistics:
-                stack.enter_context(statistics_kept(segmentor))
-            yield
+    def _statistics(self, segmentor: nn.Module) -> AbstractContextManager:
+        if self._update_statistics:
+            return nullcontext()
+        return statistics_kept(segmentor)
 
     def after_train_iter(
         self,
@@ -332,37 +316,3 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         """Detach the hooks of torch and end the workers."""
         super().after_train(runner)
         self._images = None
-
-
-def _check_options(
-    loader: object,
-    teacher: object,
-    views: object,
-    warm_up: object,
-    cutmix_from: object,
-) -> None:
-    if not isinstance(loader, Mapping) or 'dataset' not in loader:
-        raise ValueError(
-            'Expected unlabeled_dataloader to be a dictionary with a dataset '
-            f'but got {loader!r}.'
-        )
-    frozen = isinstance(teacher, Mapping) and {*teacher} == {
-        'config',
-        'checkpoint',
-    }
-    if not frozen and teacher not in ('ema', 'self'):
-        raise ValueError(
-            "Expected teacher to be 'ema', 'self' or dict(config=..., "
-            f'checkpoint=...) but got {teacher!r}.'
-        )
-    if cutmix_from not in ('batch', 'labelled'):
-        raise ValueError(
-            "Expected cutmix_from to be 'batch' or 'labelled' but got "
-            f'{cutmix_from!r}.'
-        )
-    for name, value, least in (('views', views, 1), ('warm_up', warm_up, 0)):
-        is_count = isinstance(value, int) and not isinstance(value, bool)
-        if not (is_count and value >= least):
-            raise ValueError(
-                f'Expected {name} to be {least} or more but got {value!r}.'
-            )

@@ -25,7 +25,8 @@ class FeatureDropout:
     Args:
         backbone (nn.Module): It returns a feature map or a nest of them.
         share (float): See
-            :func:`~mmseg_jml.functional.complementary_dropout`.
+            :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no
+            hook.
 
     Examples:
         >>> import torch
@@ -39,7 +40,9 @@ class FeatureDropout:
 
     def __init__(self, backbone: nn.Module, share: float) -> None:
         self._share, self._active = share, False
-        self._handle = backbone.register_forward_hook(self._drop)
+        self._handles = []
+        if share:
+            self._handles = [backbone.register_forward_hook(self._drop)]
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -52,7 +55,8 @@ class FeatureDropout:
 
     def remove(self) -> None:
         """Detach the hook."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def _drop(self, backbone: nn.Module, args: tuple, output: _Nest) -> _Nest:
         if not self._active:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from numbers import Real
 
 from mmengine.hooks import EMAHook, Hook
@@ -16,6 +17,8 @@ from .step_watch import StepWatch
 from .teacher_evaluation import evaluate_beside
 
 __all__ = ['MeanTeacher']
+
+_FROZEN = 'config', 'checkpoint'
 
 
 class MeanTeacher(Hook):
@@ -32,39 +35,39 @@ class MeanTeacher(Hook):
     role models" (arXiv 1703.01780). Steps that AMP skips do not count.
 
     Args:
-        momentum (float, optional): What the average keeps of itself in a
-            step, in [0.5, 1). None keeps no average.
+        teacher (str | dict): 'ema', or the kind of another teacher, for which
+            no average is kept.
+        momentum (float): What the average keeps of itself in a step, in
+            [0.5, 1).
         evaluates (bool): Whether validation and test evaluate it too.
         warm_up (int): Iterations in which the average is the student, up to
-            and including the step 0 of above. Defaults to 0.
+            and including step 0.
 
     Raises:
-        ValueError: If the momentum is out of range.
+        ValueError: If an option has no meaning.
     """
 
     def __init__(
-        self, momentum: float | None, evaluates: bool, warm_up: int = 0
+        self,
+        teacher: str | dict,
+        momentum: float,
+        evaluates: bool,
+        warm_up: int,
     ) -> None:
+        _check_options(teacher, momentum, evaluates)
         self._saved, self._evaluates = {}, evaluates
         self._ema: EMAHook | None = None
         self._steps: StepWatch | None = None
         #: The average with its ``steps``, from the first run on.
         self.average: BaseAveragedModel | None = None
-        if momentum is None:
-            return
-        if not (isinstance(momentum, Real) and 0.5 <= momentum < 1):
-            raise ValueError(
-                'Expected momentum, what the average keeps of itself in a '
-                f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
-                "of mmengine's averages is 1 minus this one."
+        if teacher == 'ema':
+            self._ema = EMAHook(
+                'MomentumAnnealingEMA',
+                begin_iter=warm_up,
+                momentum=1 - momentum,
+                gamma=1,
+                update_buffers=True,
             )
-        self._ema = EMAHook(
-            'MomentumAnnealingEMA',
-            begin_iter=warm_up,
-            momentum=1 - momentum,
-            gamma=1,
-            update_buffers=True,
-        )
 
     def own_name(self, runner: Runner) -> str:
         """Return the name of this teacher in checkpoints and figures."""
@@ -153,7 +156,7 @@ class MeanTeacher(Hook):
         if self._ema and self._steps.taken():
             self._ema.after_train_iter(runner, batch_idx)
 
-    def after_train(self, runner: Runner) -> None:
+    def after_run(self, runner: Runner) -> None:
         """Stop watching the optimizer."""
         if self._steps is not None:
             self._steps.remove()
@@ -180,6 +183,27 @@ class MeanTeacher(Hook):
         name = self.own_name(runner)
         metrics.update(
             evaluate_beside(runner, self.average.module, split, name)
+        )
+
+
+def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
+    frozen = isinstance(teacher, Mapping) and {*teacher} == {*_FROZEN}
+    if not frozen and teacher not in ('ema', 'self'):
+        raise ValueError(
+            "Expected teacher to be 'ema', 'self' or dict(config=..., "
+            f'checkpoint=...) but got {teacher!r}.'
+        )
+    is_number = isinstance(momentum, Real) and not isinstance(momentum, bool)
+    if teacher == 'ema' and not (is_number and 0.5 <= momentum < 1):
+        raise ValueError(
+            'Expected momentum, what the average keeps of itself in a '
+            f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
+            "of mmengine's averages is 1 minus this one."
+        )
+    if evaluates and teacher != 'ema':
+        raise ValueError(
+            "Expected teacher='ema' for evaluate_teacher=True but got "
+            f'{teacher!r}, which is no average.'
         )
 
 

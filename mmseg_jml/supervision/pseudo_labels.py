@@ -19,7 +19,7 @@ from ..functional.pseudo_labels import (
 from .soft_losses import SoftTarget
 from .student_outputs import StudentOutput
 from .teacher import Teacher
-from .threshold import AdaptiveThreshold
+from .threshold import Threshold
 from .unlabeled_images import valid_pixels
 
 __all__ = ['Views', 'figures', 'label_views', 'labelled_views']
@@ -108,7 +108,7 @@ def label_views(
     teacher: Teacher,
     inputs: Tensor,
     data_samples: Sequence[SegDataSample],
-    threshold: float | AdaptiveThreshold,
+    threshold: Threshold,
     soft: bool,
 ) -> Views:
     """Ask a teacher for the labels of images.
@@ -117,8 +117,8 @@ def label_views(
         teacher (Teacher): The teacher.
         inputs (Tensor): (N, C, H, W), preprocessed.
         data_samples (Sequence[SegDataSample]): With ``img_shape``.
-        threshold (float | AdaptiveThreshold): Least confidence of a pixel
-            that counts. One that adapts looks at these images first.
+        threshold (Threshold): Least confidence of a pixel that counts. One
+            that moves looks at these images first.
         soft (bool): Whether to keep the logits.
 
     Returns:
@@ -127,13 +127,12 @@ def label_views(
     logits, is_sigmoid = teacher(inputs, ['decode'])['decode']
     label, confidence = pseudo_label(logits, is_sigmoid)
     valid = valid_pixels(inputs, data_samples)
-    if isinstance(threshold, AdaptiveThreshold):
-        classes = max(logits.shape[1], 2)  # one channel tells two apart
-        threshold = threshold.update(confidence, label, valid, classes)
+    classes = max(logits.shape[1], 2)  # one channel tells two apart
+    least = threshold.update(confidence, label, valid, classes)
     return Views(
         inputs,
         valid,
-        valid & (confidence >= threshold),
+        valid & (confidence >= least),
         label,
         logits if soft else None,
         is_sigmoid,

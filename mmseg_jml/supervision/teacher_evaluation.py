@@ -36,10 +36,8 @@ def evaluate_beside(
     """
     loop = getattr(runner, f'{split}_loop')
     device = next(model.parameters()).device.type
-    with (
-        _named(name, loop.evaluator),
-        torch.autocast(device, enabled=getattr(loop, 'fp16', False)),
-    ):
+    autocast = torch.autocast(device, enabled=getattr(loop, 'fp16', False))
+    with _named(name, loop.evaluator), autocast:
         for batch in loop.dataloader:
             samples = model.test_step(batch)
             loop.evaluator.process(data_samples=samples, data_batch=batch)

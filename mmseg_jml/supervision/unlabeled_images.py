@@ -20,7 +20,7 @@ from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
 from .weak_pipeline import give_pipeline
 
-__all__ = ['UnlabeledImages', 'valid_pixels']
+__all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
 
 # Apart from the labelled samples of ExactResumeHook.
 _UNLABELED = 2
@@ -140,6 +140,22 @@ class UnlabeledImages:
                     f'but got one of {tuple(image.shape[1:])}. Let it end '
                     'with RandomCrop.'
                 )
+
+
+def check_loader(config: object) -> None:
+    """Check the option, as far as that needs no run.
+
+    Args:
+        config (object): Of :class:`UnlabeledImages`.
+
+    Raises:
+        ValueError: If it is no dictionary with a dataset.
+    """
+    if not isinstance(config, Mapping) or 'dataset' not in config:
+        raise ValueError(
+            'Expected unlabeled_dataloader to be a dictionary with a dataset '
+            f'but got {config!r}.'
+        )
 
 
 def _complete(config: Mapping, labelled: Mapping) -> dict:

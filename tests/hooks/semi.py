@@ -20,6 +20,13 @@ from .distillation import Record, train
 
 PSEUDO = 'mmseg_jml.PseudoLabelHook'
 THRESHOLD = 0.6  # some pixels of a student that is `certain`
+EVERY = dict(  # option that was not always there
+    views=2,
+    feature_dropout=0.5,
+    cutmix_from='labelled',
+    threshold=dict(type='adaptive', start=THRESHOLD, momentum=0.9),
+    warm_up=1,
+)
 PLAIN = dict(distortions=[], cutmix=0.0)  # the strong view is the weak one
 
 
@@ -90,8 +97,12 @@ class PathsHook(Hook):
     def before_train(self, runner):
         watch_images(runner, self._keep)
 
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen = getattr(self, 'loaded', ())
+        self.loaded = ()
+
     def _keep(self, images, samples):
-        self.seen = samples
+        self.loaded = samples
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         names = [
