@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SoftLabelVisualizationHook,
     )
     from .losses import (
+        ChannelWiseDivergenceLoss,
         JaccardMetricCELoss,
         JaccardMetricLoss,
         KLDivergenceLoss,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     'AveragingTTAModel',
     'CalibrationMetric',
+    'ChannelWiseDivergenceLoss',
     'DistillationHook',
     'ExactResumeHook',
     'FineGrainedIoUMetric',

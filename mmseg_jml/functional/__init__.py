@@ -10,8 +10,10 @@ from .calibration import (
     expected_calibration_error,
     static_calibration_error,
 )
+from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
+from .feature_distances import attention_distance, channel_wise_divergence
 from .feature_dropout import complementary_dropout
 from .fine_grained_iou import (
     RegionCounts,
@@ -48,6 +50,7 @@ __all__ = [
     'CalibrationOptions',
     'CalibrationState',
     'Canvas',
+    'ClassCounts',
     'ConfidenceSums',
     'LossParts',
     'LossReduction',
@@ -58,10 +61,13 @@ __all__ = [
     'Window',
     'active_classes',
     'as_target',
+    'attention_distance',
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'channel_wise_divergence',
     'check_label_smoothing',
+    'class_counts',
     'class_scores',
     'complementary_dropout',
     'confidence_sums',

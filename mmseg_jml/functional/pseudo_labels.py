@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .class_counts import class_counts
+
 __all__ = [
     'certain_logits',
     'class_maxima',
@@ -75,17 +77,7 @@ def mean_iou(
         >>> mean_iou(prediction, label, torch.ones_like(label).bool(), 2)
         tensor(0.5000)
     """
-    counted = counted & (label >= 0) & (label < num_classes)
-
-    def count(classes: Tensor, mask: Tensor) -> Tensor:
-        # what is not in the mask goes to one more class, cut off at the end
-        index = torch.where(mask, classes, num_classes).flatten()
-        total = index.new_zeros(num_classes + 1)
-        return total.scatter_add_(0, index, torch.ones_like(index))[:-1]
-
-    hit = count(label, counted & (prediction == label))
-    union = count(prediction, counted) + count(label, counted) - hit
-    return (hit / union).nanmean()  # 0 / 0 where there is none
+    return class_counts(prediction, label, counted, num_classes).mean_iou()
 
 
 def pixel_accuracy(

@@ -77,13 +77,17 @@ def teacher_target(
 
 
 def mean_teacher(
-    targets: Sequence[TeacherLogits], use_sigmoid: bool
+    targets: Sequence[TeacherLogits],
+    use_sigmoid: bool,
+    weights: Sequence[float] | None = None,
 ) -> TeacherLogits:
     """One teacher with the mean of the probabilities of several.
 
     Args:
         targets (Sequence[TeacherLogits]): Of one shape and temperature.
         use_sigmoid (bool): Whether the student's classes have sigmoids.
+        weights (Sequence[float], optional): What each counts in the mean,
+            above 0; None counts them alike. Defaults to None.
 
     Returns:
         TeacherLogits: The only target, or one of the same temperature.
@@ -98,8 +102,10 @@ def mean_teacher(
     if not others:
         return first
     classes, dtype = first.value.shape[1], first.value.dtype
-    mean = sum(target.dense(classes, dtype) for target in targets)
-    mean = mean / len(targets)
+    weights = weights or [1.0] * len(targets)
+    mean = torch.zeros_like(first.value)
+    for target, weight in zip(targets, weights):
+        mean += target.dense(classes, dtype) * (weight / sum(weights))
     if use_sigmoid:
         logits = mean.logit(eps=torch.finfo(dtype).eps)
     else:

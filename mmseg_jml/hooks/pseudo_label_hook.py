@@ -13,6 +13,7 @@ from torch import nn
 from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
 from ..supervision.batch_statistics import share_statistics, statistics_kept
+from ..supervision.class_names import check_classes as check_same_classes
 from ..supervision.feature_dropout import FeatureDropout
 from ..supervision.mean_teacher import MeanTeacher
 from ..supervision.options import check_counts, check_outputs, check_shares
@@ -26,7 +27,7 @@ from ..supervision.strong_views import (
     strong_views,
 )
 from ..supervision.teacher import Teacher
-from ..supervision.teacher_checkpoint import build_frozen, check_classes
+from ..supervision.teacher_checkpoint import build_frozen
 from ..supervision.threshold import Threshold, ThresholdOption
 from ..supervision.unlabeled_images import UnlabeledImages, check_loader
 
@@ -220,7 +221,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             'classes'
         )
         known = known if self._check_classes else None
-        check_classes(segmentor, model, classes, known)
+        check_same_classes(segmentor, model, classes, known)
         return model.to(next(segmentor.parameters()).device)
 
     def _warn_of_single_images(self) -> None:
@@ -250,7 +251,13 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Read the schedules and, where pseudo labels count, load images."""
+        """Read the schedules and, where pseudo labels count, load images.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
+        """
         super().before_train_iter(runner, batch_idx, data_batch)
         if runner.iter < self._warm_up:
             self._numbers[self.weight_name] = 0.0
@@ -308,7 +315,14 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Give all processes one teacher, and the average its step."""
+        """Give all processes one teacher, and the average its step.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Number of the batch.
+            data_batch (dict, optional): The batch. Defaults to None.
+            outputs (dict, optional): The losses. Defaults to None.
+        """
         share_statistics(unwrapped(runner.model))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
 

@@ -23,7 +23,7 @@ __all__ = ['SoftLabelHook']
 
 @HOOKS.register_module()
 class SoftLabelHook(SoftSupervision):
-    """Lets any stock segmentor learn from soft labels of its data set.
+    """Let any stock segmentor learn from soft labels of its data set.
 
     They are the masks of several annotators, whose votes are averaged pixel
     by pixel, or a map of probabilities; :class:`LoadSoftLabels` and
@@ -40,9 +40,9 @@ class SoftLabelHook(SoftSupervision):
         auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
             heads. None means its cross-entropy alone, ``ce_weight=1.0,
             jml_weight=0.0, loss_weight=0.4``. Defaults to None.
-        outputs (Sequence[str], optional): The outputs that learn;
-            :class:`StudentOutputs` has the names. None: the main output and
-            all auxiliary heads. Defaults to None.
+        outputs (Sequence[str], optional): The outputs that learn, by the
+            names of :class:`StudentOutputs`. None: the main output and all
+            auxiliary heads. Defaults to None.
         label_weight (float | dict): Factor of the losses of the student's own
             config, or a schedule. Defaults to 0.0.
         soft_weight (float | dict): The same for the losses against soft
@@ -52,6 +52,9 @@ class SoftLabelHook(SoftSupervision):
         TypeError: If a weight is neither a number nor a schedule.
         ValueError: If a weight is negative; in training, if samples have no
             soft label, or one of another number of classes.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmseg_jml.SoftLabelHook')]
     """
 
     source = 'soft'
@@ -69,28 +72,12 @@ class SoftLabelHook(SoftSupervision):
         self._outputs = outputs
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Selects the outputs.
-
-        Args:
-            runner (Runner): The runner.
-            segmentor (nn.Module): The student.
-
-        Returns:
-            list[str]: The student outputs that learn.
-        """
+        """Select the outputs."""
         main = main_head(segmentor)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
-        """Collects the soft labels of a batch.
-
-        Args:
-            segmentor (nn.Module): The student.
-            labelled (StudentPass): With ``soft_label`` in its data samples.
-
-        Returns:
-            Lesson: The soft labels as targets of the same pass.
-        """
+        """Collect the soft labels of a batch from its data samples."""
         classes, targets = segmentor.num_classes, {}
         for name, output in self.select(labelled.outputs).items():
             label = torch.stack(

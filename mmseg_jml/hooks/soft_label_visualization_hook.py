@@ -1,4 +1,4 @@
-"""Shows the soft labels that a segmentor learns from."""
+"""Pictures of the soft labels that a segmentor learns from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ['SoftLabelVisualizationHook']
 
 @HOOKS.register_module()
 class SoftLabelVisualizationHook(Hook):
-    """Draws soft labels beside their images, at first and every n iterations.
+    """Draw soft labels beside their images, at first and every n iterations.
 
     It finds all there are by itself: labels that a loss of this package
     smooths (``label_smoothing``), and the targets of every other hook here,
@@ -46,6 +46,11 @@ class SoftLabelVisualizationHook(Hook):
     Raises:
         ValueError: If one of them is below 1; when training starts, if there
             is no soft label to draw.
+
+    Examples:
+        >>> custom_hooks = [
+        ...     dict(type='mmseg_jml.SoftLabelVisualizationHook', images=1)
+        ... ]
     """
 
     def __init__(self, interval: int = 500, images: int = 2) -> None:
@@ -65,14 +70,7 @@ class SoftLabelVisualizationHook(Hook):
         self._found: dict[str, list[SoftLabelPicture]] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Looks for soft labels, and listens to where they are used.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            ValueError: If there are none.
-        """
+        """Look for soft labels, and listen to where they are used."""
         self.after_train(runner)
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
@@ -98,13 +96,7 @@ class SoftLabelVisualizationHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Sees whether a picture is due.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """See whether a picture is due."""
         due = runner.iter % self.interval == 0
         self._due = due and is_main_process()
 
@@ -115,14 +107,7 @@ class SoftLabelVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Draws what was found.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-            outputs (dict, optional): What it gave. Defaults to None.
-        """
+        """Draw what was found."""
         dataset = getattr(runner.train_dataloader, 'dataset', None)
         palette = getattr(dataset, 'metainfo', {}).get('palette') or None
         for name, pictures in self._found.items():
@@ -132,11 +117,7 @@ class SoftLabelVisualizationHook(Hook):
         self._forget()
 
     def after_train(self, runner: Runner) -> None:
-        """Listens no more.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Listen no more."""
         for undo in self._undo:
             undo()
         self._undo = []

@@ -4,12 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 
-__all__ = ['check_counts', 'check_losses', 'check_outputs', 'check_shares']
+from mmengine.config import Config
+
+__all__ = [
+    'check_counts',
+    'check_losses',
+    'check_outputs',
+    'check_shares',
+    'check_weights',
+    'pair_teachers',
+]
+
+
+def pair_teachers(teacher: object, checkpoint: object) -> list[tuple]:
+    """Find one config and one checkpoint for each teacher.
+
+    Args:
+        teacher (object): A config or its path, or several.
+        checkpoint (object): A path or URL, or several; they may share one
+            config.
+
+    Returns:
+        list[tuple]: Pairs of a config and a checkpoint.
+
+    Raises:
+        TypeError: If one of them is something else.
+        ValueError: If their numbers do not fit.
+    """
+    configs = _as_list(
+        'teacher',
+        teacher,
+        (str, Path, dict, Config),
+        'the path of a config, such as mmseg::pspnet/..., or a config',
+    )
+    checkpoints = _as_list(
+        'checkpoint',
+        checkpoint,
+        (str, Path),
+        'the path or URL of the weights of a teacher',
+    )
+    if len(configs) == 1:
+        configs *= len(checkpoints)
+    if not checkpoints or len(configs) != len(checkpoints):
+        raise ValueError(
+            'Expected checkpoint to name one file for each teacher but got '
+            f'{len(configs)} configs and {len(checkpoints)} checkpoints.'
+        )
+    return list(zip(configs, checkpoints))
 
 
 def check_losses(name: str, value: object) -> None:
-    """Checks an option that holds entries of losses.
+    """Check an option that holds entries of losses.
 
     Args:
         name (str): Name of the option, for messages.
@@ -35,28 +82,40 @@ def check_losses(name: str, value: object) -> None:
         )
 
 
-def check_outputs(value: object) -> None:
-    """Checks a list of outputs of the student.
+def check_outputs(value: object, paired: bool = False) -> None:
+    """Check the names of outputs of the student.
 
     Args:
-        value (object): None, or a sequence of at least one name.
+        value (object): None, or at least one name.
+        paired (bool): Whether each name comes with that of an output of the
+            teacher, in a dictionary in place of a list. Defaults to False.
 
     Raises:
         ValueError: If it is neither.
     """
-    if value is None:
+    what = "a list of outputs of the student, such as ['decode']"
+    default = 'for the main output and all auxiliary heads'
+    kind, names = Sequence, value
+    if paired:
+        what = 'outputs of the student, each with one of the teacher to learn '
+        what += "from, such as dict(decode='decode', aux='decode')"
+        default = 'for outputs at the same places'
+        kind = Mapping
+        if isinstance(value, Mapping):
+            names = [name for pair in value.items() for name in pair]
+    is_kind = isinstance(value, kind) and not isinstance(value, str)
+    if value is None or (
+        is_kind and value and all(isinstance(name, str) for name in names)
+    ):
         return
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    if not (is_list and value and all(isinstance(v, str) for v in value)):
-        raise ValueError(
-            'Expected outputs to be a list of outputs of the student, such '
-            f"as ['decode'], but got {value!r}. Leave it out for the main "
-            'output and all auxiliary heads.'
-        )
+    raise ValueError(
+        f'Expected outputs to be {what}, but got {value!r}. Leave it out '
+        f'{default}.'
+    )
 
 
 def check_shares(**shares: object) -> None:
-    """Checks options that are shares or probabilities.
+    """Check options that are shares or probabilities.
 
     Args:
         **shares (object): The options by name.
@@ -89,3 +148,38 @@ def check_counts(least: int, **counts: object) -> None:
             raise ValueError(
                 f'Expected {name} to be {least} or more but got {value!r}.'
             )
+
+
+def check_weights(name: str, value: object, number: int) -> None:
+    """Check an option that holds weights.
+
+    Args:
+        name (str): Name of the option, for messages.
+        value (object): None, or a sequence of numbers above 0.
+        number (int): How many there have to be.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if value is None:
+        return
+    is_list = isinstance(value, Sequence) and len(value) == number
+    if not is_list or not all(
+        isinstance(one, Real) and 0 < one < float('inf') for one in value
+    ):
+        raise ValueError(
+            f'Expected {name} to be {number} numbers above 0, one for each '
+            f'teacher, but got {value!r}.'
+        )
+
+
+def _as_list(name: str, value: object, kinds: tuple, what: str) -> list:
+    values = [value] if isinstance(value, kinds) else value
+    if not isinstance(values, Sequence) or not all(
+        isinstance(one, kinds) for one in values
+    ):
+        raise TypeError(
+            f'Expected {name} to be {what}, or a list of them, but got '
+            f'{value!r}.'
+        )
+    return list(values)

@@ -45,7 +45,13 @@ class Views(NamedTuple):
     is_sigmoid: bool = False
 
     def mixed(self, boxes: Tensor, source: Views | None = None) -> Views:
-        """Paste boxes (N, H, W) of other views, or of one image to another."""
+        """Paste boxes of other views, or of one image to another.
+
+        Args:
+            boxes (Tensor): (N, H, W) bool.
+            source (Views, optional): See
+                :func:`~mmseg_jml.functional.paste`. Defaults to None.
+        """
         values = {
             name: paste(value, boxes, source and getattr(source, name))
             for name, value in self._asdict().items()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Union
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.runner import BaseLoop
 
 __all__ = ['Number', 'Schedule']
 
@@ -30,6 +33,8 @@ class Schedule:
         begin (int): Iteration of the last first value. Defaults to 0.
         end (int, optional): Iteration of the first last value. None means
             the end of the run. Defaults to None.
+        by_epoch (bool): Whether ``begin`` and ``end`` count epochs. The
+            number changes in each iteration all the same. Defaults to False.
 
     Examples:
         >>> Schedule('linear', 1.0, 0.0)(iteration=25, max_iters=100)
@@ -41,10 +46,11 @@ class Schedule:
     stop: float | None = None
     begin: int = 0
     end: int | None = None
+    by_epoch: bool = False
 
     @classmethod
     def parse(cls, name: str, value: Number, low: float = 0.0) -> Schedule:
-        """Reads a number or a dictionary with the arguments above.
+        """Read a number or a dictionary with the arguments above.
 
         Args:
             name (str): Name of the option, for messages.
@@ -83,18 +89,49 @@ class Schedule:
                     f'Expected {name} to be a number of at least {low} but '
                     f'got {value!r}.'
                 )
+        unit = 'epoch' if self.by_epoch else 'iteration'
         for key, value in (('begin', self.begin), ('end', self.end)):
             is_whole = isinstance(value, int) and not isinstance(value, bool)
             if not (is_whole or (key == 'end' and value is None)):
                 raise ValueError(
-                    f'Expected {key} of {name} to be an iteration, a whole '
-                    f'number such as 20000, but got {value!r}.'
+                    f'Expected {key} of {name} to be an {unit}, a whole '
+                    f'number such as 20, but got {value!r}.'
                 )
         if self.end is not None and self.end <= self.begin:
             raise ValueError(
-                f'Expected {name} to end after iteration {self.begin}, '
+                f'Expected {name} to end after {unit} {self.begin}, '
                 f'where it begins, but got end={self.end}.'
             )
+
+    def in_iterations(self, name: str, loop: BaseLoop) -> Schedule:
+        """The same schedule with ``begin`` and ``end`` in iterations.
+
+        Args:
+            name (str): Name of the option, for messages.
+            loop (BaseLoop): What trains.
+
+        Returns:
+            Schedule: This one, unless it counts epochs.
+
+        Raises:
+            ValueError: If it does and the loop's epochs have no length.
+        """
+        if not self.by_epoch:
+            return self
+        loader = loop.dataloader
+        endless = isinstance(getattr(loader, 'sampler', None), InfiniteSampler)
+        if endless or not hasattr(loader, '__len__'):
+            raise ValueError(
+                f'Expected a loop whose epochs have a length for {name} with '
+                f'by_epoch=True, such as EpochBasedTrainLoop, but got '
+                f'{type(loop).__name__} with a sampler that never ends. Give '
+                'begin and end in iterations.'
+            )
+        length = len(loader)
+        end = None if self.end is None else self.end * length
+        return replace(
+            self, begin=self.begin * length, end=end, by_epoch=False
+        )
 
     @property
     def _stop(self) -> float:
@@ -106,7 +143,7 @@ class Schedule:
         return self.type != 'constant' and self.start != self._stop
 
     def __call__(self, iteration: int, max_iters: int) -> float:
-        """Gives the number of an iteration.
+        """Give the number of an iteration.
 
         Args:
             iteration (int): Iterations done before.

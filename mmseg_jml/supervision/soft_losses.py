@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Union
+from typing import Union
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..heads import dense_heads, is_main, uses_sigmoid
-from ..kernels import Target
 from ..losses import JaccardMetricLoss, KLDivergenceLoss
+from .lesson import SoftTarget
 from .student_outputs import StudentOutput
 
 __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
@@ -30,22 +30,6 @@ AUXILIARY_LOSS = dict(
 )
 
 
-class SoftTarget(NamedTuple):
-    """What the pixels of one student output should be.
-
-    Attributes:
-        target (Target): A target of :mod:`mmseg_jml.kernels`. The logits are
-            divided by its ``temperature`` where it has one.
-        weight (Tensor): (N, H, W), 0 where a pixel does not count.
-        share (Tensor | float): Multiplies the losses, such as the share of
-            pixels that count. Defaults to 1.0.
-    """
-
-    target: Target
-    weight: Tensor
-    share: Tensor | float = 1.0
-
-
 class SoftLosses:
     """The losses of each student output that learns from soft labels.
 
@@ -61,7 +45,7 @@ class SoftLosses:
 
     Raises:
         ValueError: If an output belongs to no head with dense logits, a
-            loss takes no soft targets, or there is no loss.
+            loss takes no soft targets, or none of the outputs has a loss.
     """
 
     def __init__(
@@ -93,7 +77,7 @@ class SoftLosses:
                 self._losses[name] = nn.ModuleList(
                     _build(part, uses_sigmoid(heads[head])) for part in parts
                 ).to(device)
-        if not self._losses:
+        if names and not self._losses:
             raise ValueError(
                 f'Expected a loss for one of the outputs {", ".join(names)} '
                 f'but got loss={main!r} and auxiliary_loss={auxiliary!r}. A '
@@ -117,7 +101,7 @@ class SoftLosses:
     def terms(
         self, name: str, output: StudentOutput, soft: SoftTarget, factor: float
     ) -> dict[str, Tensor]:
-        """Compares an output with its target.
+        """Compare an output with its target.
 
         Args:
             name (str): The output.
@@ -163,13 +147,13 @@ class SupervisedLosses(dict):
 
     @classmethod
     def of(cls, losses: dict) -> SupervisedLosses:
-        """A copy of what a segmentor or another hook returns."""
+        """Copy what a segmentor or another hook returns."""
         copy = cls(losses)
         copy._own = getattr(losses, '_own', copy._own)
         return copy
 
     def weigh_labels(self, factor: float) -> None:
-        """Multiplies the losses against labels, and no others.
+        """Multiply the losses against labels, and no others.
 
         Args:
             factor (float): Multiplies each loss.
@@ -179,7 +163,7 @@ class SupervisedLosses(dict):
                 self[name] = _times(self[name], factor)
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Adds terms.
+        """Add terms.
 
         Args:
             terms (dict[str, Tensor]): By their names in the log.

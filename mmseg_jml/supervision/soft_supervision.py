@@ -6,53 +6,25 @@ import logging
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from ..heads import unwrapped
+from .lesson import Lesson, SoftTarget, StudentPass
 from .options import check_losses
 from .schedule import Number, Schedule
-from .soft_losses import LossEntry, SoftLosses, SoftTarget, SupervisedLosses
+from .soft_losses import LossEntry, SoftLosses, SupervisedLosses
 from .student_outputs import StudentOutput, StudentOutputs
 
-__all__ = ['Lesson', 'SoftSupervision', 'StudentPass']
-
-
-class StudentPass(NamedTuple):
-    """Images that went through the student, and what it said.
-
-    Attributes:
-        inputs (Tensor): (N, 3, H, W), preprocessed.
-        data_samples (list[SegDataSample]): One for each image.
-        outputs (dict[str, StudentOutput]): Its outputs by name.
-    """
-
-    inputs: Tensor
-    data_samples: list
-    outputs: dict[str, StudentOutput]
-
-
-class Lesson(NamedTuple):
-    """What the student is to learn in one iteration.
-
-    Attributes:
-        student (StudentPass): The pass that the losses belong to.
-        targets (dict[str, SoftTarget]): By the names of its outputs.
-        figures (dict[str, Tensor]): More to log: scalars by names without
-            'loss' in them.
-    """
-
-    student: StudentPass
-    targets: dict[str, SoftTarget]
-    figures: dict[str, Tensor]
+__all__ = ['Lesson', 'SoftSupervision', 'SoftTarget', 'StudentPass']
 
 
 class SoftSupervision(Hook, metaclass=ABCMeta):
-    """Adds losses against soft labels to those that a segmentor computes.
+    """Add losses against soft labels to those that a segmentor computes.
 
     Nothing of the model is replaced, and nothing is added to its checkpoints.
     While the runner trains, hooks of torch record the logits that the heads
@@ -76,8 +48,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``, an
             empty list none.
         label_weight (float | dict): Factor of every loss that the segmentor
-            computes itself, or a schedule; see
-            :class:`mmseg_jml.supervision.schedule.Schedule`.
+            computes itself, or a :class:`Schedule`.
         soft_weight (float | dict): The same for the losses against soft
             labels. Where it is 0 no target is made.
 
@@ -106,16 +77,12 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             self.weight_name: Schedule.parse(self.weight_name, soft_weight),
         }
         self._numbers: dict[str, float] = {}
-        self._handles: list = []
+        self._handles: list = []  # a subclass may add to them in prepare()
         self.listeners: list[Callable[[Lesson], object]] = []
 
     @abstractmethod
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Gets ready to make targets.
-
-        Args:
-            runner (Runner): The runner, before its first iteration.
-            segmentor (nn.Module): The student, out of its wrapper.
+        """Get ready to make targets for a student, out of its wrapper.
 
         Returns:
             list[str]: The student outputs that will learn.
@@ -123,7 +90,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     @abstractmethod
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
-        """Makes the targets of one iteration.
+        """Make the targets of one iteration.
 
         Args:
             segmentor (nn.Module): The student, out of its wrapper.
@@ -135,18 +102,20 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         """
 
     def before_train(self, runner: Runner) -> None:
-        """Prepares the targets and attaches the hooks of torch.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Prepare the targets and attach the hooks of torch."""
         self._detach()  # a run that failed leaves its hooks behind
         segmentor = unwrapped(runner.model)
         self._suffix = self.suffix(runner)
-        source = self.source + self._suffix
+        self.name = self.source + self._suffix
         with self._explained():
+            self._running = {
+                name: schedule.in_iterations(name, runner.train_loop)
+                for name, schedule in self._schedules.items()
+            }
             names = self.prepare(runner, segmentor)
-            self._losses = SoftLosses(segmentor, names, *self._entries, source)
+            self._losses = SoftLosses(
+                segmentor, names, *self._entries, self.name
+            )
         self._student = StudentOutputs(segmentor, self._losses.full_size)
         self._handles += [
             self._student,
@@ -154,14 +123,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         ]
 
     def suffix(self, runner: Runner) -> str:
-        """Tells hooks of the same source apart.
-
-        Args:
-            runner (Runner): The runner, with all of its hooks.
-
-        Returns:
-            str: Nothing for the first, then ``_2``, ``_3`` ...
-        """
+        """Tell hooks of the same source apart: '' for the first, then '_2'."""
         alike = [
             hook
             for hook in runner.hooks
@@ -173,15 +135,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Reads the schedules.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Not used; the runner's count survives resuming.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Read the schedules; the runner's count survives resuming."""
         self._student.take()
-        for name, schedule in self._schedules.items():
+        for name, schedule in self._running.items():
             value = schedule(runner.iter, runner.max_iters)
             self._numbers[name] = value
             if schedule.changes:
@@ -190,11 +146,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 )
 
     def after_train(self, runner: Runner) -> None:
-        """Detaches the hooks of torch.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Detach the hooks of torch."""
         self._detach()
 
     def _detach(self) -> None:
@@ -205,7 +157,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def _supervise(
         self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
     ) -> SupervisedLosses | None:
-        """Replaces the losses that the segmentor returns."""
+        """Replace the losses that the segmentor returns."""
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
         recorded = self._student.take()
         if call.get('mode') != 'loss':
@@ -222,7 +174,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
                 output = lesson.student.outputs[name]
                 losses.add(self._losses.terms(name, output, target, factor))
             losses.add(
-                {k + self._suffix: v for k, v in lesson.figures.items()}
+                {
+                    name if 'loss' in name else name + self._suffix: value
+                    for name, value in lesson.figures.items()
+                }
             )
         for listen in self.listeners:
             listen(lesson)
@@ -231,13 +186,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        """Finds the outputs that learn.
-
-        Args:
-            recorded (dict[str, StudentOutput]): All of a pass.
-
-        Returns:
-            dict[str, StudentOutput]: Those that have a loss.
+        """Find the outputs that have a loss among all of a pass.
 
         Raises:
             ValueError: If one is missing.
@@ -254,7 +203,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Leaves the reason in the log of a run that cannot go on."""
+        """Leave the reason in the log of a run that cannot go on."""
         try:
             yield
         except Exception as error:

@@ -63,7 +63,7 @@ class StudentOutput(NamedTuple):
 
 
 class StudentOutputs:
-    """Records the logits that heads hand to their ``loss_decode``.
+    """Record the logits that heads hand to their ``loss_decode``.
 
     It does so in the segmentor's forward pass, and in :meth:`recording`.
 
@@ -107,7 +107,7 @@ class StudentOutputs:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Records other calls of the segmentor's ``loss``."""
+        """Record other calls of the segmentor's ``loss``."""
         self._start()
         try:
             yield
@@ -115,7 +115,7 @@ class StudentOutputs:
             self._stop()
 
     def take(self) -> dict[str, StudentOutput]:
-        """Hands over what was recorded, and forgets it."""
+        """Hand over what was recorded, and forget it."""
         recorded, self._recorded = self._recorded, {}
         named = {}
         for head, outputs in recorded.items():
@@ -128,7 +128,7 @@ class StudentOutputs:
         return named
 
     def remove(self) -> None:
-        """Stops recording."""
+        """Stop recording."""
         self.take()
         for handle in self._handles:
             handle.remove()

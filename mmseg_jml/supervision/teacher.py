@@ -23,7 +23,7 @@ __all__ = ['Teacher']
 
 
 class Teacher:
-    """Runs a segmentor on the preprocessed images of another, or its own.
+    """Run a segmentor on the preprocessed images of another, or its own.
 
     The images are normalised as the teacher knows them. The backbone runs
     once for all heads.
@@ -42,6 +42,7 @@ class Teacher:
 
     Attributes:
         align_corners (dict[str, bool]): How each output is upsampled.
+        amp (torch.dtype | None): As given.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Teacher:
         keeps_size: bool = False,
     ) -> None:
         self.model = model
-        self._amp, self._inherit_amp = amp, inherit_amp
+        self.amp, self._inherit_amp = amp, inherit_amp
         self._normalise = _normalisation(preprocessor, model.data_preprocessor)
         self._auxiliary = auxiliary_heads(model)
         main = _last_main_head(model)
@@ -65,7 +66,7 @@ class Teacher:
         }
         if keeps_size:
             # importing mmseg.models takes seconds
-            from ..head_resolution.losses import predict_small
+            from ..head_resolution.prediction import predict_small
 
             for head in heads.values():
                 predict_small(head)
@@ -85,7 +86,7 @@ class Teacher:
     def __call__(
         self, inputs: Tensor, names: Iterable[str]
     ) -> dict[str, tuple[Tensor, bool]]:
-        """Predicts.
+        """Predict.
 
         Args:
             inputs (Tensor): (N, 3, H, W), preprocessed for the student.
@@ -99,7 +100,7 @@ class Teacher:
             nullcontext()
             if self._inherit_amp
             else torch.autocast(
-                inputs.device.type, self._amp, enabled=self._amp is not None
+                inputs.device.type, self.amp, enabled=self.amp is not None
             )
         )
         with autocast, _evaluating(self.model):

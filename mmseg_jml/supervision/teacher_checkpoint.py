@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -18,9 +19,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..random_state import random_state_kept
-from .class_names import same_names
 
-__all__ = ['build_frozen', 'check_classes', 'load_weights']
+__all__ = ['build_frozen', 'load_weights']
 
 _NAMES_SHOWN = 5
 
@@ -28,7 +28,7 @@ _NAMES_SHOWN = 5
 def build_frozen(
     config: str | dict | Config, checkpoint: str, strict: bool = True
 ) -> tuple[nn.Module, list[str] | None]:
-    """Builds a segmentor that only predicts.
+    """Build a segmentor that only predicts.
 
     It is in evaluation mode, without gradients and without synchronised
     batch normalisation. Random numbers go on afterwards as if nothing had
@@ -97,7 +97,7 @@ def _config_path(config: str) -> Path:
 def load_weights(
     model: nn.Module, checkpoint: str, strict: bool = True
 ) -> list[str] | None:
-    """Loads weights, by default all of them and nothing else.
+    """Load weights, by default all of them and nothing else.
 
     Args:
         model (nn.Module): What to fill.
@@ -172,17 +172,9 @@ def _read(checkpoint: str) -> Mapping:
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Forbids unpickling, which older versions of torch do by default."""
-    key = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-    before = os.environ.get(key)
-    os.environ[key] = '1'
-    try:
+    """Forbid unpickling, which older versions of torch do by default."""
+    with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1'):
         yield
-    finally:
-        if before is None:
-            del os.environ[key]
-        else:
-            os.environ[key] = before
 
 
 def _differences(own: Mapping, other: Mapping) -> list[str]:
@@ -205,41 +197,3 @@ def _differences(own: Mapping, other: Mapping) -> list[str]:
 
 def _shape(value: Tensor) -> tuple | str:
     return tuple(value.shape) if torch.is_tensor(value) else repr(value)
-
-
-def check_classes(
-    student: nn.Module,
-    teacher: nn.Module,
-    student_classes: list[str] | None,
-    teacher_classes: list[str] | None,
-) -> None:
-    """Checks that two segmentors mean the same by their channels.
-
-    Args:
-        student (nn.Module): A segmentor.
-        teacher (nn.Module): Another.
-        student_classes (list[str], optional): Names of its classes.
-        teacher_classes (list[str], optional): Names of the other's. Case,
-            blanks, hyphens and underscores do not matter.
-
-    Raises:
-        ValueError: If numbers or names differ.
-    """
-    counts = student.num_classes, teacher.num_classes
-    if counts[0] != counts[1]:
-        raise ValueError(
-            f'Expected a teacher of the {counts[0]} classes of the student '
-            f'({_enumerate(student_classes)}) but got one of {counts[1]} '
-            f'({_enumerate(teacher_classes)}).'
-        )
-    if not same_names(student_classes, teacher_classes):
-        raise ValueError(
-            'Expected a teacher of the classes of the student, in their '
-            f'order ({_enumerate(student_classes)}), but got one of '
-            f'{_enumerate(teacher_classes)}. If they mean the same, set '
-            'check_classes=False.'
-        )
-
-
-def _enumerate(classes: list[str] | None) -> str:
-    return ', '.join(map(str, classes or ())) or 'names unknown'

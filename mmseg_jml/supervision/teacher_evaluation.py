@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,13 @@ _PLACES = 'output_dir', 'out_file_path'
 
 @torch.no_grad()
 def evaluate_beside(
-    runner: Runner, model: nn.Module, split: str, name: str
+    runner: Runner,
+    model: nn.Module,
+    split: str,
+    name: str,
+    look: Callable[[Sequence], object] | None = None,
 ) -> dict[str, float]:
-    """Evaluate a model as a loop has just done with that of the run.
+    """Evaluate a model as a loop does with that of the run, without hooks.
 
     Args:
         runner (Runner): The runner.
@@ -29,10 +33,12 @@ def evaluate_beside(
         split (str): 'val' or 'test'.
         name (str): Stands before its figures, and in the names of files that
             metrics write.
+        look (Callable, optional): Gets the data samples of each batch, with
+            predictions. Defaults to None.
 
     Returns:
         dict[str, float]: The figures, such as ``teacher/mIoU``, which the
-        log has too.
+        log has too. They are the same in all processes.
     """
     loop = getattr(runner, f'{split}_loop')
     device = next(model.parameters()).device.type
@@ -40,6 +46,8 @@ def evaluate_beside(
     with _named(name, loop.evaluator), autocast:
         for batch in loop.dataloader:
             samples = model.test_step(batch)
+            if look is not None:
+                look(samples)
             loop.evaluator.process(data_samples=samples, data_batch=batch)
         found = loop.evaluator.evaluate(len(loop.dataloader.dataset))
     for key, value in found.items():

@@ -119,3 +119,11 @@ def test_mean_of_certain_teachers_is_finite():
         assert mean.value.isfinite().all()
         expected = torch.tensor([[1.0, 0.0]])
         torch.testing.assert_close(mean.dense(2, torch.float32), expected)
+
+
+def test_teachers_of_other_weights(logits):
+    """Three times one and once the other."""
+    others = [TeacherLogits(logits, 2.0), TeacherLogits(-logits, 2.0)]
+    found = mean_teacher(others, False, [3, 1])
+    first, second = (one.dense(3, FLOAT) for one in others)
+    torch.testing.assert_close(dense(found, 3), (3 * first + second) / 4)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.hooks import Hook
-from mmengine.registry import DefaultScope
+from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
@@ -24,6 +24,27 @@ from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 
 KD = 'mmseg_jml.DistillationHook'
+# All that can be at once.
+OPTIONS = dict(
+    temperature=dict(type='linear', start=4.0, stop=1.0),
+    loss=[
+        dict(type='mmseg_jml.JaccardMetricCELoss'),
+        dict(type='mmseg_jml.ChannelWiseDivergenceLoss', loss_weight=3.0),
+    ],
+    features=[
+        dict(
+            student='backbone.decoder.1',
+            teacher='backbone.decoder.0',  # of another size
+            measure='attention',
+            loss_weight=2.0,
+        ),
+        dict(
+            student='decode_head.conv_seg',
+            teacher='decode_head.conv_seg',
+            measure='channel',
+        ),
+    ],
+)
 # Neither the student's mean and deviation, nor its order of channels.
 OTHER_COLOURS = dict(
     mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=True
@@ -35,6 +56,7 @@ def student_config(folder: Path, work_dir: Path) -> Config:
     if not (folder / 'images').exists():
         write_images(folder)
     cfg = tiny_config(folder, work_dir)
+    cfg.runner_type = 'Runner'
     cfg.train_cfg.max_iters = 3
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = dict(
@@ -49,6 +71,16 @@ def student_config(folder: Path, work_dir: Path) -> Config:
         in_channels=8,
         loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
     )
+    return cfg
+
+
+def with_validation(cfg: Config) -> Config:
+    """Adds the validation of a tiny run to that of a student."""
+    cfg = copy.deepcopy(cfg)
+    tiny = tiny_config(cfg.train_dataloader.dataset.data_root, cfg.work_dir)
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        cfg[key] = tiny[key]
+    cfg.train_cfg.val_interval = 1000
     return cfg
 
 
@@ -138,7 +170,7 @@ def train(cfg: Config, *hooks: dict | Hook) -> Record:
     cfg = copy.deepcopy(cfg)
     cfg.experiment_name = str(torch.rand(()).item())
     cfg.custom_hooks += [hook for hook in hooks if isinstance(hook, dict)]
-    runner, record = Runner.from_cfg(cfg), Record()
+    runner, record = RUNNERS.get(cfg.runner_type).from_cfg(cfg), Record()
     for hook in (*hooks, record):
         if isinstance(hook, Hook):
             runner.register_hook(hook)

@@ -12,9 +12,9 @@ import torch.distributed as dist
 
 from tests.processes import run_in_processes
 
-from .distillation import KD, train
+from .distillation import KD, OPTIONS, train
 
-STEPS = 4
+STEPS = 2
 WRAPPER = dict(
     type='MMDistributedDataParallel',
     broadcast_buffers=False,
@@ -80,5 +80,5 @@ def every_way(cfg, hook, rank):
 def test_processes_stay_in_step(cfg, teacher, tmp_path):
     """With and without a search for unused parameters and accumulation."""
     cfg.train_cfg.max_iters = STEPS
-    hook = dict(type=KD, temperature=2.0, **teacher)
+    hook = dict(type=KD, **OPTIONS, **teacher)
     run_in_processes(partial(every_way, cfg, hook), tmp_path)

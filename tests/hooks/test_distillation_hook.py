@@ -228,6 +228,19 @@ def test_schedules_follow_the_iteration(cfg, teacher):
     assert list(logged['train/temperature'].data[0]) == [1, 1.5, 2, 2.5]
 
 
+def test_schedules_follow_the_epoch(cfg, teacher):
+    """Two epochs of five iterations."""
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    cfg.train_dataloader.sampler.type = 'DefaultSampler'
+    cfg.custom_hooks = []
+    weight = dict(type='linear', start=0.0, stop=1.0, end=1, by_epoch=True)
+    record = train(cfg, dict(type=KD, teacher_weight=weight, **teacher))
+    logged = record.runner.message_hub.log_scalars['train/teacher_weight']
+    assert list(logged.data[0]) == pytest.approx(
+        [0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1]
+    )
+
+
 def test_order_of_the_losses_of_a_head_does_not_matter(cfg, tmp_path):
     """Dice says sigmoid beside a softmax; the cross-entropy decides."""
     dice, entropy = dict(type='DiceLoss'), dict(type='CrossEntropyLoss')

@@ -13,7 +13,7 @@ from tests.tiny_run import tiny_config
 from tests.tools import run
 from tests.zoo.stacks import has_operators, stack
 
-from .distillation import KD, assert_same, load, student_config, train
+from .distillation import KD, OPTIONS, assert_same, load, student_config, train
 
 
 def weights(cfg) -> dict:
@@ -27,7 +27,7 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
         type=KD,
         label_weight=dict(type='linear', start=1.0, stop=0.2),
         teacher_weight=dict(type='cosine', start=0.1, stop=1.0, begin=1),
-        temperature=dict(type='linear', start=4.0, stop=1.0),
+        **OPTIONS,
         **teacher,
     )
     unbroken, killed = (

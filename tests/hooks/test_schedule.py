@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from mmengine.dataset import InfiniteSampler
+from torch.utils.data import DataLoader, RandomSampler
 
 from mmseg_jml.supervision.schedule import Schedule
 
@@ -25,6 +29,38 @@ def test_linear_reaches_its_stop_at_the_end_of_the_run():
     option = dict(type='linear', start=1.0, stop=0.0)
     assert values(option, 0, 25, 100) == [1.0, 0.75, 0.0]
     assert values(option, 5, max_iters=10) == [0.5]
+
+
+def test_epochs_become_iterations():
+    """Three epochs of five iterations, the number from the first on."""
+    option = dict(
+        type='linear', start=0.0, stop=1.0, begin=1, end=3, by_epoch=True
+    )
+    loop = loop_of(RandomSampler(range(10)))
+    schedule = Schedule.parse('weight', option).in_iterations('weight', loop)
+    steps = [schedule(step, 15) for step in (0, 5, 6, 14, 15)]
+    assert steps == pytest.approx([0, 0, 0.1, 0.9, 1])
+    open_ended = Schedule('linear', 0.0, 1.0, by_epoch=True)
+    assert open_ended.in_iterations('weight', loop)(10, 20) == 0.5
+    plain = Schedule('linear', 0.0, 1.0, 1)
+    assert plain.in_iterations('weight', loop) is plain
+
+
+def loop_of(sampler):
+    """A loop of iterations over batches of two."""
+    loader = DataLoader(range(10), 2, sampler=sampler)
+    return SimpleNamespace(dataloader=loader)
+
+
+def test_epochs_without_a_length():
+    schedule = Schedule('linear', 0.0, 1.0, by_epoch=True)
+    loop = loop_of(InfiniteSampler(range(10)))
+    with pytest.raises(
+        ValueError,
+        match='for weight with by_epoch=True, .* '
+        'SimpleNamespace .* never ends. Give begin and end',
+    ):
+        schedule.in_iterations('weight', loop)
 
 
 def test_linear_between_two_iterations():
@@ -59,6 +95,11 @@ def test_stages_that_begin_at_the_end_of_the_run_stay_at_their_start():
             dict(type='linear', start=1, stop=0, begin=5, end=5),
             ValueError,
             'end after iteration 5, where it begins, but got end=5',
+        ),
+        (
+            dict(type='linear', start=1, end=1.5, by_epoch=True),
+            ValueError,
+            'end of weight to be an epoch, .* but got 1.5',
         ),
     ],
 )

@@ -1,0 +1,191 @@
+"""Several teachers that answer as one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch.nn.functional as F  # noqa: N812
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..functional import mean_teacher, teacher_target
+from ..heads import auxiliary_heads, main_head
+from ..kernels import TeacherLogits
+from .student_outputs import StudentOutput
+from .teacher import Teacher
+
+__all__ = ['Answer', 'Ensemble']
+
+Answer = dict  # what a Teacher returns
+
+
+class Ensemble:
+    """The mean of the probabilities of teachers.
+
+    Args:
+        teachers (Sequence[Teacher]): At least one.
+        names (Sequence[str]): What messages call them.
+        weights (Sequence[float], optional): What each counts, above 0; None
+            counts them alike. Defaults to None.
+
+    Attributes:
+        teachers (Sequence[Teacher]): The teachers.
+        shares (list[float]): What each counts in the mean; their sum is 1.
+    """
+
+    def __init__(
+        self,
+        teachers: Sequence[Teacher],
+        names: Sequence[str],
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        self.teachers, self._names = teachers, names
+        weights = weights or [1.0] * len(teachers)
+        self.shares = [weight / sum(weights) for weight in weights]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The outputs that all teachers have: ``decode``, ``aux`` ..."""
+        first, *others = self.teachers
+        return [
+            name
+            for name in first.outputs
+            if all(name in other.outputs for other in others)
+        ]
+
+    def pairs(
+        self, student: nn.Module, wanted: dict[str, str] | None
+    ) -> dict[str, str]:
+        """Pair the outputs of the student with those of the teachers.
+
+        Args:
+            student (nn.Module): The student.
+            wanted (dict[str, str], optional): What the user says. None: the
+                main output from the main output, and an auxiliary head from
+                that at the same place; the log names those without partner.
+
+        Returns:
+            dict[str, str]: The main output of the student comes first.
+
+        Raises:
+            ValueError: If an output is missing.
+        """
+        if wanted is None:
+            main, auxiliary = main_head(student), auxiliary_heads(student)
+            pairs = {main: 'decode', **dict(zip(auxiliary, self.outputs[1:]))}
+            alone = [name for name in auxiliary if name not in pairs]
+            if alone:
+                named = {**pairs, **dict.fromkeys(alone, 'decode')}
+                print_log(
+                    f'No auxiliary head of the teacher is the partner of '
+                    f'{", ".join(alone)} of the student, which learns from '
+                    'labels alone, and from them by label_weight. '
+                    f'outputs={named!r} lets it learn from the main output.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+            return pairs
+        for name in wanted.values():
+            if name not in self.outputs:
+                raise ValueError(
+                    'Expected outputs to take an output of the teacher, '
+                    f'{", ".join(self.outputs)}, but got {name!r}.'
+                )
+        return wanted
+
+    def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
+        """Ask each teacher.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W), preprocessed for the student.
+            names (Iterable[str]): Some of ``outputs``.
+
+        Returns:
+            list[dict]: What each :class:`Teacher` answers.
+        """
+        return [teacher(inputs, names) for teacher in self.teachers]
+
+    def check_finite(self, answers: Sequence[Answer]) -> None:
+        """Look at all logits; the host waits for that.
+
+        Args:
+            answers (Sequence[dict]): One of each teacher.
+
+        Raises:
+            FloatingPointError: If one is NaN or infinite.
+        """
+        for who, teacher, answer in zip(self._names, self.teachers, answers):
+            for name, (logits, _) in answer.items():
+                if bool(logits.isfinite().all()):
+                    continue
+                amp = teacher.amp
+                hint = f', or amp={amp} is too coarse' * bool(amp)
+                raise FloatingPointError(
+                    f'Expected finite logits from output {name!r} of the '
+                    f'teacher {who!r} but got NaN or infinity: the weights '
+                    f'are damaged{hint}.'
+                )
+
+    def target(
+        self,
+        name: str,
+        answers: Sequence[Answer],
+        output: StudentOutput,
+        temperature: float,
+    ) -> TeacherLogits:
+        """Make one target of the answers.
+
+        Args:
+            name (str): One of ``outputs``.
+            answers (Sequence[dict]): One of each teacher.
+            output (StudentOutput): The output of the student that learns.
+            temperature (float): Divides the logits of both.
+
+        Returns:
+            TeacherLogits: Of a single teacher as small as it computes them,
+            where the student's are smaller than the label too.
+        """
+        targets = [
+            _target(
+                *answer[name],
+                teacher.align_corners[name],
+                output,
+                temperature,
+                # the mean of several is made pixel by pixel
+                may_stay_small=len(answers) == 1,
+            )
+            for teacher, answer in zip(self.teachers, answers)
+        ]
+        return mean_teacher(targets, output.use_sigmoid, self.shares)
+
+
+def _target(
+    logits: Tensor,
+    is_sigmoid: bool,
+    align_corners: bool,
+    output: StudentOutput,
+    temperature: float,
+    may_stay_small: bool,
+) -> TeacherLogits:
+    size = output.size
+    stays_small = (
+        may_stay_small
+        and output.is_small
+        # odds of sigmoids are made pixel by pixel too
+        and (not is_sigmoid or output.use_sigmoid)
+        and logits.shape[2] <= size[0]
+        and logits.shape[3] <= size[1]
+    )
+    if not stays_small and logits.shape[2:] != size:
+        logits = F.interpolate(
+            logits, size, mode='bilinear', align_corners=align_corners
+        )
+    channels, use_sigmoid = output.logits.shape[1], output.use_sigmoid
+    target = teacher_target(
+        logits, is_sigmoid, channels, use_sigmoid, temperature
+    )
+    if not stays_small:
+        return target
+    return replace(target, size=tuple(size), align_corners=align_corners)

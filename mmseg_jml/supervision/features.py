@@ -1,0 +1,199 @@
+"""Distances between what modules of a student and of its teachers compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import attention_distance, channel_wise_divergence
+from .ensemble import Ensemble
+from .module_outputs import ModuleOutputs
+
+__all__ = ['FeatureDistances', 'FeaturePair']
+
+MEASURES = 'attention', 'channel'
+
+
+@dataclass(frozen=True)
+class FeaturePair:
+    """A module of the student, and the one of the teacher that it follows.
+
+    Args:
+        student (str): Name of a module, as ``get_submodule`` takes it.
+        teacher (str): Name of a module of the teacher.
+        measure (str): 'attention' (:func:`attention_distance`) or 'channel'
+            (:func:`channel_wise_divergence`).
+        loss_weight (float): Factor of the distance. Defaults to 1.0.
+        index (int, optional): Which output counts of a module that has
+            several, such as a backbone; -1 is the last. Defaults to None.
+        temperature (float): That of 'channel'. Defaults to 4.0.
+    """
+
+    student: str
+    teacher: str
+    measure: str
+    loss_weight: float = 1.0
+    index: int | None = None
+    temperature: float = 4.0
+
+    @classmethod
+    def parse(cls, value: object) -> FeaturePair:
+        """Read a dictionary with the arguments above.
+
+        Args:
+            value (object): One of the option ``features``.
+
+        Returns:
+            FeaturePair: The pair.
+
+        Raises:
+            TypeError: If it is no dictionary with these keys.
+            ValueError: If a value has no meaning.
+        """
+        try:
+            pair = cls(**value)
+        except TypeError:
+            raise TypeError(
+                'Expected features to be a list of pairs such as dict('
+                "student='backbone.layer4', teacher='backbone.layer4', "
+                "measure='attention', loss_weight=1.0, index=None) but got "
+                f'{value!r}.'
+            ) from None
+        if pair.measure not in MEASURES:
+            raise ValueError(
+                "Expected measure of features to be 'attention' or 'channel' "
+                f'but got {pair.measure!r}.'
+            )
+        for name, low in (('loss_weight', 0), ('temperature', 0.01)):
+            number = getattr(pair, name)
+            if not isinstance(number, Real) or not low <= number < math.inf:
+                raise ValueError(
+                    f'Expected {name} of features to be a number of at least '
+                    f'{low} but got {number!r}.'
+                )
+        return pair
+
+    @classmethod
+    def parse_all(cls, value: object) -> list[FeaturePair]:
+        """Read the option ``features``; pairs of weight 0 are left out."""
+        if value is None:
+            return []
+        if not isinstance(value, (list, tuple)):
+            value = [value]
+        pairs = [cls.parse(one) for one in value]
+        return [pair for pair in pairs if pair.loss_weight]
+
+    def map_of(self, whose: str, output: object) -> Tensor:
+        """The (N, C, H, W) map that counts among what a module answers."""
+        name = getattr(self, whose)
+        if isinstance(output, (tuple, list)):
+            number, index = len(output), self.index
+            if index is None or not -number <= index < number:
+                raise ValueError(
+                    f'Expected index of features to choose one of the {number}'
+                    f' outputs of {name!r} of the {whose} but got {index!r}.'
+                )
+            output = output[index]
+        if torch.is_tensor(output) and output.ndim == 4:
+            return output
+        is_tensor = torch.is_tensor(output)
+        got = tuple(output.shape) if is_tensor else type(output).__name__
+        raise ValueError(
+            f'Expected {name!r} of the {whose} to answer a map of shape '
+            f'(N, C, H, W) in each step but got {got}.'
+        )
+
+
+class FeatureDistances:
+    """The distances between a student and the mean of its teachers.
+
+    Args:
+        pairs (Sequence[FeaturePair]): What to compare.
+        student (nn.Module): The student.
+        ensemble (Ensemble): The teachers; each counts its share.
+        source (str): Stands in the names of terms.
+
+    Raises:
+        ValueError: If a model has no module of that name.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[FeaturePair],
+        student: nn.Module,
+        ensemble: Ensemble,
+        source: str,
+    ) -> None:
+        self._pairs, self._source = pairs, source
+        names = [pair.student for pair in pairs]
+        self._student = ModuleOutputs(student, names, 'student', True)
+        names = [pair.teacher for pair in pairs]
+        self._teachers = [
+            (ModuleOutputs(teacher.model, names, 'teacher'), share)
+            for teacher, share in zip(ensemble.teachers, ensemble.shares)
+        ]
+
+    def terms(self, factor: float) -> dict[str, Tensor]:
+        """Compare what student and teachers computed last.
+
+        Args:
+            factor (float): Multiplies each distance.
+
+        Returns:
+            dict[str, Tensor]: Terms by their names in the log, such as
+            ``backbone.layer4.loss_kd_attention``.
+
+        Raises:
+            ValueError: If something cannot be compared.
+        """
+        own = self._student.take()
+        others = [(kept.take(), share) for kept, share in self._teachers]
+        terms: dict[str, Tensor] = {}
+        for pair in self._pairs:
+            student = pair.map_of('student', own.get(pair.student))
+            _check_gradient(pair, student)
+            value = sum(
+                share * _distance(pair, student, answers.get(pair.teacher))
+                for answers, share in others
+            )
+            name = f'{pair.student}.loss_{self._source}_{pair.measure}'
+            value = value * (factor * pair.loss_weight)
+            terms[name] = terms[name] + value if name in terms else value
+        return terms
+
+    def remove(self) -> None:
+        """Stop listening to the models."""
+        for kept in (self._student, *(kept for kept, _ in self._teachers)):
+            kept.remove()
+
+
+def _distance(pair: FeaturePair, student: Tensor, answer: object) -> Tensor:
+    teacher = pair.map_of('teacher', answer)
+    if pair.measure == 'attention':
+        return attention_distance(student, teacher)
+    channels = student.shape[1], teacher.shape[1]
+    if channels[0] != channels[1]:
+        raise ValueError(
+            f"Expected measure='channel' to compare as many channels of "
+            f'{pair.student!r} of the student as of {pair.teacher!r} of the '
+            f'teacher but got {channels[0]} and {channels[1]}. '
+            "measure='attention' compares any numbers; a learned projection "
+            'is out of scope, since it needs an optimizer of its own.'
+        )
+    return channel_wise_divergence(
+        student, teacher, temperature=pair.temperature
+    )
+
+
+def _check_gradient(pair: FeaturePair, student: Tensor) -> None:
+    if not student.requires_grad:
+        raise ValueError(
+            f'Expected {pair.student!r} of the student to have a gradient but '
+            'got none: it is frozen, or inside of a block that with_cp '
+            'computes again. Take a block of its own, such as a whole stage.'
+        )

@@ -1,0 +1,137 @@
+"""How often a teacher is right, and a warning if it might as well guess."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from ..functional import ClassCounts, class_counts
+from ..kernels import TeacherLogits
+from ..random_state import random_state_kept
+from .student_outputs import StudentOutput
+from .teacher_evaluation import evaluate_beside
+
+__all__ = ['TeacherQuality', 'target_counts', 'validate_teacher']
+
+# Of the way from chance to perfection; below it a teacher is of no use.
+_LEAST_GAIN = 0.05
+
+
+class TeacherQuality:
+    """Count the hits of a teacher, and warn once if they are those of chance.
+
+    Chance is the mIoU that the same predictions would have if they were dealt
+    to the pixels at random (:meth:`ClassCounts.chance_iou`). A teacher is
+    warned of whose mIoU covers less than 5 % of the way from there to 1.
+    Pixels of a single class tell nothing.
+
+    Args:
+        who (str): The teacher, for the message.
+        where (str): What it is measured on, for the message.
+    """
+
+    def __init__(self, who: str, where: str) -> None:
+        self._who, self._where = who, where
+        self._counts: ClassCounts | None = None
+        self._warned = False
+
+    def add(self, counts: ClassCounts) -> None:
+        """Add pixels, without a wait for a GPU."""
+        old = self._counts
+        self._counts = counts if old is None else old.plus(counts)
+
+    def judge(self) -> None:
+        """Warn if there is a reason, and begin to count anew.
+
+        The host waits for the numbers.
+        """
+        counts, self._counts = self._counts, None
+        if counts is None or self._warned:
+            return
+        if int((counts.labelled > 0).sum()) < 2:
+            return
+        found, chance = float(counts.mean_iou()), float(counts.chance_iou())
+        if found >= chance + _LEAST_GAIN * (1 - chance):
+            return
+        self._warned = True
+        print_log(
+            f'The teacher {self._who} has an mIoU of {100 * found:.2f} on '
+            f'{self._where}; its predictions, dealt to the pixels at random, '
+            f'would have {100 * chance:.2f}. It has nothing to teach. Usual '
+            'reasons: mean, std or order of the colours in its '
+            'data_preprocessor, another order of the classes, or '
+            'reduce_zero_label.',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+@torch.no_grad()
+def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
+    """Compare the class that a teacher finds most probable with the label.
+
+    Args:
+        target (TeacherLogits): Made of its logits. Where they are smaller
+            than the label, the nearest pixels of the label count.
+        output (StudentOutput): The output that learns, with the label.
+
+    Returns:
+        ClassCounts: Of the pixels that the label does not ignore.
+    """
+    value, label = target.value, output.label
+    if value.shape[1] == 1:
+        value = torch.cat([torch.zeros_like(value), value], 1)
+    if value.shape[2:] != label.shape[1:]:
+        label = F.interpolate(
+            label[:, None].float(), value.shape[2:], mode='nearest-exact'
+        )[:, 0].long()
+    counted = label != output.ignore_index
+    # on CPUs half the time of argmax()
+    return class_counts(value.max(1)[1], label, counted, value.shape[1])
+
+
+def validate_teacher(
+    runner: Runner, model: nn.Module, name: str, who: str
+) -> None:
+    """Evaluate a teacher on the validation set, as the run does the student.
+
+    Random numbers go on afterwards as if nothing had been evaluated.
+
+    Args:
+        runner (Runner): The runner, before its first iteration.
+        model (nn.Module): The teacher, in evaluation mode.
+        name (str): Stands before the names of figures.
+        who (str): The teacher, for the log.
+
+    Raises:
+        ValueError: If the run has no validation.
+    """
+    if runner.val_loop is None:
+        raise ValueError(
+            'Expected a run with val_dataloader, val_evaluator and val_cfg '
+            'for validate_teacher=True but got none.'
+        )
+    quality = TeacherQuality(who, 'the validation set')
+    classes = max(model.num_classes, 2)
+
+    def look(samples: Sequence[SegDataSample]) -> None:
+        for sample in samples:
+            if 'gt_sem_seg' in sample:
+                label = sample.gt_sem_seg.data
+                found = sample.pred_sem_seg.data.to(label)
+                every = torch.ones_like(label, dtype=torch.bool)
+                quality.add(class_counts(found, label, every, classes))
+
+    with random_state_kept():
+        print_log(f'Validation of the teacher {who}:', logger='current')
+        figures = evaluate_beside(runner, model, 'val', name, look)
+    told = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
+    print_log(f'The teacher {who} has {told}.', logger='current')
+    quality.judge()
