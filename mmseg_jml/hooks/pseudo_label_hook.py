@@ -251,13 +251,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Read the schedules and, where pseudo labels count, load images.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Read the schedules and, where pseudo labels count, load images."""
         super().before_train_iter(runner, batch_idx, data_batch)
         if runner.iter < self._warm_up:
             self._numbers[self.weight_name] = 0.0
@@ -315,14 +309,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Give all processes one teacher, and the average its step.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-            outputs (dict, optional): The losses. Defaults to None.
-        """
+        """Give all processes one teacher, and the average its step."""
         share_statistics(unwrapped(runner.model))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
 

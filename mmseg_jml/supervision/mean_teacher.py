@@ -152,14 +152,7 @@ class MeanTeacher(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Take the student into the average after a step of the optimizer.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-            outputs (dict, optional): The losses. Defaults to None.
-        """
+        """Take the student into the average after a step of the optimizer."""
         if self._ema and self._steps.taken():
             self._ema.after_train_iter(runner, batch_idx)
 
@@ -171,23 +164,13 @@ class MeanTeacher(Hook):
     def after_val_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluate the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
+        """Evaluate the average too, if asked, and add to the metrics."""
         self._evaluate(runner, 'val', metrics)
 
     def after_test_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluate the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
+        """Evaluate the average too, if asked, and add to the metrics."""
         self._evaluate(runner, 'test', metrics)
 
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
