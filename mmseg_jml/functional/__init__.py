@@ -14,6 +14,7 @@ from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
 from .feature_distances import attention_distance, channel_wise_divergence
+from .feature_dropout import complementary_dropout
 from .fine_grained_iou import (
     RegionCounts,
     class_scores,
@@ -68,6 +69,7 @@ __all__ = [
     'check_label_smoothing',
     'class_counts',
     'class_scores',
+    'complementary_dropout',
     'confidence_sums',
     'cutmix_boxes',
     'dataset_scores',

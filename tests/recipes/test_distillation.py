@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
 from mmseg_jml.heads import named_heads
-from mmseg_jml.supervision.soft_losses import AUXILIARY_LOSS, MAIN_LOSS
 from tests.hooks.distillation import build, step
 from tests.zoo import catalog as stock
 from tests.zoo import trial
@@ -108,12 +108,13 @@ def test_losses_weigh_label_and_teacher_alike(path):
 
 def test_recipe_is_what_hooks_do_by_default():
     """In value, whatever the keys are."""
+    soft_losses = import_module('mmseg_jml.supervision.soft_losses')
     recipe = Config.fromfile(catalog.CONFIGS / '_base_/losses/jml.py')
     logits = torch.randn(2, 5, 8, 8)
     label = torch.randint(5, (2, 8, 8))
     for ours, default in (
-        (recipe.main_loss, MAIN_LOSS),
-        (recipe.auxiliary_loss, AUXILIARY_LOSS),
+        (recipe.main_loss, soft_losses.MAIN_LOSS),
+        (recipe.auxiliary_loss, soft_losses.AUXILIARY_LOSS),
     ):
         losses = [build(entry).cpu() for entry in (ours, default)]
         first, second = (loss(logits, label) for loss in losses)

@@ -37,14 +37,14 @@ SPLITS = {
         {'1_16': ['ADE_train_00000001']},
     ),
 }
-# The preset and the split of those that train: each preset, each data set;
+# Preset, model, data and split of those that train: each preset and data set;
 # with the environment variable ``RECIPES=all`` each of each.
 TRAINED = [
-    ('mean-teacher', 'voc12aug', '732'),
-    ('jml-soft', 'voc12aug', '662'),
-    ('fixmatch', 'cityscapes', '1_16'),
-    ('unimatch', 'ade20k', '1_16'),
-    ('unimatch-v2', 'voc12aug', '662'),
+    ('mean-teacher_deeplabv3plus', 'voc12aug', '732'),
+    ('jml-soft_deeplabv3plus', 'voc12aug', '662'),
+    ('fixmatch_deeplabv3plus', 'cityscapes', '1_16'),
+    ('unimatch_deeplabv3plus', 'ade20k', '1_16'),
+    ('unimatch-v2_upernet_dinov2', 'voc12aug', '732'),
 ]
 if os.environ.get('RECIPES') == 'all':
     TRAINED = [
@@ -121,7 +121,7 @@ def test_trains(preset, data, split, split_root, tmp_path, monkeypatch):
     (path,) = (
         path
         for path in catalog.SEMI
-        if path.stem.startswith(f'semi-{preset}_') and dataset(path) == data
+        if path.stem.startswith(f'semi-{preset}') and dataset(path) == data
     )
     cfg = read(path, split_root, split, monkeypatch)
     small.shorten(cfg, 2)
@@ -149,11 +149,12 @@ def test_presets_say_what_they_are_called():
     for path in catalog.SEMI:
         hook = catalog.config(path).custom_hooks[0]
         name = path.stem.partition('_')[0]
-        found[name] = hook.teacher, hook.soft, hook.get('views', 1)
+        dropout = hook.get('feature_dropout', 0)
+        found[name] = hook.teacher, hook.soft, hook.get('views', 1), dropout
     assert found == {
-        'semi-mean-teacher': ('ema', False, 1),
-        'semi-fixmatch': ('self', False, 1),
-        'semi-unimatch': ('self', False, 2),
-        'semi-unimatch-v2': ('ema', False, 2),
-        'semi-jml-soft': ('ema', True, 1),
+        'semi-mean-teacher': ('ema', False, 1, 0),
+        'semi-fixmatch': ('self', False, 1, 0),
+        'semi-unimatch': ('self', False, 2, 0),
+        'semi-unimatch-v2': ('ema', False, 2, 0.5),
+        'semi-jml-soft': ('ema', True, 1, 0),
     }
