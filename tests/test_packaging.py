@@ -12,7 +12,6 @@ from importlib.metadata import metadata, requires
 from pathlib import Path
 
 import pytest
-from modelindex.load_model_index import load
 
 import mmseg_jml
 from tests.tools.run import ROOT, search_path
@@ -61,7 +60,6 @@ def test_wheel_has_package_configs_and_tools(built):
         expected = {f'mmseg_jml/.mim/{x}' for x in files_below(folder)}
         assert expected
         assert expected <= names
-    assert 'mmseg_jml/.mim/model-index.yml' in names
     assert files_below('mmseg_jml/*.py') <= names
     assert 'mmseg_jml/py.typed' in names
     assert not {x for x in names if x.startswith(('tests/', 'tools/'))}
@@ -86,7 +84,7 @@ def test_wheel_runs_without_the_checkout(built, tmp_path):
 
 
 def test_editable_install_links_to_the_checkout():
-    for name in ('configs', 'tools', 'model-index.yml'):
+    for name in ('configs', 'tools'):
         link = PACKAGE / '.mim' / name
         assert link.resolve() == ROOT / name
         assert link.resolve().exists()
@@ -101,8 +99,3 @@ def test_version_is_the_packages():
     assert metadata('mmseg_jml')['Version'] == mmseg_jml.__version__
     shown = python('setup.py', '--version', cwd=ROOT)
     assert shown.split()[-1] == mmseg_jml.__version__
-
-
-def test_model_index_is_valid():
-    index = load(str(ROOT / 'model-index.yml'))
-    assert index.check(silent=False) is None

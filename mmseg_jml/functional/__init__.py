@@ -15,6 +15,7 @@ from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
 from .feature_distances import attention_distance, channel_wise_divergence
+from .feature_dropout import complementary_dropout
 from .fine_grained_iou import fine_grained_iou
 from .inputs import as_target, make_request
 from .jaccard import jaccard_metric_loss
@@ -61,6 +62,7 @@ __all__ = [
     'check_label_smoothing',
     'class_counts',
     'class_scores',
+    'complementary_dropout',
     'confidence_sums',
     'cutmix_boxes',
     'dataset_scores',
