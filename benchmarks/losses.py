@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 import torch
 
-from .candidates import BASELINE, draw, find_candidates
+from .candidates import draw, find_candidates
 from .devices import CPU, CUDA
-from .measure import compare, size_of
-from .report import add_options, check_names, choose, running, set_up, write
+from .measure import size_of
+from .options import check_names, make_parser, set_up
+from .report import finish, measure_losses, write
 from .rivals import find_rivals, missing
 
 SHAPES = (
@@ -37,21 +37,10 @@ SHAPES = (
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, rounds=11)
     kinds = ['hard', 'soft']
     parser.add_argument('--shapes', nargs='+', default=SHAPES)
     parser.add_argument('--kinds', nargs='+', default=kinds, choices=kinds)
-    parser.add_argument('--dtype', nargs='+', default=['float32'])
-    parser.add_argument(
-        '--only',
-        nargs='+',
-        metavar='NAME',
-        help='losses besides the baseline',
-    )
-    add_options(parser, rounds=11)
     return parser.parse_args()
 
 
@@ -75,47 +64,18 @@ def measure_shape(
 ) -> list[dict]:
     """One row for each loss."""
     inputs = draw(shape, kind, getattr(torch, dtype), arguments.device)
-    losses = find_candidates(kind, arguments.device)
-    rivals = find_rivals(kind)
-    chosen = choose(losses | rivals, arguments.only, BASELINE)
-    calls = {key: partial(loss, *inputs) for key, loss in chosen.items()}
-    rivals = {key: calls.pop(key) for key in rivals if key in calls}
-    calls |= running(rivals, lambda call: call().backward())
-    unit, name = size_of(inputs[0]), 'x'.join(map(str, shape))
-    common = dict(kind=kind, dtype=dtype, shape=name)
-    rows = []
-    for row in compare(
-        calls, inputs[0], unit, device, arguments.rounds, **common
-    ):
-        rows.append(row)
-        print_row(row)
-    return rows
-
-
-def print_row(row: dict) -> None:
-    """A line of the table."""
-    line = (
-        '{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms {time:6.2f}'
-        '   peak {peak:5.2f}   held {held:5.2f}'
+    calls, rivals = (
+        {name: partial(loss, *inputs) for name, loss in losses.items()}
+        for losses in (
+            find_candidates(kind, arguments.device),
+            find_rivals(kind),
+        )
     )
-    if row['host_ms'] != '':
-        line += '   host {host_ms:6.2f} ms'
-    print(line.format(**row), flush=True)
-
-
-def finish(
-    rows: list[dict],
-    arguments: argparse.Namespace,
-    device: CPU | CUDA,
-    name: str,
-) -> Path:
-    """Counts launches, prints them, and writes all again."""
-    device.count()
-    for row in rows:
-        if row['launches'] != '':
-            print('{shape:15} {dtype:8} {kind:5} {loss:33} {launches:5} '
-                  'launches'.format(**row))  # fmt: skip
-    return write(rows, arguments, device, name)
+    common = dict(kind=kind, dtype=dtype, shape='x'.join(map(str, shape)))
+    unit = size_of(inputs[0])
+    return measure_losses(
+        calls, rivals, inputs[0], unit, arguments, device, **common
+    )
 
 
 def main() -> None:

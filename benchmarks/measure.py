@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     'Step',
     'Tracked',
+    'call_once',
     'compare',
     'interleaved',
+    'median_ms',
     'median_ratio',
     'size_of',
 ]
@@ -110,13 +112,12 @@ def compare(
         with device.track() as forward:
             value = loss()
         del value
-        host = statistics.median(step.host for step in of.values())
         row = common | {
             'loss': name,
-            'ms': 1000 * statistics.median(s.total for s in of.values()),
+            'ms': median_ms(of),
             'time': median_ratio(of, base),
             'forward': median_ratio(of, base, 'forward'),
-            'host_ms': 1000 * host if leaf.is_cuda else '',
+            'host_ms': median_ms(of, 'host') if leaf.is_cuda else '',
             'peak': whole.peak / unit,
             'held': forward.held / unit,
             'launches': '',
@@ -144,6 +145,13 @@ def _timed(
     end, asked = device.mark(), time.perf_counter() - asked
     total = device.seconds(start, end)
     return Step(total, device.seconds(start, middle), asked)
+
+
+def call_once(call: Callable[[], object], device: CPU | CUDA) -> Step:
+    """One call, until the device is done."""
+    start = device.now()
+    call()
+    return Step(device.now() - start)
 
 
 def interleaved(
@@ -176,6 +184,13 @@ def interleaved(
             if warm[name] <= limit or number % 3 == 0:
                 steps[name][number] = timed(call)
     return steps
+
+
+def median_ms(steps: dict[int, Step], part: str = 'total') -> float:
+    """Median over rounds of a time, in milliseconds."""
+    return 1000 * statistics.median(
+        getattr(step, part) for step in steps.values()
+    )
 
 
 def median_ratio(

@@ -14,7 +14,6 @@ model takes before any evaluator runs, stands beside them.
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable
 from functools import partial
 
@@ -26,9 +25,9 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 import mmseg_jml  # noqa: F401 (fills the registries)
 
-from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ratio, size_of
-from .report import add_options, set_up, write
+from .measure import call_once, interleaved, median_ms, median_ratio, size_of
+from .options import make_parser, set_up
+from .report import write
 
 BASELINE = 'IoUMetric'
 EVALUATORS = {
@@ -43,13 +42,9 @@ EVALUATORS = {
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, rounds=7, by_loss=False)
     parser.add_argument('--shape', default='19x1024x2048')
     parser.add_argument('--dtype', default='float32')
-    add_options(parser, rounds=7)
     return parser.parse_args()
 
 
@@ -100,13 +95,6 @@ def _torchmetrics(fields: dict[str, Tensor]) -> None:
     metric.update(prob[None], fields['gt_sem_seg'])
 
 
-def seconds(candidate: Callable, device: CPU | CUDA) -> Step:
-    """One call, until the device is done."""
-    start = device.now()
-    candidate()
-    return Step(device.now() - start)
-
-
 def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
@@ -114,7 +102,7 @@ def main() -> None:
     fields = draw(arguments)
     candidates = find_candidates(fields)
     steps = interleaved(
-        candidates, partial(seconds, device=device), arguments.rounds
+        candidates, partial(call_once, device=device), arguments.rounds
     )
     rows = []
     for name, candidate in candidates.items():
@@ -126,7 +114,7 @@ def main() -> None:
                 shape=arguments.shape,
                 dtype=arguments.dtype,
                 evaluator=name,
-                ms=1000 * statistics.median(s.total for s in of.values()),
+                ms=median_ms(of),
                 time=median_ratio(of, steps[BASELINE]),
                 peak=tracked.peak / size_of(fields['seg_logits']),
             )

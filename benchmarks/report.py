@@ -1,4 +1,4 @@
-"""What every benchmark shares: its options, its device and its CSV."""
+"""What benchmarks print, and the CSV that they write."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from .devices import CLOCKS, CPU, CUDA, find_device, recycle_memory
+from .devices import CPU, CUDA
+from .measure import compare
+from .options import choose
 
-__all__ = [
-    'add_options',
-    'check_names',
-    'choose',
-    'environment',
-    'running',
-    'set_up',
-    'write',
-]
+__all__ = ['environment', 'finish', 'measure_losses', 'running', 'write']
 
 RESULTS = Path(__file__).parent / 'results'
 PACKAGES = (
@@ -36,82 +31,8 @@ PACKAGES = (
 _OPTIONS = ('threads', 'clock', 'memory', 'rounds')
 
 
-def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
-    """Adds the options of time, memory and place to a command line.
-
-    Args:
-        parser (argparse.ArgumentParser): Gets them.
-        rounds (int): Default of ``--rounds``.
-    """
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
-    parser.add_argument('--rounds', type=int, default=rounds)
-    parser.add_argument(
-        '--clock',
-        choices=CLOCKS,
-        default='wall',
-        help="of the CPU; 'processor' where others use the machine",
-    )
-    parser.add_argument(
-        '--memory',
-        choices=['fresh', 'recycled'],
-        default='fresh',
-        help='whether large blocks come from the system or from the step '
-        'before (CPU, glibc)',
-    )
-    parser.add_argument('--out', type=Path, help='where to write the CSV')
-
-
-def set_up(arguments: argparse.Namespace) -> CPU | CUDA:
-    """The device that :func:`add_options` was told.
-
-    Args:
-        arguments (argparse.Namespace): The command line.
-    """
-    torch.set_num_threads(arguments.threads)
-    fresh = arguments.memory == 'fresh'
-    if not fresh:
-        recycle_memory()
-    return find_device(arguments.device, arguments.clock, fresh)
-
-
-def check_names(only: list[str] | None, known: Iterable[str]) -> None:
-    """Refuses an ``--only`` that names what is not there.
-
-    Args:
-        only (list[str], optional): What was asked for; None asks for all.
-        known (Iterable[str]): What there is.
-
-    Raises:
-        SystemExit: If a name is unknown.
-    """
-    unknown = set(only or ()) - set(known)
-    if unknown:
-        raise SystemExit(
-            f'Expected --only to name some of {sorted(set(known))}, but got '
-            f'{sorted(unknown)}; are their packages installed?'
-        )
-
-
-def choose(found: dict, only: list[str] | None, always: str) -> dict:
-    """The entries that ``--only`` names, and the baseline.
-
-    Args:
-        found (dict): All of them by name.
-        only (list[str], optional): Names; None keeps all.
-        always (str): Name of the baseline.
-    """
-    names = only or found
-    return {key: found[key] for key in found if key in (always, *names)}
-
-
 def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
-    """Those that run; prints why the others are left out.
-
-    Args:
-        calls (dict[str, Callable]): By name.
-        run (Callable): Makes one of the calls.
-    """
+    """The calls that ``run`` can make; prints why others are left out."""
     found = {}
     for name, call in calls.items():
         try:
@@ -122,6 +43,57 @@ def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
         else:
             found[name] = call
     return found
+
+
+def measure_losses(
+    losses: dict[str, Callable[[], Tensor]],
+    rivals: dict[str, Callable[[], Tensor]],
+    leaf: Tensor,
+    unit: int,
+    arguments: argparse.Namespace,
+    device: CPU | CUDA,
+    **common: str,
+) -> list[dict]:
+    """Measures what ``--only`` names, and prints a line for each.
+
+    Args:
+        losses (dict[str, Callable]): Each returns a scalar; the first is the
+            baseline.
+        rivals (dict[str, Callable]): The same of others; those that fail are
+            left out.
+        leaf (Tensor): What they are differentiated by.
+        unit (int): Bytes that memory is given in.
+        arguments (argparse.Namespace): The command line.
+        device (CPU | CUDA): Where they run.
+        **common (str): First columns of every row.
+    """
+    baseline = next(iter(losses))
+    calls = choose(losses, arguments.only, baseline)
+    rivals = choose(rivals, arguments.only)
+    calls |= running(rivals, lambda call: call().backward())
+    rows = []
+    for row in compare(calls, leaf, unit, device, arguments.rounds, **common):
+        rows.append(row)
+        host = '   host {host_ms:6.2f} ms' * (row['host_ms'] != '')
+        print(('{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms '
+               '{time:6.2f}   peak {peak:5.2f}   held {held:5.2f}' + host)
+              .format(**row), flush=True)  # fmt: skip
+    return rows
+
+
+def finish(
+    rows: list[dict],
+    arguments: argparse.Namespace,
+    device: CPU | CUDA,
+    name: str,
+) -> Path:
+    """Counts launches, prints them, and writes all again."""
+    device.count()
+    for row in rows:
+        if row['launches'] != '':
+            print('{shape:15} {dtype:8} {kind:5} {loss:33} {launches:5} '
+                  'launches'.format(**row))  # fmt: skip
+    return write(rows, arguments, device, name)
 
 
 def environment(
@@ -155,14 +127,7 @@ def write(
     device: CPU | CUDA,
     name: str,
 ) -> Path:
-    """Writes rows as CSV, and returns where.
-
-    Args:
-        rows (Iterable[dict]): All with the same keys.
-        arguments (argparse.Namespace): The command line.
-        device (CPU | CUDA): Where they were measured.
-        name (str): Beginning of the file's name.
-    """
+    """Writes rows, which have the same keys, as CSV; returns where."""
     rows, common = list(rows), environment(arguments, device)
     file = f'{name}-{arguments.device}-{common["date"]}.csv'
     path = arguments.out or RESULTS / file

@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 
 from .candidates import BASELINE
-from .losses import begin, finish, measure_shape, parse_arguments
+from .losses import begin, measure_shape, parse_arguments
+from .report import finish
 
 CLASSES = [(1, classes, 512, 512) for classes in (2, 4, 8, 19, 40, 80, 171)]
 PIXELS = [(1, 19, side, side) for side in (32, 64, 128, 256, 512, 1024)]

@@ -17,7 +17,6 @@ of ``ms`` and ``peak_mib`` to the stock losses.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -26,21 +25,10 @@ import torch
 from mmengine.runner import Runner
 
 from .devices import CPU, CUDA
-from .measure import Step, interleaved, median_ratio
-from .report import (
-    add_options,
-    check_names,
-    choose,
-    running,
-    set_up,
-    write,
-)
-from .stock_models import (
-    build_runner,
-    draw_batch,
-    kept_bytes,
-    read_config,
-)
+from .measure import Step, call_once, interleaved, median_ms, median_ratio
+from .options import check_names, choose, make_parser, set_up
+from .report import running, write
+from .stock_models import build_runner, draw_batch, kept_bytes, read_config
 
 # A path in mmseg's own configs, the batch, and the size of its images.
 MODELS = {
@@ -85,29 +73,12 @@ LOSSES = {
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, rounds=9)
     parser.add_argument(
         '--models', nargs='+', choices=MODELS, default=list(MODELS)
     )
-    parser.add_argument(
-        '--dtype',
-        nargs='+',
-        choices=['float32', 'float16', 'bfloat16'],
-        default=['float32'],
-        help='half precision by AmpOptimWrapper, on CUDA alone',
-    )
-    parser.add_argument(
-        '--only',
-        nargs='+',
-        metavar='NAME',
-        help='losses besides the baseline',
-    )
     parser.add_argument('--batch', type=int, help="in place of the model's")
     parser.add_argument('--size', help="HxW, in place of the model's")
-    add_options(parser, rounds=9)
     return parser.parse_args()
 
 
@@ -138,9 +109,8 @@ def build(
 def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
     """One step, until the device is done."""
     device.prepare()
-    start = device.now()
-    runner.model.train_step(batch, runner.optim_wrapper)
-    return Step(device.now() - start)
+    step = partial(runner.model.train_step, batch, runner.optim_wrapper)
+    return call_once(step, device)
 
 
 def measure_model(
@@ -161,7 +131,6 @@ def measure_model(
         for name, runner in runs.items():
             with device.track() as tracked:
                 call(runner)
-            of = steps[name].values()
             peak = kept_bytes(runner) + tracked.peak
             rows.append(
                 dict(
@@ -170,7 +139,7 @@ def measure_model(
                     batch=batch,
                     size=size,
                     loss=name,
-                    ms=1000 * statistics.median(s.total for s in of),
+                    ms=median_ms(steps[name]),
                     time=median_ratio(steps[name], steps[BASELINE]),
                     step_mib=tracked.peak / 2**20,
                     peak_mib=peak / 2**20,

@@ -24,9 +24,8 @@ from mmseg_jml.functional import jaccard_metric_loss
 
 from .candidates import MIX, draw_label
 from .devices import CPU, CUDA
-from .losses import finish, print_row
-from .measure import compare
-from .report import add_options, check_names, choose, running, set_up, write
+from .options import check_names, make_parser, set_up
+from .report import finish, measure_losses, write
 
 SHAPES = dict(
     cpu=('2x27x384x768/4', '2x150x512x512/8'),
@@ -43,21 +42,10 @@ BASELINE = 'resize + cross_entropy'
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, rounds=11)
     parser.add_argument(
         '--shapes', nargs='+', help='NxCxHxW/STRIDE; a few for each device'
     )
-    parser.add_argument('--dtype', nargs='+', default=['float32'])
-    parser.add_argument(
-        '--only',
-        nargs='+',
-        metavar='NAME',
-        help='losses besides the baseline',
-    )
-    add_options(parser, rounds=11)
     return parser.parse_args()
 
 
@@ -109,20 +97,15 @@ def measure_shape(
     logits = torch.randn(images, classes, *small, generator=generator)
     logits = logits.to(arguments.device, getattr(torch, dtype))
     logits.requires_grad_()
-    losses, rivals = find_candidates(), find_rivals()
-    chosen = choose(losses | rivals, arguments.only, BASELINE)
-    calls = {key: partial(loss, logits, label) for key, loss in chosen.items()}
-    rivals = {key: calls.pop(key) for key in rivals if key in calls}
-    calls |= running(rivals, lambda call: call().backward())
+    calls, rivals = (
+        {name: partial(loss, logits, label) for name, loss in losses.items()}
+        for losses in (find_candidates(), find_rivals())
+    )
     unit = label.numel() * classes * logits.element_size()
     common = dict(kind='hard', dtype=dtype, shape=text)
-    rows = []
-    for row in compare(
-        calls, logits, unit, device, arguments.rounds, **common
-    ):
-        rows.append(row)
-        print_row(row)
-    return rows
+    return measure_losses(
+        calls, rivals, logits, unit, arguments, device, **common
+    )
 
 
 def main() -> None:

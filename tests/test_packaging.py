@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from modelindex.load_model_index import load
 
 import mmseg_jml
 from tests.tiny_run import tiny_config, write_images
@@ -65,7 +64,6 @@ def test_wheel_has_package_configs_and_tools(built):
         expected = {f'mmseg_jml/.mim/{x}' for x in files_below(folder)}
         assert expected
         assert expected <= names
-    assert 'mmseg_jml/.mim/model-index.yml' in names
     assert files_below('mmseg_jml/*.py') <= names
     assert 'mmseg_jml/py.typed' in names
     assert not {x for x in names if x.startswith(('tests/', 'tools/'))}
@@ -183,7 +181,7 @@ def test_links_of_the_index_page_go_where_the_repository_is(monkeypatch):
 
 
 def test_editable_install_links_to_the_checkout():
-    for name in ('configs', 'tools', 'model-index.yml'):
+    for name in ('configs', 'tools'):
         link = PACKAGE / '.mim' / name
         assert link.resolve() == ROOT / name
         assert link.resolve().exists()
@@ -198,8 +196,3 @@ def test_version_is_the_packages():
     assert metadata('mmseg_jml')['Version'] == mmseg_jml.__version__
     shown = python('setup.py', '--version', cwd=ROOT)
     assert shown.split()[-1] == mmseg_jml.__version__
-
-
-def test_model_index_is_valid():
-    index = load(str(ROOT / 'model-index.yml'))
-    assert index.check(silent=False) is None

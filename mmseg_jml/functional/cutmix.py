@@ -1,4 +1,4 @@
-"""CutMix: a box of each image comes from another image of the batch."""
+"""CutMix: a box of each image comes from another image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cutmix_boxes(
     area: tuple[float, float] = _AREA,
     aspect: tuple[float, float] = _ASPECT,
 ) -> Tensor:
-    """Draws a box for some images, from torch's default generator.
+    """Draw a box for some images, from torch's default generator.
 
     Area and, in its logarithm, the ratio of height to width are uniform. A
     side that would be longer than the image's is cut to it; the place is
@@ -64,13 +64,18 @@ def _span(length: Tensor, size: int) -> Tensor:
     return (start <= place) & (place < stop)
 
 
-def paste(values: Tensor, boxes: Tensor) -> Tensor:
-    """Takes the boxes from the image before, the first from the last.
+def paste(
+    values: Tensor, boxes: Tensor, source: Tensor | None = None
+) -> Tensor:
+    """Take the boxes from other images.
 
     Args:
         values (Tensor): (N, H, W) or (N, C, H, W), of images or of anything
             that belongs to their pixels.
         boxes (Tensor): (N, H, W) bool.
+        source (Tensor, optional): What they are taken from, of the shape of
+            the values. None means the image before, for the first one the
+            last. Defaults to None.
 
     Returns:
         Tensor: The mixed values.
@@ -85,4 +90,6 @@ def paste(values: Tensor, boxes: Tensor) -> Tensor:
     boxes = boxes.to(values.device)
     if values.ndim == 4:
         boxes = boxes.unsqueeze(1)
-    return torch.where(boxes, values.roll(1, 0), values)
+    if source is None:
+        source = values.roll(1, 0)
+    return torch.where(boxes, source, values)

@@ -7,13 +7,23 @@ from torch import Tensor
 
 from .class_counts import class_counts
 
-__all__ = ['mean_iou', 'pseudo_label']
+__all__ = [
+    'certain_logits',
+    'class_maxima',
+    'mean_iou',
+    'pixel_accuracy',
+    'pseudo_label',
+    'running_threshold',
+]
+
+# exp(-_CERTAIN) is 0 in every precision.
+_CERTAIN = 1000.0
 
 
 def pseudo_label(
     logits: Tensor, use_sigmoid: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The most probable class of each pixel, and its probability.
+    """Return the most probable class of each pixel, and its probability.
 
     With p the softmax of the logits, ``confidence, label = p.max(1)``; p
     itself is not made.
@@ -44,11 +54,11 @@ def pseudo_label(
 def mean_iou(
     prediction: Tensor, label: Tensor, counted: Tensor, num_classes: int
 ) -> Tensor:
-    """Intersection over union of a batch, without a wait for a GPU.
+    """Return the mean intersection over union of a batch.
 
     It is what :func:`~mmseg_jml.functional.region_counts` gives for all
     pixels at once. Nothing is checked, because reading a value would let the
-    host wait.
+    host wait for a GPU.
 
     Args:
         prediction (Tensor): (N, *) integers in [0, C).
@@ -68,3 +78,106 @@ def mean_iou(
         tensor(0.5000)
     """
     return class_counts(prediction, label, counted, num_classes).mean_iou()
+
+
+def pixel_accuracy(
+    prediction: Tensor, label: Tensor, counted: Tensor
+) -> Tensor:
+    """Return the share of the counted pixels that are right.
+
+    Args:
+        prediction (Tensor): (N, *) integers.
+        label (Tensor): (N, *) integers.
+        counted (Tensor): (N, *) bool, the pixels that count.
+
+    Returns:
+        Tensor: Scalar in [0, 1]. NaN if no pixel counts.
+
+    Examples:
+        >>> prediction, label = torch.tensor([[0, 1, 1], [0, 1, 2]])
+        >>> pixel_accuracy(prediction, label, label < 2)
+        tensor(1.)
+    """
+    return ((prediction == label) & counted).sum() / counted.sum()
+
+
+def certain_logits(
+    label: Tensor, channels: int, use_sigmoid: bool = False
+) -> Tensor:
+    """Return logits whose probabilities are exactly those of a hard label.
+
+    ``certain_logits(label, C).softmax(1)`` is ``one_hot(label, C)``.
+
+    Args:
+        label (Tensor): (N, H, W) integers. A pixel with a label outside
+            [0, C) gets the same logit for all classes.
+        channels (int): C; one channel stands for the second of two classes.
+        use_sigmoid (bool): Whether each class has a sigmoid of its own.
+            Defaults to False.
+
+    Returns:
+        Tensor: (N, C, H, W) float32.
+
+    Examples:
+        >>> certain_logits(torch.tensor([[[0, 2]]]), 3).softmax(1)[0, :, 0]
+        tensor([[1., 0.],
+                [0., 0.],
+                [0., 1.]])
+    """
+    classes = torch.arange(channels, device=label.device) + (channels == 1)
+    hit = label.unsqueeze(1) == classes.view(-1, 1, 1)
+    low = -1.0 if use_sigmoid or channels == 1 else 0.0
+    return torch.where(hit, _CERTAIN, low * _CERTAIN).float()
+
+
+def class_maxima(
+    confidence: Tensor, label: Tensor, counted: Tensor, num_classes: int
+) -> Tensor:
+    """Return the greatest confidence with which each class is predicted.
+
+    Args:
+        confidence (Tensor): (N, *) floats in [0, 1].
+        label (Tensor): (N, *) integers in [0, C), the predicted classes.
+        counted (Tensor): (N, *) bool, the pixels that count.
+        num_classes (int): C.
+
+    Returns:
+        Tensor: (C,) floats, 0 for a class that is not predicted.
+
+    Examples:
+        >>> confidence = torch.tensor([[0.7, 0.9, 0.8]])
+        >>> label = torch.tensor([[0, 0, 2]])
+        >>> class_maxima(confidence, label, label >= 0, 3)
+        tensor([0.9000, 0.0000, 0.8000])
+    """
+    values = torch.where(counted, confidence, torch.zeros_like(confidence))
+    highest = confidence.new_zeros(num_classes)
+    return highest.scatter_reduce_(
+        0, label.flatten(), values.flatten(), 'amax'
+    )
+
+
+def running_threshold(
+    threshold: Tensor, maxima: Tensor, momentum: float
+) -> Tensor:
+    """Move a threshold towards the confidence that classes reach.
+
+    With m the momentum and q the mean of the maxima above 0 this is
+    ``m * threshold + (1 - m) * q``: CorrMatch (arXiv 2306.04300).
+
+    Args:
+        threshold (Tensor): Scalar in [0, 1].
+        maxima (Tensor): (C,) what :func:`class_maxima` gives.
+        momentum (float): What the threshold keeps of itself, in [0, 1].
+
+    Returns:
+        Tensor: Scalar, the threshold itself where all maxima are 0.
+
+    Examples:
+        >>> maxima = torch.tensor([0.9, 0.0, 0.8])
+        >>> running_threshold(torch.tensor(0.5), maxima, momentum=0.9)
+        tensor(0.5350)
+    """
+    mean = maxima.sum() / (maxima > 0).sum()
+    moved = momentum * threshold + (1 - momentum) * mean
+    return torch.where(mean.isnan(), threshold, moved)

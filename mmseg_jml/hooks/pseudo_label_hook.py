@@ -10,26 +10,33 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ..functional import cutmix_boxes
 from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
 from ..registry import HOOKS
 from ..supervision.batch_statistics import share_statistics, statistics_kept
+from ..supervision.class_names import check_classes as check_same_classes
+from ..supervision.feature_dropout import FeatureDropout
 from ..supervision.mean_teacher import MeanTeacher
-from ..supervision.options import check_outputs, check_shares
-from ..supervision.pseudo_labels import Views, figures, label_views
+from ..supervision.options import check_counts, check_outputs, check_shares
+from ..supervision.pseudo_labels import figures, label_views, labelled_views
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry
 from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
-from ..supervision.strong_views import PhotometricDistortion, check_distortions
+from ..supervision.strong_views import (
+    PhotometricDistortion,
+    check_distortions,
+    strong_views,
+)
 from ..supervision.teacher import Teacher
-from ..supervision.unlabeled_images import UnlabeledImages
+from ..supervision.teacher_checkpoint import build_frozen
+from ..supervision.threshold import Threshold, ThresholdOption
+from ..supervision.unlabeled_images import UnlabeledImages, check_loader
 
 __all__ = ['PseudoLabelHook']
 
 
 @HOOKS.register_module()
 class PseudoLabelHook(SoftSupervision, MeanTeacher):
-    """Lets any stock segmentor learn from images without labels too.
+    """Let any stock segmentor learn from images without labels too.
 
     In each iteration a teacher labels a weakly augmented batch, and the
     student learns these pseudo labels on strongly augmented views of the same
@@ -41,20 +48,28 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     that of the student, and the average stands beside it under
     ``pseudo_label_teacher``. The log has the losses as
     ``decode.loss_pseudo_jml_ce``, the share of confident pixels as
-    ``pseudo_confident`` and, where the images happen to have labels, the mIoU
-    of the batch's pseudo labels in percent, over all valid pixels, as
-    ``pseudo_mIoU``.
+    ``pseudo_confident``, a threshold that adapts as ``pseudo_threshold`` and,
+    where the images happen to have labels, in percent, the mIoU of the
+    batch's pseudo labels over all valid pixels as ``pseudo_mIoU`` and the
+    accuracy of the confident ones as ``pseudo_accuracy``.
 
     Args:
         unlabeled_dataloader (dict): A dataloader of images. What it leaves
             out is as for the labelled ones: ``dict(dataset=dict(type=...,
             data_root=..., data_prefix=...))`` is enough.
-        teacher (str): 'ema', the average of the student over its training, or
-            'self', the student itself in evaluation mode. Defaults to 'ema'.
+        teacher (str | dict): 'ema', the average of the student over its
+            training, 'self', the student itself in evaluation mode, or
+            ``dict(config=..., checkpoint=...)``, another segmentor that stays
+            as it is; :class:`DistillationHook` says what both may be.
+            Defaults to 'ema'.
         momentum (float): What the average keeps of itself in a step, in
             [0.5, 1); in the first steps less. mmengine's momentum is 1 minus
             this. Defaults to 0.996.
-        threshold (float): Least confidence of a pixel that counts, in [0, 1].
+        warm_up (int): Iterations at first that learn from labels alone, and
+            hold the average at the student. Defaults to 0.
+        threshold (float | dict): Least confidence of a pixel that counts, in
+            [0, 1], or ``dict(type='adaptive', start=0.85, momentum=0.999)``;
+            see :class:`mmseg_jml.supervision.threshold.Threshold`.
             Defaults to 0.95.
         soft (bool): Whether the teacher's probabilities are the label, in
             place of the most probable class. Defaults to True.
@@ -65,6 +80,13 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             an empty list for none. Defaults to 'unimatch'.
         cutmix (float): Probability that a view has a box of another image.
             Defaults to 0.5.
+        cutmix_from (str): Where boxes come from: 'batch', the unlabelled
+            images, or 'labelled', the labelled ones with their labels, as if
+            a teacher were certain of these. Defaults to 'batch'.
+        feature_dropout (float): Share of the images of which each of two
+            views lacks the channels of the backbone that the other one
+            keeps, in [0, 1]: UniMatch V2 (arXiv 2410.10777) has 0.5. 0 drops
+            none. Defaults to 0.0.
         loss (dict | Sequence[dict], optional): Losses of the main head. None
             means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
             None.
@@ -83,9 +105,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         evaluate_teacher (bool): Whether validation and test give the figures
             of the average too, as ``teacher/mIoU`` and so on. Defaults to
             False.
-        check_classes (bool): Whether the classes of the unlabelled images
-            must have the names of those of the labelled ones. Defaults to
-            True.
+        check_classes (bool): Whether the classes of the unlabelled images,
+            and of another segmentor as the teacher, must have the names of
+            those of the labelled images. Defaults to True.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule.
@@ -93,6 +115,14 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             there are no images, their classes are others, or the student has
             no logits to learn with.
         RuntimeError: In training, if an image cannot be loaded.
+
+    Examples:
+        >>> images = dict(type='BaseSegDataset', data_root='data/more')
+        >>> hook = PseudoLabelHook(
+        ...     unlabeled_dataloader=dict(dataset=images),
+        ...     views=2,
+        ...     feature_dropout=0.5,
+        ... )
     """
 
     source = 'pseudo'
@@ -101,9 +131,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def __init__(
         self,
         unlabeled_dataloader: dict,
-        teacher: str = 'ema',
+        teacher: str | dict = 'ema',
         momentum: float = 0.996,
-        threshold: float = 0.95,
+        threshold: ThresholdOption = 0.95,
         soft: bool = True,
         views: int = 1,
         distortions: str | Sequence[dict] | None = 'unimatch',
@@ -116,32 +146,44 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         update_statistics: bool = True,
         evaluate_teacher: bool = False,
         check_classes: bool = True,
+        warm_up: int = 0,
+        cutmix_from: str = 'batch',
+        feature_dropout: float = 0.0,
     ) -> None:
         SoftSupervision.__init__(
             self, loss, auxiliary_loss, label_weight, loss_weight
         )
-        _check_options(unlabeled_dataloader, teacher, views)
+        check_loader(unlabeled_dataloader)
         check_outputs(outputs)
-        check_shares(threshold=threshold, cutmix=cutmix)
-        if evaluate_teacher and teacher == 'self':
+        check_shares(cutmix=cutmix, feature_dropout=feature_dropout)
+        check_counts(1, views=views)
+        check_counts(0, warm_up=warm_up)
+        check_distortions(distortions)
+        if cutmix_from not in ('batch', 'labelled'):
             raise ValueError(
-                "Expected teacher='ema' for evaluate_teacher=True but got "
-                "'self', which is the student."
+                "Expected cutmix_from to be 'batch' or 'labelled' but got "
+                f'{cutmix_from!r}.'
+            )
+        if feature_dropout and views != 2:
+            raise ValueError(
+                'Expected views=2 for feature_dropout, which lets two views '
+                f'of an image keep different channels, but got {views!r}.'
             )
         MeanTeacher.__init__(
-            self, momentum if teacher == 'ema' else None, evaluate_teacher
+            self, teacher, momentum, evaluate_teacher, warm_up
         )
         self._loader_config = unlabeled_dataloader
-        self._threshold, self._soft = threshold, soft
-        self._views, self._cutmix = views, cutmix
-        check_distortions(distortions)
-        self._distortions = distortions
-        self._outputs = outputs
+        self._teacher_option = teacher
+        self._threshold, self._soft = Threshold.parse(threshold), soft
+        self._views, self._distortions = views, distortions
+        self._cutmix, self._cutmix_from = cutmix, cutmix_from
+        self._feature_dropout = feature_dropout
+        self._outputs, self._warm_up = outputs, warm_up
         self._check_classes = check_classes
         self._update_statistics = update_statistics
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Opens the unlabelled images and starts or restores the teacher.
+        """Open the unlabelled images and start or restore the teacher.
 
         Args:
             runner (Runner): The runner, before its first iteration.
@@ -152,84 +194,108 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         """
         main = main_head(segmentor)
         self._ignore_index = named_heads(segmentor)[main].ignore_index
+        self._num_classes = max(segmentor.num_classes, 2)  # of one channel
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
             runner, self._loader_config, preprocessor, self._check_classes
         )
-        if self._cutmix and self._images.batch_size == 1:
+        self._warn_of_single_images()
+        saved = self._saved if runner.iter else {}
+        self._threshold.start(
+            saved.get(f'pseudo_label_threshold{self._suffix}')
+        )
+        model = self.start_average(runner, segmentor) or segmentor
+        if isinstance(self._teacher_option, Mapping):
+            model = self._frozen(runner, segmentor)
+        self._teacher = Teacher(model, preprocessor, inherit_amp=True)
+        self._dropout = FeatureDropout(
+            segmentor.backbone, self._feature_dropout
+        )
+        self._handles.append(self._dropout)
+        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+
+    def _frozen(self, runner: Runner, segmentor: nn.Module) -> nn.Module:
+        model, known = build_frozen(**self._teacher_option)
+        classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get(
+            'classes'
+        )
+        known = known if self._check_classes else None
+        check_same_classes(segmentor, model, classes, known)
+        return model.to(next(segmentor.parameters()).device)
+
+    def _warn_of_single_images(self) -> None:
+        alone = self._images.batch_size == 1 and self._cutmix_from == 'batch'
+        if self._cutmix and alone:
             print_log(
                 f'cutmix={self._cutmix} does nothing in a batch of one image: '
                 'it pastes from another one. Raise batch_size of '
-                'unlabeled_dataloader, or set cutmix=0.',
+                "unlabeled_dataloader, or set cutmix_from='labelled' or "
+                'cutmix=0.',
                 logger='current',
                 level=logging.WARNING,
             )
-        model = self.start_average(runner, segmentor) or segmentor
-        self._teacher = Teacher(model, preprocessor, inherit_amp=True)
-        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
     def own_name(self, runner: Runner) -> str:
-        """``teacher``, and ``teacher_2`` and so on for other hooks.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Return ``teacher``, or ``teacher_2`` and so on for other hooks."""
         return f'teacher{self.suffix(runner)}'
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Save the average, and the threshold if it moves."""
+        super().before_save_checkpoint(runner, checkpoint)
+        for name, value in self._threshold.state().items():
+            checkpoint[f'pseudo_label_{name}{self.suffix(runner)}'] = (
+                value.cpu()
+            )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Reads the schedules and loads images.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Read the schedules and, where pseudo labels count, load images."""
         super().before_train_iter(runner, batch_idx, data_batch)
-        with self._explained():
-            self._batch = next(self._images)
+        if runner.iter < self._warm_up:
+            self._numbers[self.weight_name] = 0.0
+        if self._numbers[self.weight_name]:
+            with self._explained():
+                self._images.load(runner.iter)
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
-        """Labels the weak view, and shows the student the strong ones.
+        """Label the weak view, and show the student the strong ones.
 
         Args:
             segmentor (nn.Module): The student.
             labelled (StudentPass): The pass of the labelled images.
 
         Returns:
-            Lesson: The pseudo labels as targets of the strong views, the
-            share of confident pixels and, with labels, their mIoU.
+            Lesson: The pseudo labels as targets of the strong views, and the
+            figures of :func:`mmseg_jml.supervision.pseudo_labels.figures`.
         """
-        inputs, data_samples = self._batch
+        inputs, data_samples = self._images.batch
+        known = self._num_classes, self._ignore_index
         weak = label_views(
             self._teacher, inputs, data_samples, self._threshold, self._soft
         )
-        strong = self._strong(weak)
+        source = None
+        if self._cutmix_from == 'labelled':
+            source = labelled_views(weak, *labelled[:2], *known)
+        strong = strong_views(
+            weak, self._distort, self._views, self._cutmix, source
+        )
         samples = strong.data_samples(
             data_samples * self._views, self._ignore_index
         )
-        with self._student.recording(), self._statistics(segmentor):
-            segmentor.loss(strong.images, samples)
+        with self._student.recording(), self._dropout.active():
+            with self._statistics(segmentor):
+                segmentor.loss(strong.images, samples)
         learns = StudentPass(strong.images, samples, self._student.take())
         targets = {
-            name: strong.target(output, self._teacher.is_sigmoid)
+            name: strong.target(output)
             for name, output in self.select(learns.outputs).items()
         }
-        found = figures(
-            weak, data_samples, segmentor.num_classes, self._ignore_index
-        )
+        found = figures(weak, data_samples, *known)
+        for name, value in self._threshold.state().items():
+            found[f'pseudo_{name}'] = value
         return Lesson(learns, targets, found)
-
-    def _strong(self, weak: Views) -> Views:
-        number, size = len(weak.images), weak.images.shape[2:]
-        views = []
-        for _ in range(self._views):
-            images = self._distort(weak.images, weak.valid)
-            boxes = cutmix_boxes(number, size, self._cutmix)
-            views.append(weak._replace(images=images).mixed(boxes))
-        return Views.joined(views)
 
     def _statistics(self, segmentor: nn.Module) -> AbstractContextManager:
         if self._update_statistics:
@@ -243,37 +309,11 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Gives all processes one teacher, and the average its step.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-            outputs (dict, optional): The losses. Defaults to None.
-        """
+        """Give all processes one teacher, and the average its step."""
         share_statistics(unwrapped(runner.model))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_train(self, runner: Runner) -> None:
-        """Detaches the hooks of torch and ends the workers.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Detach the hooks of torch and end the workers."""
         super().after_train(runner)
-        self._images = self._batch = None
-
-
-def _check_options(loader: dict, teacher: str, views: int) -> None:
-    if not isinstance(loader, Mapping) or 'dataset' not in loader:
-        raise ValueError(
-            'Expected unlabeled_dataloader to be a dictionary with a dataset '
-            f'but got {loader!r}.'
-        )
-    if teacher not in ('ema', 'self'):
-        raise ValueError(
-            f"Expected teacher to be 'ema' or 'self' but got {teacher!r}."
-        )
-    is_count = isinstance(views, int) and not isinstance(views, bool)
-    if not (is_count and views >= 1):
-        raise ValueError(f'Expected views to be 1 or more but got {views!r}.')
+        self._images = None

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from numbers import Real
-from pathlib import Path
 
-import torch
-from mmengine.evaluator import Evaluator
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
-from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
 from torch import nn
 
+from .step_watch import StepWatch
+from .teacher_evaluation import evaluate_beside
+
 __all__ = ['MeanTeacher']
 
-# What metrics of mmengine and mmseg call the places that they write to.
-_PLACES = 'output_dir', 'out_file_path'
+_FROZEN = 'config', 'checkpoint'
 
 
 class MeanTeacher(Hook):
-    """mmengine's average of the student, beside it in place of instead of it.
+    """Keep mmengine's average of the student beside it, not instead of it.
 
     An ``EMAHook`` builds the average and updates it. In a run of its own it
     would also validate and save the average as if it were the model; here the
@@ -36,57 +33,52 @@ class MeanTeacher(Hook):
 
     After step t (from 0) of the optimizer the average keeps
     ``min(1 - 1 / (t + 1), momentum)`` of itself: "Mean teachers are better
-    role models" (arXiv 1703.01780).
+    role models" (arXiv 1703.01780). Steps that AMP skips do not count.
 
     Args:
-        momentum (float, optional): What the average keeps of itself in a
-            step, in [0.5, 1). None keeps no average.
+        teacher (str | dict): 'ema', or the kind of another teacher, for which
+            no average is kept.
+        momentum (float): What the average keeps of itself in a step, in
+            [0.5, 1).
         evaluates (bool): Whether validation and test evaluate it too.
+        warm_up (int): Iterations in which the average is the student, up to
+            and including step 0.
 
     Raises:
-        ValueError: If the momentum is out of range.
+        ValueError: If an option has no meaning.
     """
 
-    def __init__(self, momentum: float | None, evaluates: bool) -> None:
+    def __init__(
+        self,
+        teacher: str | dict,
+        momentum: float,
+        evaluates: bool,
+        warm_up: int,
+    ) -> None:
+        _check_options(teacher, momentum, evaluates)
         self._saved, self._evaluates = {}, evaluates
         self._ema: EMAHook | None = None
+        self._steps: StepWatch | None = None
         #: The average with its ``steps``, from the first run on.
         self.average: BaseAveragedModel | None = None
-        if momentum is None:
-            return
-        if not (isinstance(momentum, Real) and 0.5 <= momentum < 1):
-            raise ValueError(
-                'Expected momentum, what the average keeps of itself in a '
-                f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
-                "of mmengine's averages is 1 minus this one."
+        if teacher == 'ema':
+            self._ema = EMAHook(
+                'MomentumAnnealingEMA',
+                begin_iter=warm_up,
+                momentum=1 - momentum,
+                gamma=1,
+                update_buffers=True,
             )
-        self._ema = EMAHook(
-            'MomentumAnnealingEMA',
-            momentum=1 - momentum,
-            gamma=1,
-            update_buffers=True,
-        )
 
     def own_name(self, runner: Runner) -> str:
-        """The name of this teacher in checkpoints and figures.
-
-        Args:
-            runner (Runner): The runner, which may have several.
-
-        Returns:
-            str: ``teacher``, and ``teacher_2`` and so on for others.
-        """
+        """Return the name of this teacher in checkpoints and figures."""
         return 'teacher'
 
     def _key(self, runner: Runner) -> str:
         return f'pseudo_label_{self.own_name(runner)}'
 
     def before_run(self, runner: Runner) -> None:
-        """Copies the student while no hook of torch is attached to it.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Copy the student while no hook of torch is attached to it."""
         if self._ema and self.average is None:
             self._ema.before_run(runner)
             self.average = self._ema.ema_model.eval()
@@ -94,7 +86,7 @@ class MeanTeacher(Hook):
     def start_average(
         self, runner: Runner, segmentor: nn.Module
     ) -> nn.Module | None:
-        """Restores the average, or begins with a copy of the student.
+        """Restore the average, or begin with a copy of the student.
 
         Args:
             runner (Runner): The runner, resumed if it is to be.
@@ -108,6 +100,7 @@ class MeanTeacher(Hook):
         """
         if self.average is None:
             return None
+        self._steps = StepWatch(runner.optim_wrapper)
         resumed = runner.iter > 0
         if not (resumed and self._restore(runner)):
             self.average.module.load_state_dict(segmentor.state_dict())
@@ -117,11 +110,10 @@ class MeanTeacher(Hook):
                     'The checkpoint has no mean teacher: it starts as a copy '
                     'of the student.'
                 )
-        self._saved = {}
         return self.average.module
 
     def _restore(self, runner: Runner) -> bool:
-        """Takes the average from the checkpoint, if it has one."""
+        """Take the average from the checkpoint, if it has one."""
         key = self._key(runner)
         state = dict(self._saved.get(key) or {})
         if not state:
@@ -138,26 +130,21 @@ class MeanTeacher(Hook):
         return True
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keeps the checkpoint until it is clear what it is for.
+        """Keep the checkpoint until it is clear what it is for.
 
         FlexibleRunner loads before it calls :meth:`before_run`.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What was loaded.
         """
         self._saved = checkpoint
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Saves the average beside the student.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What will be saved.
-        """
+        """Save the average beside the student."""
         if self.average is not None:
             state = weights_to_cpu(self.average.state_dict())
             checkpoint[self._key(runner)] = state
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Let go of the checkpoint, of which all has been taken."""
+        self._saved = {}
 
     def after_train_iter(
         self,
@@ -166,94 +153,59 @@ class MeanTeacher(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Takes the student into the average after a step of the optimizer.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Number of the batch.
-            data_batch (dict, optional): The batch. Defaults to None.
-            outputs (dict, optional): The losses. Defaults to None.
-        """
-        if self._ema and _has_stepped(runner.optim_wrapper):
+        """Take the student into the average after a step of the optimizer."""
+        if self._ema and self._steps.taken():
             self._ema.after_train_iter(runner, batch_idx)
+
+    def after_run(self, runner: Runner) -> None:
+        """Stop watching the optimizer."""
+        if self._steps is not None:
+            self._steps.remove()
 
     def after_val_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluates the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
+        """Evaluate the average too, if asked, and add to the metrics."""
         self._evaluate(runner, 'val', metrics)
 
     def after_test_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluates the average too, if asked.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Gets its figures. Defaults to None.
-        """
+        """Evaluate the average too, if asked, and add to the metrics."""
         self._evaluate(runner, 'test', metrics)
 
-    @torch.no_grad()
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
-        """Evaluates as the loop has just done with the student."""
         if not self._evaluates:
             return
-        loaded = self._restore(runner)
-        if not loaded and (self._saved or self.average.steps == 0):
+        if not self._restore(runner) and (self._saved or runner.iter == 0):
             _warn('The checkpoint has no mean teacher to evaluate.')
             return
         print_log('The same for the mean teacher:', logger='current')
-        model, name = self.average.module, self.own_name(runner)
-        loop = getattr(runner, f'{split}_loop')
-        device = next(model.parameters()).device.type
-        half = torch.autocast(device, enabled=getattr(loop, 'fp16', False))
-        with _named(name, loop.evaluator), half:
-            for batch in loop.dataloader:
-                samples = model.test_step(batch)
-                loop.evaluator.process(data_samples=samples, data_batch=batch)
-            found = loop.evaluator.evaluate(len(loop.dataloader.dataset))
-        for key, value in found.items():
-            metrics[key] = value
-            runner.message_hub.update_scalar(f'{split}/{key}', value)
+        name = self.own_name(runner)
+        metrics.update(
+            evaluate_beside(runner, self.average.module, split, name)
+        )
 
 
-def _has_stepped(optim_wrapper: BaseOptimWrapper) -> bool:
-    """Whether the gradients of this iteration have been applied."""
-    asked = getattr(optim_wrapper, 'should_update', None)
-    return asked is None or asked()  # DeepSpeed accumulates by itself
-
-
-@contextmanager
-def _named(name: str, evaluator: Evaluator) -> Iterator[None]:
-    """Lets metrics put a name before their figures, files and pictures."""
-    kept = []
-    for metric in evaluator.metrics:
-        moved = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
-        for key in _PLACES:
-            if getattr(metric, key, None) is not None:
-                moved[key] = _beside(Path(getattr(metric, key)), key, name)
-        kept += ((metric, key, getattr(metric, key)) for key in moved)
-        for key, value in moved.items():
-            setattr(metric, key, value)
-    try:
-        yield
-    finally:
-        for metric, key, value in kept:
-            setattr(metric, key, value)
-
-
-def _beside(place: Path, key: str, name: str) -> str:
-    """A folder of this name inside the place, or the file in such a one."""
-    is_file = key == 'out_file_path'
-    folder = (place.parent if is_file else place) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / place.name if is_file else folder)
+def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
+    frozen = isinstance(teacher, Mapping) and {*teacher} == {*_FROZEN}
+    if not frozen and teacher not in ('ema', 'self'):
+        raise ValueError(
+            "Expected teacher to be 'ema', 'self' or dict(config=..., "
+            f'checkpoint=...) but got {teacher!r}.'
+        )
+    is_number = isinstance(momentum, Real) and not isinstance(momentum, bool)
+    if teacher == 'ema' and not (is_number and 0.5 <= momentum < 1):
+        raise ValueError(
+            'Expected momentum, what the average keeps of itself in a '
+            f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
+            "of mmengine's averages is 1 minus this one."
+        )
+    if evaluates and teacher != 'ema':
+        raise ValueError(
+            "Expected teacher='ema' for evaluate_teacher=True but got "
+            f'{teacher!r}, which is no average.'
+        )
 
 
 def _warn(text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 __all__ = [
+    'check_counts',
     'check_losses',
     'check_outputs',
     'check_shares',
@@ -128,6 +129,24 @@ def check_shares(**shares: object) -> None:
         if not (is_number and 0 <= value <= 1):
             raise ValueError(
                 f'Expected {name} to be a number in [0, 1] but got {value!r}.'
+            )
+
+
+def check_counts(least: int, **counts: object) -> None:
+    """Check options that count.
+
+    Args:
+        least (int): The least number that has a meaning.
+        **counts (object): The options by name.
+
+    Raises:
+        ValueError: If one of them is less or no whole number.
+    """
+    for name, value in counts.items():
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_whole and value >= least):
+            raise ValueError(
+                f'Expected {name} to be {least} or more but got {value!r}.'
             )
 
 

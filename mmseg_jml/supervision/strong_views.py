@@ -1,4 +1,4 @@
-"""Distorted views of images whose pixels stay where they are."""
+"""Strong views of images: distorted colours, and boxes of other images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from inspect import signature
 import torch
 from torch import Tensor, nn
 
+from ..functional import cutmix_boxes
 from ..normalisation import Normalisation
+from .pseudo_labels import Views
 
-__all__ = ['PhotometricDistortion', 'check_distortions']
+__all__ = ['PhotometricDistortion', 'check_distortions', 'strong_views']
 
 # Those of UniMatch (arXiv 2208.09910). The window holds three deviations of
 # the widest blur.
@@ -33,8 +35,37 @@ UNIMATCH = (
 )
 
 
+def strong_views(
+    weak: Views,
+    distort: PhotometricDistortion,
+    number: int,
+    cutmix: float,
+    source: Views | None = None,
+) -> Views:
+    """Distort images and mix them by CutMix, several times.
+
+    Args:
+        weak (Views): N images with their pseudo labels.
+        distort (PhotometricDistortion): Changes the colours.
+        number (int): How often; each time by other random numbers.
+        cutmix (float): Probability that an image has a box of another one.
+        source (Views, optional): The images that boxes come from. None means
+            the distorted ones themselves. Defaults to None.
+
+    Returns:
+        Views: ``number`` times N images, in the same order each time.
+    """
+    size = weak.images.shape[2:]
+    views = []
+    for _ in range(number):
+        distorted = weak._replace(images=distort(weak.images, weak.valid))
+        boxes = cutmix_boxes(len(weak.images), size, cutmix)
+        views.append(distorted.mixed(boxes, source))
+    return Views.joined(views)
+
+
 class PhotometricDistortion:
-    """Applies kornia's augmentations to normalised images.
+    """Apply kornia's augmentations to normalised images.
 
     Args:
         entries (str | Sequence[dict], optional): Intensity augmentations of
@@ -59,7 +90,7 @@ class PhotometricDistortion:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
-        """Distorts colours and sharpness.
+        """Distort colours and sharpness.
 
         Args:
             images (Tensor): (N, 3, H, W), normalised.
@@ -87,7 +118,7 @@ class PhotometricDistortion:
 
 
 def check_distortions(value: object) -> None:
-    """Checks the option, as far as that needs no kornia.
+    """Check the option, as far as that needs no kornia.
 
     Args:
         value (object): Of :class:`PhotometricDistortion`.

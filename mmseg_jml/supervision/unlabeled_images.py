@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from mmengine.dist import get_rank
@@ -20,7 +20,7 @@ from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
 from .weak_pipeline import give_pipeline
 
-__all__ = ['UnlabeledImages', 'valid_pixels']
+__all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
 
 # Apart from the labelled samples of ExactResumeHook.
 _UNLABELED = 2
@@ -29,19 +29,27 @@ _SAMPLER = dict(type='InfiniteSampler', shuffle=True)
 
 
 class UnlabeledImages:
-    """Endless batches that go on where a run was interrupted.
+    """Load a batch for each iteration that asks for one.
 
-    What the configuration leaves out is as for the labelled images: batch
-    size, workers and, in the dataset, the pipeline, of which those transforms
-    stay that load images and move their pixels. Labels are loaded for those
-    images that have any, to measure pseudo labels with.
+    The batch of an iteration is always the same, also in a run that was
+    interrupted. What the configuration leaves out is as for the labelled
+    images: batch size, workers and, in the dataset, the pipeline, of which
+    those transforms stay that load images and move their pixels. Labels are
+    loaded for those images that have any, to measure pseudo labels with.
 
     Args:
-        runner (Runner): The runner, at the iteration where it goes on.
+        runner (Runner): The runner, before its first iteration.
         config (dict): A dataloader, with its dataset.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         check_classes (bool): Whether to compare the names of the classes with
             those of the labelled images. Defaults to True.
+
+    Attributes:
+        batch (tuple[Tensor, list]): What :meth:`load` loaded: images
+            (N, C, H, W), preprocessed and padded on the right and at the
+            bottom, and their data samples, whose ``img_shape`` leaves the
+            padding out. ``has_label`` tells whether some of the pixels have a
+            label.
 
     Raises:
         ValueError: If there are no images, the configuration is not one of a
@@ -56,36 +64,28 @@ class UnlabeledImages:
         check_classes: bool = True,
     ) -> None:
         self._preprocessor = preprocessor
-        seed = common_seed(runner)
+        self._seed = common_seed(runner)
+        self._next = 0
         labelled = runner.cfg.get('train_dataloader') or {}
         with random_state_kept():
-            loader = _build(_complete(config, labelled), seed)
-            if check_classes:
-                _check_classes(loader, runner.train_dataloader)
-            sampler = config.get('sampler', _SAMPLER)
-            self.batch_size = loader.batch_size
-            self._batches = NumberedBatches(
-                loader,
-                DATA_SAMPLERS.build(
-                    sampler,
-                    default_args=dict(dataset=loader.dataset, seed=seed),
+            self._loader = _build(_complete(config, labelled), self._seed)
+            self._sampler = DATA_SAMPLERS.build(
+                config.get('sampler', _SAMPLER),
+                default_args=dict(
+                    dataset=self._loader.dataset, seed=self._seed
                 ),
-                key=(seed, _UNLABELED, get_rank()),
-                trained=runner.iter,
             )
-            self._batches.skip_iter(runner.iter)
+        if check_classes:
+            _check_classes(self._loader, runner.train_dataloader)
+        self.batch_size = self._loader.batch_size
+        self._batches: NumberedBatches | None = None
+        self.batch: tuple[Tensor, list]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, list]]:
-        return self
+    def load(self, iteration: int) -> None:
+        """Load the batch of an iteration.
 
-    def __next__(self) -> tuple[Tensor, list]:
-        """The next batch.
-
-        Returns:
-            tuple[Tensor, list]: Images (N, C, H, W), preprocessed and padded
-            on the right and at the bottom, and their data samples, whose
-            ``img_shape`` leaves the padding out. ``has_label`` tells whether
-            some of the pixels have a label.
+        Args:
+            iteration (int): Larger than in the last call.
 
         Raises:
             RuntimeError: If a file cannot be read, or a worker has died.
@@ -93,7 +93,7 @@ class UnlabeledImages:
         """
         try:
             with random_state_kept():
-                batch = next(self._batches)
+                batch = self._at(iteration)
         except Exception as error:  # of any transform, in any process
             raise RuntimeError(
                 'Expected unlabeled_dataloader to give the next images but '
@@ -110,7 +110,23 @@ class UnlabeledImages:
         for sample in batch['data_samples']:
             _note_labels(sample)
         batch = self._preprocessor(batch, training=True)
-        return batch['inputs'], batch['data_samples']
+        self.batch = batch['inputs'], batch['data_samples']
+
+    def _at(self, iteration: int) -> dict:
+        if self._batches is None:  # no worker loads before one is asked for
+            self._next = iteration
+            self._batches = NumberedBatches(
+                self._loader,
+                self._sampler,
+                key=(self._seed, _UNLABELED, get_rank()),
+                trained=iteration,
+            )
+            self._batches.skip_iter(iteration)
+        while self._next < iteration:  # of iterations that did not ask
+            next(self._batches)
+            self._next += 1
+        self._next += 1
+        return next(self._batches)
 
     def _check_sizes(self, inputs: list[Tensor]) -> None:
         size = getattr(self._preprocessor, 'size', None)
@@ -124,6 +140,22 @@ class UnlabeledImages:
                     f'but got one of {tuple(image.shape[1:])}. Let it end '
                     'with RandomCrop.'
                 )
+
+
+def check_loader(config: object) -> None:
+    """Check the option, as far as that needs no run.
+
+    Args:
+        config (object): Of :class:`UnlabeledImages`.
+
+    Raises:
+        ValueError: If it is no dictionary with a dataset.
+    """
+    if not isinstance(config, Mapping) or 'dataset' not in config:
+        raise ValueError(
+            'Expected unlabeled_dataloader to be a dictionary with a dataset '
+            f'but got {config!r}.'
+        )
 
 
 def _complete(config: Mapping, labelled: Mapping) -> dict:
@@ -173,14 +205,14 @@ def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
 
 
 def _note_labels(sample: SegDataSample) -> None:
-    """Says whether there is a label, while that makes no GPU wait."""
+    """Note whether there is a label, while that makes no GPU wait."""
     marks = getattr(sample, 'gt_sem_seg', None)
     known = marks is not None and bool((marks.data < UNKNOWN).any())
     sample.set_metainfo(dict(has_label=known))
 
 
 def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
-    """The pixels that are those of an image.
+    """Tell the pixels of images from padding and filler.
 
     Args:
         inputs (Tensor): (N, C, H, W), padded on the right and at the bottom.

@@ -141,10 +141,6 @@ RUN_BY = {
         'jml-80k_cityscapes-512x1024.py --ratio 1/16 '
         '--out data/cityscapes/splits/1_16',
     ],
-    'tests/recipes/test_semi.py::test_trains': [
-        'SPLIT=1_16 tools/dist_train.sh configs/jml_semi/semi-jml-soft_'
-        'deeplabv3plus_r50-d8_4xb2-jml-80k_cityscapes-512x1024.py 4',
-    ],
     'tests/tools/test_split_dataset.py::test_published_list_of_cityscapes': [
         'python tools/split_dataset.py CONFIG --list PUBLISHED.txt --out DIR'
     ],

@@ -7,15 +7,19 @@ import math
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchmetrics.functional import jaccard_index
+from torchmetrics.functional import accuracy, jaccard_index
 
 from mmseg_jml import functional
-from mmseg_jml.functional.pseudo_labels import mean_iou
+from mmseg_jml.functional import pseudo_labels
+from mmseg_jml.functional.pseudo_labels import mean_iou, pixel_accuracy
 from tests.devices import on_device
 
 cutmix_boxes = on_device(functional.cutmix_boxes)
 paste = on_device(functional.paste)
 pseudo_label = on_device(functional.pseudo_label)
+certain_logits = on_device(pseudo_labels.certain_logits)
+class_maxima = on_device(pseudo_labels.class_maxima)
+running_threshold = on_device(pseudo_labels.running_threshold)
 
 
 def sigmoid(x: float) -> float:
@@ -116,18 +120,20 @@ def test_boxes_of_the_thinnest_images():
 
 
 @pytest.mark.parametrize('channels', [None, 3])
-def test_boxes_come_from_the_image_before(channels):
+@pytest.mark.parametrize('others', [True, False])
+def test_boxes_come_from_the_image_before_or_from_others(channels, others):
     number, height, width = 3, 4, 5
     shape = (number, *([channels] if channels else []), height, width)
     values = torch.arange(math.prod(shape)).view(shape)
+    source = values + 1000 if others else None
     boxes = torch.rand(number, height, width) < 0.5
-    mixed = paste(values, boxes)
+    mixed = paste(values, boxes, source)
     for n in range(number):
+        pasted = source[n] if others else values[(n - 1) % number]
         for h in range(height):
             for w in range(width):
-                source = (n - 1) % number if boxes[n, h, w] else n
-                expected = values[source, ..., h, w]
-                assert torch.equal(mixed[n, ..., h, w], expected)
+                expected = pasted if boxes[n, h, w] else values[n]
+                assert torch.equal(mixed[n, ..., h, w], expected[..., h, w])
     assert values.flatten().tolist() == list(range(math.prod(shape)))
 
 
@@ -141,24 +147,24 @@ class NoWait(TorchDispatchMode):
 
 
 @pytest.mark.parametrize('classes', [2, 5])
-def test_mean_iou_is_that_of_torchmetrics(classes):
+def test_figures_are_those_of_torchmetrics(classes):
     """Labels out of range and other pixels that do not count are left out."""
     prediction = torch.randint(classes, (2, 16, 16))
     label = torch.randint(classes + 1, (2, 16, 16))  # one class too many
     label[0, :4] = 255
     label[1, :4] = -1
     counted = torch.rand(2, 16, 16) < 0.7
+    keep = counted & (label >= 0) & (label < classes)
     with NoWait():
         found = mean_iou(prediction, label, counted, classes)
-    keep = counted & (label >= 0) & (label < classes)
-    expected = jaccard_index(
-        prediction[keep],
-        label[keep],
-        'multiclass',
-        num_classes=classes,
-        average='macro',
-    )
+        right = pixel_accuracy(prediction, label, keep)
+    given = prediction[keep], label[keep], 'multiclass'
+    options = dict(num_classes=classes)
+    expected = jaccard_index(*given, average='macro', **options)
     torch.testing.assert_close(found, expected)
+    expected = accuracy(*given, average='micro', **options)
+    torch.testing.assert_close(right, expected)
+    assert pixel_accuracy(prediction, label, ~(keep | ~keep)).isnan()
 
 
 def test_mean_iou_leaves_out_classes_that_do_not_occur():
@@ -166,3 +172,48 @@ def test_mean_iou_leaves_out_classes_that_do_not_occur():
     every = torch.ones_like(label, dtype=torch.bool)
     assert mean_iou(prediction, label, every, 9) == 0.5
     assert mean_iou(prediction, label, ~every, 9).isnan()
+
+
+@pytest.mark.parametrize(
+    ('channels', 'use_sigmoid'), [(1, True), (4, True), (4, False)]
+)
+def test_certain_logits_are_a_hard_label(channels, use_sigmoid):
+    """Their probabilities are 0 and 1, and so is the confidence."""
+    label = torch.randint(max(channels, 2), (2, 3, 5))
+    logits = certain_logits(label, channels, use_sigmoid)
+    assert logits.shape == (2, channels, 3, 5)
+    assert logits.dtype == torch.float32
+    found, confidence = pseudo_label(logits, use_sigmoid)
+    assert torch.equal(found, label)
+    assert (confidence == 1).all()
+    hard = torch.nn.functional.one_hot(label, max(channels, 2)).movedim(-1, 1)
+    soft = logits.sigmoid() if use_sigmoid else logits.softmax(1)
+    assert torch.equal(soft, hard[:, -channels:].float())
+
+
+def test_threshold_is_that_of_a_loop():
+    """Over batches, some without a pixel that counts, in float64."""
+    classes, momentum, expected = 4, 0.9, 0.85
+    threshold = torch.tensor(expected)
+    for step in range(5):
+        confidence = torch.rand(2, 6, 6)
+        label = torch.randint(classes - 1, (2, 6, 6))
+        counted = (torch.rand(2, 6, 6) < 0.3) & (step != 2)
+        with NoWait():
+            maxima = class_maxima(confidence, label, counted, classes)
+            threshold = running_threshold(threshold, maxima, momentum)
+        highest = {}
+        for value, c, counts in zip(
+            confidence.flatten().tolist(),
+            label.flatten().tolist(),
+            counted.flatten().tolist(),
+        ):
+            if counts:
+                highest[c] = max(value, highest.get(c, 0.0))
+        if highest:
+            mean = sum(highest.values()) / len(highest)
+            expected = momentum * expected + (1 - momentum) * mean
+        assert float(threshold) == pytest.approx(expected, rel=1e-6)
+        assert maxima.tolist() == pytest.approx(
+            [highest.get(c, 0.0) for c in range(classes)]
+        )

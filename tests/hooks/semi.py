@@ -20,6 +20,13 @@ from .distillation import Record, train
 
 PSEUDO = 'mmseg_jml.PseudoLabelHook'
 THRESHOLD = 0.6  # some pixels of a student that is `certain`
+EVERY = dict(  # option that was not always there
+    views=2,
+    feature_dropout=0.5,
+    cutmix_from='labelled',
+    threshold=dict(type='adaptive', start=THRESHOLD, momentum=0.9),
+    warm_up=1,
+)
 PLAIN = dict(distortions=[], cutmix=0.0)  # the strong view is the weak one
 
 
@@ -70,17 +77,37 @@ def pseudo_hook(runner) -> PseudoLabelHook:
     return hook
 
 
+def watch_images(runner, keep) -> None:
+    """Calls ``keep(images, samples)`` for each batch that the hook loads."""
+
+    def load(iteration):
+        stock(iteration)
+        keep(*images.batch)
+
+    images = pseudo_hook(runner)._images
+    stock, images.load = images.load, load
+
+
 @HOOKS.register_module()
 class PathsHook(Hook):
     """Writes down which images, with and without labels, a step sees."""
 
     priority = 'LOWEST'
 
+    def before_train(self, runner):
+        watch_images(runner, self._keep)
+
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        samples = data_batch['data_samples'], pseudo_hook(runner)._batch[1]
+        self.seen = getattr(self, 'loaded', ())
+        self.loaded = ()
+
+    def _keep(self, images, samples):
+        self.loaded = samples
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         names = [
             ' '.join(Path(sample.img_path).name for sample in part)
-            for part in samples
+            for part in (data_batch['data_samples'], self.seen)
         ]
         with Path(runner.work_dir, 'paths.txt').open('a') as file:
             file.write(f'{runner.iter}: {names[0]} + {names[1]}\n')
@@ -99,9 +126,9 @@ class Steps(Hook):
         average = pseudo_hook(runner).average
         if average is not None:
             self.first_teacher = copy.deepcopy(average.module.state_dict())
+        watch_images(runner, self._keep)
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        images, samples = pseudo_hook(runner)._batch
+    def _keep(self, images, samples):
         self.images.append(images.clone())
         self.samples.append(copy.deepcopy(samples))
 

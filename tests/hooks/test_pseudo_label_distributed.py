@@ -14,7 +14,7 @@ from mmengine.hooks import EMAHook
 from tests.processes import run_in_processes
 
 from .distillation import Record
-from .semi import THRESHOLD, Steps, certain, learn
+from .semi import EVERY, THRESHOLD, Steps, certain, learn
 
 WRAPPER = dict(
     type='MMDistributedDataParallel',
@@ -113,14 +113,17 @@ def other_kinds_of_teachers_and_views(cfg, pictures):
     certain(cfg)
     for options in (
         dict(teacher='self'),
-        dict(update_statistics=False, views=2, soft=False),
+        dict(update_statistics=False, soft=False, **EVERY),
     ):
-        together, steps = run(
-            cfg, pictures, WRAPPER, threshold=THRESHOLD, **options
-        )
+        options = dict(threshold=THRESHOLD) | options
+        together, steps = run(cfg, pictures, WRAPPER, **options)
         assert_same_everywhere(steps.states)
         assert_same_everywhere(steps.teachers)
-        assert differs(together.logs[0]['decode.loss_pseudo_jml_ce'])
+        log = together.logs[-1]
+        assert differs(log['decode.loss_pseudo_jml_ce'])
+        if options['threshold'] != THRESHOLD:  # the one that all agree on
+            assert not differs(log['pseudo_threshold'])
+            assert log['pseudo_threshold'] != THRESHOLD
 
 
 def every_case(cfg, pictures, rank):

@@ -34,27 +34,20 @@ def refuse(cfg, error, match, loader, **options):
     assert reason in log.read_text()
 
 
-def test_missing_folder(cfg, tmp_path):
-    loader = unlabeled(tmp_path / 'nowhere')
-    refuse(cfg, ValueError, f'{LIST} .*nowhere.* Check data_root', loader)
-
-
-def test_empty_folder(cfg, tmp_path):
+@pytest.mark.parametrize(
+    ('folder', 'changes', 'named'),
+    [
+        ('nowhere', {}, '.*nowhere.* Check data_root'),
+        ('empty', {}, '.* Check data_root'),
+        ('pictures', dict(img_suffix='.jpg'), '.* Check data_root'),
+        ('pictures', dict(ann_file='nowhere.txt'), '.*nowhere.txt'),
+    ],
+)
+def test_no_images(cfg, pictures, tmp_path, folder, changes, named):
     (tmp_path / 'empty').mkdir()
-    loader = unlabeled(tmp_path / 'empty')
-    refuse(cfg, ValueError, f'{LIST} .* Check data_root', loader)
-
-
-def test_images_of_another_suffix(cfg, pictures):
-    loader = unlabeled(pictures)
-    loader['dataset']['img_suffix'] = '.jpg'
-    refuse(cfg, ValueError, f'{LIST} .* Check data_root', loader)
-
-
-def test_missing_list(cfg, pictures):
-    loader = unlabeled(pictures)
-    loader['dataset']['ann_file'] = 'nowhere.txt'
-    refuse(cfg, ValueError, f'{LIST} .*nowhere.txt', loader)
+    loader = unlabeled(tmp_path / folder)
+    loader['dataset'].update(changes)
+    refuse(cfg, ValueError, f'{LIST} {named}', loader)
 
 
 def test_unknown_dataset(cfg, pictures):
@@ -204,6 +197,31 @@ def test_worker_that_dies(cfg, pictures, tmp_path, apart):
         (dict(momentum=0.001), ValueError, r'momentum.*0\.5, 1.*got 0\.001'),
         (dict(momentum=1.0), ValueError, r'momentum, .* got 1\.0'),
         (dict(teacher='x'), ValueError, "teacher .* got 'x'"),
+        (dict(teacher=dict(config='a')), ValueError, "got {'config': 'a'}"),
+        (
+            dict(teacher='self', momentum=0.1, warm_up=-1),
+            ValueError,
+            'warm_up to be 0 or more but got -1',
+        ),
+        (dict(warm_up=True), ValueError, 'warm_up .* got True'),
+        (dict(cutmix_from='other'), ValueError, "'batch' or .* got 'other'"),
+        (dict(feature_dropout=2, views=2), ValueError, 'feature_.* got 2'),
+        (dict(feature_dropout=0.5), ValueError, 'views=2 for .* but got 1'),
+        (
+            dict(threshold=dict(type='moving')),
+            ValueError,
+            "momentum=0.999.*, but got {'type': 'moving'}",
+        ),
+        (
+            dict(threshold=dict(type='adaptive', end=1)),
+            ValueError,
+            "threshold .* but got .*'end': 1",
+        ),
+        (
+            dict(threshold=dict(type='adaptive', start=2)),
+            ValueError,
+            r'start of threshold .* \[0, 1\] but got 2',
+        ),
         (dict(views=0), ValueError, 'views .* got 0'),
         (dict(views=1.5), ValueError, r'views .* got 1\.5'),
         (dict(threshold=2), ValueError, r'threshold .* \[0, 1\] but got 2'),

@@ -7,17 +7,30 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from .distillation import assert_same, build, forward, train
-from .semi import PLAIN, THRESHOLD, by_hand, certain, learn, without_chance
+from .semi import (
+    EVERY,
+    PLAIN,
+    THRESHOLD,
+    by_hand,
+    certain,
+    learn,
+    without_chance,
+)
 
 
+@pytest.mark.parametrize('options', [{}, EVERY], ids=['default', 'every'])
 @pytest.mark.parametrize('exact_resume', [True, False])
-def test_weight_zero_is_a_run_without_the_hook(cfg, pictures, exact_resume):
+def test_weight_zero_is_a_run_without_the_hook(
+    cfg, pictures, exact_resume, options
+):
     """Also where no seeding of each step would hide a difference."""
     if not exact_resume:
         cfg.custom_hooks = []
     plain = train(cfg)
-    zero, steps = learn(cfg, pictures, label_weight=1.0, loss_weight=0.0)
-    assert len(steps.images) == 3  # which were loaded all the same
+    zero, steps = learn(
+        cfg, pictures, label_weight=1.0, loss_weight=0.0, **options
+    )
+    assert not steps.images  # none is even loaded
     assert plain.logs == zero.logs
     assert_same(plain.model.state_dict(), zero.model.state_dict())
 

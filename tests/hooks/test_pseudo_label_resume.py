@@ -13,7 +13,15 @@ from mmengine.runner import Runner
 from tests.tools import run
 
 from .distillation import assert_same, load, student_config, train
-from .semi import PSEUDO, THRESHOLD, certain, learn, pseudo_hook, unlabeled
+from .semi import (
+    EVERY,
+    PSEUDO,
+    THRESHOLD,
+    certain,
+    learn,
+    pseudo_hook,
+    unlabeled,
+)
 
 TEACHER = 'pseudo_label_teacher'
 
@@ -29,9 +37,8 @@ def run_config(tmp_path, pictures, name, workers):
     hook = dict(
         type=PSEUDO,
         unlabeled_dataloader=unlabeled(pictures),
-        threshold=THRESHOLD,
         momentum=0.7,
-        views=2,
+        **(EVERY if workers else dict(views=2, threshold=THRESHOLD)),
         loss_weight=dict(type='linear', start=0.1, stop=1.0),
     )
     cfg.custom_hooks += [hook, dict(type='PathsHook')]
@@ -73,6 +80,9 @@ def test_killed_run_ends_as_the_unbroken_one(tmp_path, pictures, workers):
     assert_same(first['state_dict'], second['state_dict'])
     assert_same(first[TEACHER], second[TEACHER])
     assert first[TEACHER]['steps'] == 6
+    if workers:
+        moved = first['pseudo_label_threshold']
+        assert moved == second['pseudo_label_threshold'] != THRESHOLD
     name = 'decode_head.conv_seg.weight'
     assert not torch.equal(
         first[TEACHER][f'module.{name}'], first['state_dict'][name]

@@ -9,18 +9,24 @@ from pathlib import Path
 from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-FOLDERS = ('jml', 'jml_smooth', 'jml_kd')
-RECIPES = sorted(
+FOLDERS = ('jml', 'jml_dinov2', 'jml_kd', 'jml_semi', 'jml_smooth')
+ALL = sorted(
     path for folder in FOLDERS for path in (CONFIGS / folder).glob('*.py')
 )
+# Those that need lists of a split, and the others.
+SEMI = [path for path in ALL if path.stem.startswith('semi-')]
+RECIPES = [path for path in ALL if path not in SEMI]
 # The ending of a name says on what is trained.
 DATASETS = (
     'cityscapes-512x1024',
     'voc12aug-512x512',
     'ade20k-512x512',
     'deepglobe-land-512x512',
+    'cityscapes-798x798',
+    'voc12aug-518x518',
+    'ade20k-518x518',
 )
-MMPRETRAIN = ('convnext', 'efficientnet', 'mobilevit')
+MMPRETRAIN = ('convnext', 'dinov2', 'efficientnet', 'mobilevit')
 
 
 @cache

@@ -42,16 +42,10 @@ def cityscapes(root: Path) -> None:
     """Writes two towns; beside the labels for training lie the others."""
     for split, town in (('train', 'aachen'), ('val', 'lindau')):
         for i in range(2):
-            stem = f'{town}/{town}_{i:06}_000019'
-            image(root, f'leftImg8bit/{split}/{stem}_leftImg8bit.png')
-            for kind, values, ignored in (
-                ('labelTrainIds', range(19), 255),
-                ('labelIds', range(7, 34), 0),
-            ):
-                mask(
-                    root, f'gtFine/{split}/{stem}_gtFine_{kind}.png',
-                    label(SIZES['cityscapes'], list(values), ignored),
-                )  # fmt: skip
+            stem = f'{split}/{town}/{town}_{i:06}_000019'
+            image(root, f'leftImg8bit/{stem}_leftImg8bit.png')
+            mask(root, f'gtFine/{stem}_gtFine_labelTrainIds.png', range(19))
+            mask(root, f'gtFine/{stem}_gtFine_labelIds.png', range(7, 34), 0)
 
 
 def voc(root: Path) -> None:
@@ -62,14 +56,12 @@ def voc(root: Path) -> None:
         val=['2007_000033', '2007_000042'],
     )
     for split, names in splits.items():
-        folder = 'Aug' if split == 'aug' else ''
+        is_added = split == 'aug'
+        folder = 'SegmentationClass' + 'Aug' * is_added
         for stem in names:
             image(root, f'JPEGImages/{stem}.jpg')
-            mask(
-                root, f'SegmentationClass{folder}/{stem}.png',
-                label(SIZES['VOCdevkit/VOC2012'], list(range(21)), 255),
-                palette=split != 'aug',
-            )  # fmt: skip
+            name = f'{folder}/{stem}.png'
+            mask(root, name, range(21), palette=not is_added)
         lines(root / f'ImageSets/Segmentation/{split}.txt', names)
 
 
@@ -77,55 +69,57 @@ def ade(root: Path) -> None:
     """Writes labels from 1 to 150, with 0 for anything else."""
     for split, short in (('training', 'train'), ('validation', 'val')):
         for i in (1, 2):
-            stem = f'ADE_{short}_{i:08}'
-            image(root, f'images/{split}/{stem}.jpg')
-            mask(
-                root, f'annotations/{split}/{stem}.png',
-                label(
-                    SIZES['ade/ADEChallengeData2016'], list(range(1, 151)), 0
-                ),
-            )  # fmt: skip
+            stem = f'{split}/ADE_{short}_{i:08}'
+            image(root, f'images/{stem}.jpg')
+            mask(root, f'annotations/{stem}.png', range(1, 151), 0)
 
 
 def deepglobe(root: Path) -> None:
     """Writes what the converter leaves: five folds of indexed labels."""
     names = ['100694', '102122', '10233', '103665', '103730']
-    for stem in names:
-        image(root, f'land-train/{stem}_sat.jpg')
-        mask(
-            root, f'annotations/{stem}.png',
-            label(SIZES['deepglobe_land'], list(range(6)), 255),
-        )  # fmt: skip
     for fold, stem in enumerate(names):
+        image(root, f'land-train/{stem}_sat.jpg')
+        mask(root, f'annotations/{stem}.png', range(6))
+        others = [name for name in names if name != stem]
         lines(root / f'splits/fold{fold}_val.txt', [stem])
-        lines(
-            root / f'splits/fold{fold}_train.txt',
-            [x for x in names if x != stem],
-        )
+        lines(root / f'splits/fold{fold}_train.txt', others)
+
+
+def size_of(root: Path) -> tuple[int, int]:
+    """Returns the size of the images of a data set."""
+    return next(SIZES[key] for key in SIZES if str(root).endswith(key))
 
 
 def image(root: Path, name: str) -> None:
     """Writes noise of the size of the data set."""
-    size = next(size for key, size in SIZES.items() if str(root).endswith(key))
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(noise).save(path)
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (*size_of(root), 3), np.uint8)
+    Image.fromarray(noise).save(made(root / name))
 
 
-def mask(root: Path, name: str, values, palette: bool = False) -> None:
+def mask(
+    root: Path,
+    name: str,
+    classes: range,
+    ignored: int = 255,
+    palette: bool = False,
+) -> None:
     """Writes a label, with a palette as VOC has it or in grey."""
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    values = label(size_of(root), list(classes), ignored)
     picture = Image.fromarray(values)
     if palette:
         picture = picture.convert('P')
         picture.putdata(values.flatten().tolist())
         picture.putpalette(list(range(256)) * 3)
-    picture.save(path)
+    picture.save(made(root / name))
 
 
 def lines(path: Path, names: list[str]) -> None:
     """Writes one name a line."""
+    made(path).write_text('\n'.join(names) + '\n')
+
+
+def made(path: Path) -> Path:
+    """Returns a path whose folder exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('\n'.join(names) + '\n')
+    return path

@@ -30,6 +30,13 @@ def read(path: Path, data: Path) -> Config:
     return cfg
 
 
+def shorten(cfg: Config, iters: int) -> None:
+    """Ends a run after some iterations with validation and checkpoint."""
+    cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.interval = iters
+
+
 def shrink(node, data: Path):
     """Returns a config with an eighth of its sizes, and ``data`` moved."""
     if isinstance(node, dict):
@@ -40,10 +47,15 @@ def shrink(node, data: Path):
     return 'BN' if node == 'SyncBN' else node
 
 
+def shorter(side: int) -> int:
+    """Returns an eighth; multiples of 14, DINOv2's patch, stay such."""
+    return side // 8 if side % 14 else 14 * round(side / 112)
+
+
 def entry(key: str, value, data: Path):
     """Returns what stands under a key of a small config."""
     if key in SIZES and isinstance(value, (list, tuple)):
-        return tuple(side // 8 for side in value)
+        return tuple(map(shorter, value))
     if key == 'min_kept':  # pixels
         return value // 64
     if key == 'data_root':

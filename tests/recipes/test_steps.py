@@ -34,6 +34,12 @@ SAMPLE = (
     'jml/segnext_mscan-t_4xb2-jml-40k_voc12aug-512x512',
     'jml/ddrnet_23-slim_4xb2-jml-sgd-80k_cityscapes-512x1024',
     'jml/pidnet-s_4xb2-jml-sgd-80k_cityscapes-512x1024',
+    'jml_dinov2/linear_dinov2-small_4xb2-jml-160k_ade20k-518x518',
+    'jml_dinov2/linear_dinov2-base_4xb2-jml-80k_voc12aug-518x518',
+    'jml_dinov2/upernet_dinov2-small_4xb2-jml-80k_cityscapes-798x798',
+    'jml_dinov2/upernet_dinov2-base_4xb2-jml-160k_ade20k-518x518',
+    'jml_dinov2/kd-jml_upernet-dinov2-base_segformer-mit-b0_4xb2-40k_'
+    'voc12aug-518x518',
     'jml_smooth/upernet_r101_4xb2-jml-bls-80k_cityscapes-512x1024',
     'jml_smooth/segformer_mit-b0_4xb2-jml-bls-40k_deepglobe-land-512x512',
     'jml_kd/kd-jml_deeplabv3-r101-d8_pspnet-r18-d8_4xb2-40k_voc12aug-512x512',
@@ -64,7 +70,7 @@ def test_optimisation_step(path, data_root):
         model = MODELS.build(cfg.model).train()
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    check_groups(model, optimizer.optimizer)
+    check_groups(model, optimizer.optimizer, catalog.model(path))
     samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])
     inputs = model.data_preprocessor(samples, training=True)['inputs']
     assert inputs.shape == (2, 3, *cfg.crop_size)
@@ -82,16 +88,17 @@ def test_optimisation_step(path, data_root):
     assert len(moved) > 0.9 * len(before)
 
 
-def check_groups(model, optimizer):
+def check_groups(model, optimizer, described):
     """The authors' rates and decay with AdamW, mmseg's with SGD."""
     names = {id(p): name for name, p in model.named_parameters()}
+    rate, new = (5e-6, 2e-4) if '_dinov2-' in described else (6e-5, 6e-4)
     for group in optimizer.param_groups:
         if isinstance(optimizer, torch.optim.SGD):
             assert (group['lr'], group['weight_decay']) == (0.01, 5e-4)
             continue
         (parameter,) = group['params']
-        in_head = '_head.' in names[id(parameter)]
-        assert group['lr'] == pytest.approx(6e-4 if in_head else 6e-5)
+        is_new = not names[id(parameter)].startswith('backbone.')
+        assert group['lr'] == pytest.approx(new if is_new else rate)
         assert group['weight_decay'] == 0.01 * (parameter.ndim > 1)
 
 

@@ -56,14 +56,7 @@ def validated(work_dir) -> dict:
 @pytest.mark.usefixtures('strict')
 def test_trains_validates_and_saves(path, data_root, work_dir, monkeypatch):
     cfg = small.read(path, data_root)
-    cfg.merge_from_dict(
-        dict(
-            train_cfg=dict(max_iters=3, val_interval=3),
-            default_hooks=dict(
-                logger=dict(interval=1), checkpoint=dict(interval=3)
-            ),
-        )
-    )
+    small.shorten(cfg, 3)
     config = work_dir.parent / path.name
     cfg.dump(config)
     run.here(monkeypatch, 'train.py', config, '--work-dir', work_dir)

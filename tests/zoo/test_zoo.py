@@ -29,31 +29,29 @@ RANKED = 'NCHW ignore_index=255 reduction_override=none weight=None'
 UNIGNORED = 'NCHW'  # the head names no ignore_index
 # How each kind of head calls the losses that are replaced in it.
 MAIN = 'model.decode_head.loss_decode'
+ONCE = (
+    'cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py',
+    'convnext/convnext-small_upernet_8xb2-amp-160k_ade20k-512x512.py',
+    'encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024.py',
+    'fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py',
+    'mobilenet_v3/mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024.py',
+    'segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py',
+)
 CALLS = {
-    'cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py': {MAIN: [PLAIN]},
-    'convnext/convnext-small_upernet_8xb2-amp-160k_ade20k-512x512.py': {
-        MAIN: [PLAIN]
-    },
+    **dict.fromkeys(ONCE, {MAIN: [PLAIN]}),
     'danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024.py': {MAIN: 3 * [PLAIN]},
     'ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py': {
-        f'{MAIN}.0': [UNIGNORED],
-        f'{MAIN}.1': [UNIGNORED],
+        f'{MAIN}.{i}': [UNIGNORED] for i in (0, 1)
     },
     'deeplabv3plus/'
     'deeplabv3plus_r101-d16-mg124_4xb2-40k_cityscapes-512x1024.py': {
         MAIN: [RANKED, SAMPLED]
     },
-    'encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024.py': {MAIN: [PLAIN]},
-    'fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py': {MAIN: [PLAIN]},
     'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py': {
         'model.decode_head.kernel_generate_head.loss_decode': 4 * [PLAIN]
     },
-    'mobilenet_v3/mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024.py': {
-        MAIN: [PLAIN]
-    },
     'ocrnet/ocrnet_hr18s_4xb2-160k_cityscapes-512x1024.py': {
-        'model.decode_head.0.loss_decode': [PLAIN],
-        'model.decode_head.1.loss_decode': [PLAIN],
+        f'model.decode_head.{i}.loss_decode': [PLAIN] for i in (0, 1)
     },
     'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py': {
         f'{MAIN}.0': ['NCHW ignore_index=255'],
@@ -63,9 +61,6 @@ CALLS = {
     'point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024.py': {
         'model.decode_head.0.loss_decode': [PLAIN],
         'model.decode_head.1.loss_decode': ['NCP ignore_index=255'],
-    },
-    'segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py': {
-        MAIN: [PLAIN]
     },
     'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py': {MAIN: [SAMPLED]},
     'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_chase-db1-128x128.py': {

@@ -16,6 +16,13 @@ train_pipeline = [
     dict(crop, crop_size=crop_size),
     *augment,
 ]
+# for patches of 14 pixels: 37 x 37 of them
+patches_pipeline = [
+    *load,
+    dict(resize, scale=scale),
+    dict(crop, crop_size=(518, 518)),
+    *augment,
+]
 # The label keeps its size: predictions are resized to it.
 val_pipeline = [
     load[0],

@@ -1,6 +1,6 @@
 # The recipe, in this one place: 0.25 cross-entropy and 0.75 Jaccard metric
 # loss on the main head; on auxiliary heads cross-entropy alone, with the 0.4
-# that stock configs give it.
+# that stock configs give it. The hooks have the same by default.
 main_loss = dict(
     type='mmseg_jml.JaccardMetricCELoss', ce_weight=0.25, jml_weight=0.75
 )

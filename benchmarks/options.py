@@ -1,0 +1,85 @@
+"""The command line that benchmarks share, and what it names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from .devices import CLOCKS, CPU, CUDA, find_device, recycle_memory
+
+__all__ = ['check_names', 'choose', 'make_parser', 'set_up']
+
+
+def make_parser(
+    description: str, rounds: int, by_loss: bool = True
+) -> argparse.ArgumentParser:
+    """A command line with the options of time, memory and place.
+
+    Args:
+        description (str): The docstring of a benchmark.
+        rounds (int): Default of ``--rounds``.
+        by_loss (bool): Whether ``--only`` chooses losses and ``--dtype``
+            takes several. Defaults to True.
+    """
+    parser = argparse.ArgumentParser(
+        description=description.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    if by_loss:
+        parser.add_argument('--dtype', nargs='+', default=['float32'])
+        parser.add_argument(
+            '--only',
+            nargs='+',
+            metavar='NAME',
+            help='losses besides the baseline',
+        )
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
+    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
+    parser.add_argument('--rounds', type=int, default=rounds)
+    parser.add_argument(
+        '--clock',
+        choices=CLOCKS,
+        default='wall',
+        help="of the CPU; 'processor' where others use the machine",
+    )
+    parser.add_argument(
+        '--memory',
+        choices=['fresh', 'recycled'],
+        default='fresh',
+        help='whether large blocks come from the system or from the step '
+        'before (CPU, glibc)',
+    )
+    parser.add_argument('--out', type=Path, help='where to write the CSV')
+    return parser
+
+
+def set_up(arguments: argparse.Namespace) -> CPU | CUDA:
+    """The device that a command line names, with its threads and memory."""
+    torch.set_num_threads(arguments.threads)
+    fresh = arguments.memory == 'fresh'
+    if not fresh:
+        recycle_memory()
+    return find_device(arguments.device, arguments.clock, fresh)
+
+
+def check_names(only: list[str] | None, known: Iterable[str]) -> None:
+    """Refuses an ``--only`` that names what is not there.
+
+    Raises:
+        SystemExit: If a name is unknown.
+    """
+    unknown = set(only or ()) - set(known)
+    if unknown:
+        raise SystemExit(
+            f'Expected --only to name some of {sorted(set(known))}, but got '
+            f'{sorted(unknown)}; are their packages installed?'
+        )
+
+
+def choose(found: dict, only: list[str] | None, always: str = '') -> dict:
+    """The entries that ``--only`` names, and the baseline; without it, all."""
+    names = only or found
+    return {key: found[key] for key in found if key in (always, *names)}

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/segformer_mit-b0.py',
+    '../_base_/datasets/cityscapes_798x798.py',
+    '../_base_/teachers/upernet_dinov2-base_cityscapes.py',
+    '../_base_/schedules/adamw_80k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+)

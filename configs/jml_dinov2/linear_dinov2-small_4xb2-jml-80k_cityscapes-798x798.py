@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/linear_dinov2-small.py',
+    '../_base_/datasets/cityscapes_798x798.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/dinov2_80k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+    test_cfg=_base_.windows,
+)

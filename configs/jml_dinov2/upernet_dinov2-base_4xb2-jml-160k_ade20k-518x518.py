@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/upernet_dinov2-base.py',
+    '../_base_/datasets/ade20k_518x518.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/dinov2_160k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+)

@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/deeplabv3plus_r50-d8.py',
+    '../_base_/datasets/ade20k_semi_512x512.py',
+    '../_base_/losses/jml.py',
+    '../_base_/schedules/adamw_80k.py',
+    '../_base_/pseudo_labels/unimatch_v2.py',
+]
+custom_hooks = [dict(_base_.pseudo_label, **_base_.unlabeled)]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(_base_.head, loss_decode=_base_.main_loss),
+    auxiliary_head=dict(_base_.head, loss_decode=_base_.auxiliary_loss),
+)

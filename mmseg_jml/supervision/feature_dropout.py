@@ -1,0 +1,89 @@
+"""Complementary dropout of what a backbone returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..functional import complementary_dropout
+
+__all__ = ['FeatureDropout']
+
+
+_Nest = Any  # of tuples and lists, as backbones return
+
+
+class FeatureDropout:
+    """Let two views of an image keep different channels of a backbone.
+
+    A hook of torch changes the feature maps on their way to neck and heads.
+    It does nothing outside of :meth:`active`.
+
+    Args:
+        backbone (nn.Module): It returns a feature map or a nest of them.
+        share (float): See
+            :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no
+            hook.
+
+    Examples:
+        >>> import torch
+        >>> backbone = nn.Identity()
+        >>> dropout = FeatureDropout(backbone, share=1.0)
+        >>> with dropout.active():
+        ...     views = backbone(torch.ones(2, 8, 1, 1))
+        >>> views.sum(0).flatten()  # what one view lacks the other one has
+        tensor([2., 2., 2., 2., 2., 2., 2., 2.])
+    """
+
+    def __init__(self, backbone: nn.Module, share: float) -> None:
+        self._share, self._active = share, False
+        self._handles = []
+        if share:
+            self._handles = [backbone.register_forward_hook(self._drop)]
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Drop channels of (2 N, C, H, W), the second views last."""
+        self._active = True
+        try:
+            yield
+        finally:
+            self._active = False
+
+    def remove(self) -> None:
+        """Detach the hook."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _drop(self, backbone: nn.Module, args: tuple, output: _Nest) -> _Nest:
+        if not self._active:
+            return None
+        maps = list(_maps(output))
+        if not maps:
+            raise ValueError(
+                'Expected the backbone to return feature maps (N, C, H, W) '
+                'for feature_dropout to drop channels of, but got '
+                f'{type(output).__name__} without any. Set feature_dropout=0.'
+            )
+        dropped = iter(complementary_dropout(maps, self._share))
+        return _replaced(output, dropped)
+
+
+def _maps(output: _Nest) -> Iterator[Tensor]:
+    if isinstance(output, (list, tuple)):
+        for part in output:
+            yield from _maps(part)
+    elif isinstance(output, Tensor) and output.ndim == 4:
+        yield output
+
+
+def _replaced(output: _Nest, maps: Iterator[Tensor]) -> _Nest:
+    """The same nest with other maps, in the order of :func:`_maps`."""
+    if isinstance(output, (list, tuple)):
+        return type(output)([_replaced(part, maps) for part in output])
+    if isinstance(output, Tensor) and output.ndim == 4:
+        return next(maps)
+    return output

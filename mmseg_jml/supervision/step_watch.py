@@ -1,0 +1,42 @@
+"""Whether the optimizer has moved the weights."""
+
+from __future__ import annotations
+
+from mmengine.optim import BaseOptimWrapper
+
+__all__ = ['StepWatch']
+
+
+class StepWatch:
+    """Tell whether the optimizer has moved the weights in an iteration.
+
+    It does not where gradients are accumulated, nor where AMP's scaler found
+    gradients that are not finite. The optimizers themselves tell, from torch
+    2.0 on; before, and for those of other packages, the accumulation does.
+    Fused ones decide on the GPU whether to skip a step, and it counts.
+
+    Args:
+        optim_wrapper (BaseOptimWrapper): The wrapper of the optimizer.
+    """
+
+    def __init__(self, optim_wrapper: BaseOptimWrapper) -> None:
+        self._wrapper, self._moved = optim_wrapper, False
+        optimizer = getattr(optim_wrapper, 'optimizer', None)
+        watch = getattr(optimizer, 'register_step_post_hook', None)
+        self._handle = watch and watch(self._note)
+
+    def _note(self, *step: object) -> None:
+        self._moved = True
+
+    def taken(self) -> bool:
+        """Tell whether there was a step since the last call."""
+        if self._handle is None:
+            asked = getattr(self._wrapper, 'should_update', None)
+            return asked is None or asked()  # DeepSpeed accumulates by itself
+        moved, self._moved = self._moved, False
+        return moved
+
+    def remove(self) -> None:
+        """Stop watching."""
+        if self._handle is not None:
+            self._handle.remove()

@@ -1,0 +1,139 @@
+"""DINOv2's weights load as mmpretrain publishes them, at any crop."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+
+from tests.zoo import trial
+
+from . import catalog, small
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+def original(width: int) -> dict[str, tuple]:
+    """Names and shapes in ``dinov2_vit{s,b}14_pretrain.pth``"""
+    block = {
+        'norm1.weight': (width,),
+        'norm1.bias': (width,),
+        'attn.qkv.weight': (3 * width, width),
+        'attn.qkv.bias': (3 * width,),
+        'attn.proj.weight': (width, width),
+        'attn.proj.bias': (width,),
+        'ls1.gamma': (width,),
+        'norm2.weight': (width,),
+        'norm2.bias': (width,),
+        'mlp.fc1.weight': (4 * width, width),
+        'mlp.fc1.bias': (4 * width,),
+        'mlp.fc2.weight': (width, 4 * width),
+        'mlp.fc2.bias': (width,),
+        'ls2.gamma': (width,),
+    }
+    return {
+        'cls_token': (1, 1, width),
+        'pos_embed': (1, 1 + 37 * 37, width),
+        'mask_token': (1, width),
+        'patch_embed.proj.weight': (width, 3, 14, 14),
+        'patch_embed.proj.bias': (width,),
+        **{
+            f'blocks.{i}.{name}': shape
+            for i in range(12)
+            for name, shape in block.items()
+        },
+        'norm.weight': (width,),
+        'norm.bias': (width,),
+    }
+
+
+# What mmpretrain calls them; the mask token is for training DINOv2 alone.
+RENAMED = (
+    ('patch_embed.proj', 'patch_embed.projection'),
+    ('blocks.', 'layers.'),
+    ('mlp.fc1', 'ffn.layers.0.0'),
+    ('mlp.fc2', 'ffn.layers.1'),
+    ('ls1.gamma', 'attn.gamma1.weight'),
+    ('ls2.gamma', 'ffn.gamma2.weight'),
+    ('norm1', 'ln1'),
+    ('norm2', 'ln2'),
+)
+
+
+def published(width: int) -> dict[str, torch.Tensor]:
+    """Random weights under the names of the file that mmpretrain offers."""
+    found = {}
+    for name, shape in original(width).items():
+        for old, new in RENAMED:
+            name = name.replace(old, new)
+        name = f'ln1{name[4:]}' if name.startswith('norm.') else name
+        if name != 'mask_token':
+            found[f'backbone.{name}'] = 0.02 * torch.randn(shape)
+    return found
+
+
+def load(name: str, weights: dict, folder, **options) -> torch.nn.Module:
+    """Returns the backbone of a model file with weights from a file."""
+    torch.save(dict(state_dict=weights, meta={}), folder / 'w.pth')
+    cfg = catalog.config(catalog.CONFIGS / '_base_/models' / f'{name}.py')
+    backbone = dict(cfg.model.backbone.to_dict(), **options)
+    assert backbone['init_cfg']['checkpoint'].startswith('https://')
+    backbone['init_cfg']['checkpoint'] = str(folder / 'w.pth')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(backbone)
+    model.init_weights()
+    model.eval()
+    return model
+
+
+@pytest.mark.parametrize(
+    ('name', 'width'),
+    [('linear_dinov2-small', 384), ('upernet_dinov2-base', 768)],
+)
+@pytest.mark.usefixtures('torchvision', 'strict', 'undrawn')
+def test_every_weight_is_the_published_one(name, width, tmp_path):
+    weights = published(width)
+    model = load(name, weights, tmp_path)
+    state = {f'backbone.{k}': v for k, v in model.state_dict().items()}
+    assert state.keys() == weights.keys()
+    for name, value in weights.items():
+        assert torch.equal(state[name], value), name
+
+
+@pytest.mark.usefixtures('torchvision', 'undrawn')
+def test_positions_are_resized(tmp_path):
+    """From 37 x 37 to what is asked for, or to what an image has."""
+    weights = published(384)
+    grid = weights['backbone.pos_embed'][0, 1:].T.reshape(1, 384, 37, 37)
+    small = F.interpolate(grid, (4, 6), mode='bicubic')[0].flatten(1).T
+    name = 'linear_dinov2-small'
+    resized = load(name, weights, tmp_path, img_size=(56, 84))
+    first = weights['backbone.pos_embed'][:, 0]
+    assert torch.equal(resized.pos_embed[:, 0], first)
+    torch.testing.assert_close(resized.pos_embed[0, 1:], small)
+    image = torch.randn(1, 3, 56, 84)
+    (as_published,) = load(name, weights, tmp_path)(image)
+    assert as_published.shape == (1, 384, 4, 6)
+    torch.testing.assert_close(resized(image)[0], as_published)
+
+
+@pytest.mark.usefixtures('torchvision')
+def test_frozen_backbone_leaves_the_head_to_train(data_root):
+    path = next(
+        path for path in catalog.RECIPES if 'linear_dinov2-small' in path.stem
+    )
+    cfg = small.read(path, data_root)
+    cfg.model.backbone.frozen_stages = 12
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model).train()
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    model.train_step(trial.batch(cfg, 70), optimizer)
+    moved = [k for k, v in model.named_parameters() if (v != before[k]).any()]
+    assert moved == [
+        'decode_head.conv_seg.weight',
+        'decode_head.conv_seg.bias',
+    ]
