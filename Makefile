@@ -38,17 +38,17 @@ $(call ready,%): pyproject.toml
 .venv/torchvision: | $(call ready,$(firstword $(STACKS)))
 	$(tools_of)/python -m pip install --no-deps --target $@ '$(TORCHVISION)'
 
+demo_of = .venv/$(DEMO_STACK)/bin/python -m demo $(1) \
+    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+
 demo: $(call ready,$(DEMO_STACK))  ## train on embedded data with and without JML (SEEDS= ITERS=)
-	.venv/$(DEMO_STACK)/bin/python tools/demo.py \
-	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+	$(call demo_of,jml)
 
 demo-kd: $(call ready,$(DEMO_STACK))  ## distil a teacher into a small student on the same data (SEEDS= ITERS=)
-	.venv/$(DEMO_STACK)/bin/python tools/demo_kd.py \
-	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+	$(call demo_of,kd)
 
 demo-semi: $(call ready,$(DEMO_STACK))  ## learn from few labels and many unlabelled images (SEEDS= ITERS=)
-	.venv/$(DEMO_STACK)/bin/python tools/demo_semi.py \
-	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ITERS),--iters $(ITERS))
+	$(call demo_of,semi)
 
 test: $(STACKS:%=test-%)  ## run the tests on both stacks (PYTEST_ARGS=)
 

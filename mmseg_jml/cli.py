@@ -1,27 +1,32 @@
-"""What the command-line tools share: their options and what these mean."""
+"""What the command-line tools share: their options and what these mean.
+
+torch, mmseg and mmengine's runner take seconds to import. They are imported
+by what needs them, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.runner import Runner
-from mmseg.registry import RUNNERS
 
-from .config import has_own_loss
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that training and testing have in common."""
-    parser.add_argument('config', type=_file, help='path of the config file')
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the config and what changes its entries."""
     parser.add_argument(
-        '--work-dir',
-        help='folder for logs and checkpoints; default: '
-        'work_dir of the config, else ./work_dirs/NAME_OF_CONFIG',
+        'config',
+        type=config_file,
+        help='path of the config file, or mmseg:: and a path below the '
+        'configs of mmseg',
     )
     parser.add_argument(
         '--cfg-options',
@@ -34,11 +39,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'model.decode_head.1.loss_decode.loss_weight=0.5; '
         'lists as KEY="[a,b]", without blanks',
     )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing have in common."""
+    add_config_options(parser)
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints; default: '
+        'work_dir of the config, else ./work_dirs/NAME_OF_CONFIG',
+    )
     parser.add_argument(
         '--full-resolution',
         action='store_true',
         help="resize logits to the label's size before losses, and to the "
         "image's before classes are taken, also where a loss is ours",
+    )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='show versions, the config and the list of hooks, which are in '
+        'the log file in any case',
     )
     parser.add_argument(
         '--launcher',
@@ -55,19 +76,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _file(path: str) -> str:
-    if not Path(path).is_file():
-        raise argparse.ArgumentTypeError(f'no such file: {path}')
-    return path
+def config_file(name: str) -> str:
+    """Find the file that the command line names.
+
+    Args:
+        name (str): A path. ``PACKAGE::PATH`` is a path below the configs that
+            an installed package has, with or without ``.py``.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is no such file.
+    """
+    path = Path(name)
+    package, separator, inner = name.partition('::')
+    if separator:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise argparse.ArgumentTypeError(f'no package {package}: {name}')
+        root = Path(spec.origin).parent
+        installed = root / '.mim' / 'configs'
+        folder = installed if installed.is_dir() else root.parent / 'configs'
+        path = folder / f'{inner[:-3] if inner.endswith(".py") else inner}.py'
+    if path.is_file():
+        return str(path)
+    names = [file.name for file in path.parent.glob('*.py')]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f' (did you mean {near[0]}?)' if near else ''
+    raise argparse.ArgumentTypeError(f'no such file: {name}{hint}')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config that the command line names, and fill the registries."""
+    from .logs import without_onedl_notices
+
+    with without_onedl_notices():
+        import mmseg.models  # noqa: F401
+
+        return Config.fromfile(args.config)
 
 
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
-    """Merges the options of :func:`add_options` into a config.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        args (argparse.Namespace): The options.
-    """
+    """Merge the options of :func:`add_options` into a config."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     # OneDL's mmengine unpickles what weights-only loading refuses; a
     # checkpoint from elsewhere could then run code.
@@ -80,16 +128,27 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
 
 
+def check(cfg: Config) -> None:
+    """End the process with sentences if training could not go well.
+
+    The first process looks for all.
+    """
+    from .data_check import find_obstacles
+
+    if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) != '0':
+        return
+    problems = find_obstacles(cfg)
+    if problems:
+        print(*problems, sep='\n', file=sys.stderr)
+        sys.exit('Nothing was trained. --no-check trains all the same.')
+
+
 def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
-    """Goes on from the latest checkpoint in the work directory.
+    """Go on from the latest checkpoint in the work directory.
 
     To mmengine, ``load_from`` is what to resume. In a config file it says
     where training starts, so that here it serves until there is a checkpoint;
     on the command line it stays what to resume.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        args (argparse.Namespace): The options.
     """
     cfg.resume = True
     if cfg.get('load_from') and 'load_from' not in args.cfg_options:
@@ -99,13 +158,10 @@ def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def resume_exactly(cfg: Config) -> None:
-    """Adds :class:`mmseg_jml.hooks.ExactResumeHook` where it can work.
+    """Add :class:`mmseg_jml.hooks.ExactResumeHook` where it can work.
 
     That is where iterations are counted and the data has a sampler, as in
     every stock config. A config that lists the hook is left as it is.
-
-    Args:
-        cfg (Config): The config, changed in place.
     """
     loop = cfg.get('train_cfg') or {}
     by_iter = loop.get('type') == 'IterBasedTrainLoop'
@@ -115,7 +171,7 @@ def resume_exactly(cfg: Config) -> None:
 
 
 def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
-    """Adds :class:`mmseg_jml.hooks.HeadResolutionHook` where it serves.
+    """Add :class:`mmseg_jml.hooks.HeadResolutionHook` where it serves.
 
     In training that is where a head has a loss of this package; predictions
     do not depend on the loss. A config that lists the hook is left as it is.
@@ -124,6 +180,8 @@ def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
         cfg (Config): The config, changed in place.
         in_test (bool): Whether to predict alone. Defaults to False.
     """
+    from .config import has_own_loss
+
     if in_test or has_own_loss(cfg):
         _add_hook(cfg, 'HeadResolutionHook')
 
@@ -134,18 +192,36 @@ def _add_hook(cfg: Config, name: str) -> None:
         cfg.custom_hooks = [*hooks, dict(type=f'mmseg_jml.{name}')]
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Builds the runner; without an accelerator, processes train on CPUs."""
+def build_runner(cfg: Config, verbose: bool = False) -> Runner:
+    """Build the runner; without an accelerator, processes train on CPUs.
+
+    Args:
+        cfg (Config): The config.
+        verbose (bool): Whether the console shows versions, config and hooks.
+            Defaults to False.
+
+    Returns:
+        Runner: The runner.
+    """
+    from mmengine.device import get_device
+    from mmengine.runner import Runner
+    from mmseg.registry import RUNNERS
+
+    from .logs import QuietRunner
+
     if cfg.launcher == 'pytorch' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
-    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
-    return build(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return (Runner if verbose else QuietRunner).from_cfg(cfg)
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
     # The runner selects a CUDA device before it looks at the backend, and
     # gives one to the wrapper. It keeps what it finds of both.
-    torch.distributed.init_process_group('gloo')
+    from torch.distributed import init_process_group
+
+    init_process_group('gloo')
     wrapper = cfg.get('model_wrapper_cfg') or dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.config import Config
 
 from . import losses
-from .heads import OTHER_TASKS
+from .heads import HEADS, HeadFacts
 
 PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
 
@@ -17,7 +19,7 @@ def replace_pixel_loss(
     loss: str,
     heads: Sequence[str] = ('decode_head',),
 ) -> dict[str, str]:
-    """Puts a loss of this package in place of a model's pixel cross-entropy.
+    """Put a loss of this package in place of a model's pixel cross-entropy.
 
     Only ``type`` changes, as if the entry had been merged: its other keys
     (``loss_weight``, ``class_weight``, ...) stay and keep their meaning. The
@@ -59,7 +61,7 @@ def replace_pixel_loss(
     found = [
         (path, entry)
         for head in heads
-        for path, entry in _loss_entries(model.get(head), f'model.{head}')
+        for path, entry in loss_entries(model.get(head), f'model.{head}')
         if type_name(entry) in PIXEL_CROSS_ENTROPIES
     ]
     if not found:
@@ -71,7 +73,7 @@ def replace_pixel_loss(
 
 
 def has_own_loss(cfg: Config) -> bool:
-    """Tells whether a head of a model has a loss of this package.
+    """Tell whether a head of a model has a loss of this package.
 
     Args:
         cfg (Config): A config whose ``model`` is a segmentor.
@@ -85,12 +87,12 @@ def has_own_loss(cfg: Config) -> bool:
         ...     dict(type='FCNHead', loss_decode=[entry])]))))
         True
     """
-    entries = _loss_entries(cfg.get('model'), 'model')
-    return any(type_name(entry) in _own_losses() for _, entry in entries)
+    entries = loss_entries(cfg.get('model'), 'model')
+    return any(type_name(entry) in own_losses() for _, entry in entries)
 
 
-def _own_losses() -> list[str]:
-    """Names of the losses of this package that take labels."""
+def own_losses() -> list[str]:
+    """List the losses of this package that take labels."""
     return [
         name
         for name in losses.__all__
@@ -99,24 +101,27 @@ def _own_losses() -> list[str]:
 
 
 def _known_loss(name: str) -> str:
-    """Returns the name without its prefix, or says which names there are."""
+    """Return the name without its prefix, or say which names there are."""
     prefix, _, short = name.rpartition('.')
-    known = _own_losses()
+    known = own_losses()
     if prefix not in ('', 'mmseg_jml') or short not in known:
+        near = difflib.get_close_matches(short, known, n=1)
+        hint = f' Did you mean {near[0]}?' if near else ''
         raise ValueError(
             f'Expected the loss to be one of {", ".join(known)} but got '
-            f'{name!r}.'
+            f'{name!r}.{hint}'
         )
     return short
 
 
 def type_name(node: dict) -> str:
-    """Returns the class name of an entry whose type is a string or a class."""
+    """Return the class name of an entry whose type is a string or a class."""
     kind = node.get('type', '')
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def _children(node, path: str) -> Iterator[tuple[str, object]]:
+def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+    """List what is inside a part of a config, by path."""
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
     if isinstance(node, (list, tuple)):
@@ -124,21 +129,27 @@ def _children(node, path: str) -> Iterator[tuple[str, object]]:
     return iter(())
 
 
-def _loss_entries(node, path: str) -> Iterator[tuple[str, dict]]:
-    """Walks down to the ``loss_decode`` entries of all heads."""
-    if isinstance(node, dict) and type_name(node) in OTHER_TASKS:
+def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
+    """Walk down to the ``loss_decode`` entries of all heads."""
+    if isinstance(node, dict) and _other_task(node):
         return
-    for child_path, child in _children(node, path):
+    for child_path, child in children(node, path):
         if not child_path.endswith('.loss_decode'):
-            yield from _loss_entries(child, child_path)
+            yield from loss_entries(child, child_path)
         elif isinstance(child, dict):
             yield child_path, child
         else:
-            yield from _children(child, child_path)
+            yield from children(child, child_path)
+
+
+def _other_task(head: dict) -> str:
+    """Say why a head holds no loss over the classes of pixels, if so."""
+    facts = HEADS.get(type_name(head), HeadFacts())
+    return '' if facts.has_pixel_loss else facts.not_dense
 
 
 def _refusal(model: dict, heads: Sequence[str]) -> str:
-    """Says why no loss of the heads can be replaced."""
+    """Say why no loss of the heads can be replaced."""
     reasons = [
         _describe(head, f'model.{key}')
         for key in heads
@@ -152,7 +163,7 @@ def _refusal(model: dict, heads: Sequence[str]) -> str:
     )
 
 
-def _as_list(heads) -> Sequence[dict]:
+def _as_list(heads: Any) -> Sequence[dict]:
     if isinstance(heads, (list, tuple)):
         return heads
     return [heads] if heads else []
@@ -160,7 +171,7 @@ def _as_list(heads) -> Sequence[dict]:
 
 def _describe(head: dict, path: str) -> str:
     name = type_name(head)
-    if name in OTHER_TASKS:
-        return f'{name}, which {OTHER_TASKS[name]}'
-    types = [type_name(entry) for _, entry in _loss_entries(head, path)]
+    if _other_task(head):
+        return f'{name}, which {_other_task(head)}'
+    types = [type_name(entry) for _, entry in loss_entries(head, path)]
     return f'{name} with {", ".join(types) or "no loss_decode entry"}'

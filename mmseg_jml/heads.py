@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 __all__ = [
-    'OTHER_TASKS',
+    'HEADS',
+    'HeadFacts',
     'auxiliary_heads',
     'dense_heads',
     'is_main',
@@ -19,24 +22,56 @@ __all__ = [
     'uses_sigmoid',
 ]
 
-_MASKS = (
+
+class HeadFacts(NamedTuple):
+    """What sets a head apart from one that classifies pixels.
+
+    Attributes:
+        not_dense (str): Why its losses do not get the logits of all pixels;
+            empty if they do.
+        has_pixel_loss (bool): Whether its ``loss_decode`` may hold a loss
+            over the classes of pixels all the same.
+        other_classes (bool): Whether ``num_classes`` counts something else
+            than the classes of the data.
+        main_output (int): The place of what it predicts with among what its
+            losses get.
+        predicts_scores (bool): Whether it predicts sums of masks, weighted by
+            class probabilities, in place of logits.
+    """
+
+    not_dense: str = ''
+    has_pixel_loss: bool = True
+    other_classes: bool = False
+    main_output: int = 0
+    predicts_scores: bool = False
+
+
+def _other(reason: str, **facts: bool) -> HeadFacts:
+    return HeadFacts(reason, has_pixel_loss=False, **facts)
+
+
+_MASKS = _other(
     'classifies whole masks: loss_cls, loss_mask and loss_dice compare '
-    'matched queries, and a loss_decode entry is ignored silently'
+    'matched queries, and a loss_decode entry is ignored silently',
+    predicts_scores=True,
 )
-# Heads that hold no loss over the classes of pixels, whatever its type says.
-OTHER_TASKS = {
-    'MaskFormerHead': _MASKS,
+# The heads of mmseg that are not like all others, and what derives from them.
+HEADS = {
+    'IterativeDecodeHead': HeadFacts(main_output=-1),
     'Mask2FormerHead': _MASKS,
-    'SideAdapterCLIPHead': 'classifies whole masks: the losses of its '
-    'loss_decode compare matched queries',
-    'VPDDepthHead': 'regresses depth',
-    'STDCHead': 'finds the borders between classes',
+    'MaskFormerHead': _MASKS,
+    'PIDHead': HeadFacts(main_output=1),
+    'PointHead': HeadFacts('predicts single points'),
+    'SideAdapterCLIPHead': _other(
+        'classifies whole masks: the losses of its loss_decode compare '
+        'matched queries',
+        predicts_scores=True,
+    ),
+    'STDCHead': _other(
+        'finds the borders between classes', other_classes=True
+    ),
+    'VPDDepthHead': _other('regresses depth', other_classes=True),
 }
-_POINTS = 'PointHead', 'predicts single points'
-# Heads whose prediction is not what they hand to their losses first.
-_MAIN_OUTPUT = {'PIDHead': 1, 'IterativeDecodeHead': -1}
-# Their prediction is a sum of masks weighted by class probabilities.
-_QUERY_HEADS = {'MaskFormerHead', 'Mask2FormerHead', 'SideAdapterCLIPHead'}
 # Losses whose use_sigmoid says how the head predicts, and one whose default
 # says sigmoid beside any other loss.
 _CROSS_ENTROPIES = {
@@ -47,15 +82,17 @@ _CROSS_ENTROPIES = {
 _UNRELIABLE = {'DiceLoss'}
 
 
+def _facts(head: nn.Module) -> HeadFacts:
+    names = (base.__name__ for base in type(head).__mro__)
+    return next((HEADS[name] for name in names if name in HEADS), HeadFacts())
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Takes a segmentor out of what runs it.
+    """Take a segmentor out of what runs it.
 
     Args:
         model (nn.Module): A segmentor, perhaps in a wrapper for distributed
             training, for test-time augmentation, or in both.
-
-    Returns:
-        nn.Module: The segmentor.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -63,14 +100,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The heads of a segmentor by the names that they have in the log.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: Main heads, then auxiliary heads.
-    """
+    """List the heads of a segmentor by the names that they have in the log."""
     heads = {}
     for name, key in (('decode', 'decode_head'), ('aux', 'auxiliary_head')):
         head = getattr(segmentor, key, None)
@@ -82,26 +112,16 @@ def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
 
 
 def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The heads that classify pixels and hand all of them to their loss.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
+    """List the heads that hand the logits of all pixels to their loss."""
     return {
         name: head
         for name, head in named_heads(segmentor).items()
-        if _why_not_dense(head) is None
+        if not _why_not_dense(head)
     }
 
 
 def main_head(segmentor: nn.Module) -> str:
-    """The name of the last main head that classifies all pixels.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
+    """Name the last main head that classifies all pixels.
 
     Returns:
         str: ``decode`` or, in a cascade, ``decode_0``, ``decode_1`` ...
@@ -124,14 +144,7 @@ def main_head(segmentor: nn.Module) -> str:
 
 
 def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """The auxiliary heads that tell the same classes apart for all pixels.
-
-    Args:
-        segmentor (nn.Module): A segmentor.
-
-    Returns:
-        dict[str, nn.Module]: A part of :func:`named_heads`.
-    """
+    """List the dense auxiliary heads with the classes of the segmentor."""
     return {
         name: head
         for name, head in dense_heads(segmentor).items()
@@ -140,19 +153,16 @@ def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
 
 
 def is_main(name: str) -> bool:
-    """Whether an output of this name belongs to a main head."""
+    """Tell whether an output of this name belongs to a main head."""
     return name.startswith('decode')
 
 
 def uses_sigmoid(head: nn.Module) -> bool:
-    """Whether the classes of a head's logits are not exclusive.
+    """Tell whether the classes of a head's logits are not exclusive.
 
     A cross-entropy in ``loss_decode`` tells, wherever it stands in a list;
     without one the first entry does. What mmseg's DiceLoss says comes last:
     its default is ``use_sigmoid=True``, beside a softmax too.
-
-    Args:
-        head (nn.Module): A decode head.
     """
     losses = sorted(losses_of(head), key=_unreliability)
     said = bool(losses) and getattr(losses[0], 'use_sigmoid', False)
@@ -167,16 +177,12 @@ def _unreliability(loss: nn.Module) -> int:
 
 
 def predicts_scores(head: nn.Module) -> bool:
-    """Whether a head predicts sums of masks, not logits.
-
-    Args:
-        head (nn.Module): A decode head.
-    """
-    return bool({base.__name__ for base in type(head).__mro__} & _QUERY_HEADS)
+    """Tell whether a head predicts sums of masks, not logits."""
+    return _facts(head).predicts_scores
 
 
 def losses_of(head: nn.Module) -> list[nn.Module]:
-    """The modules under ``loss_decode``, in the head or in one inside it."""
+    """List the losses of a head and of the heads inside it."""
     found = []
     for name, module in head.named_modules():
         if name.rpartition('.')[2] == 'loss_decode':
@@ -185,24 +191,15 @@ def losses_of(head: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _why_not_dense(head: nn.Module) -> str | None:
-    classes = {base.__name__ for base in type(head).__mro__}
-    for name, reason in (*OTHER_TASKS.items(), _POINTS):
-        if name in classes:
-            return reason
-    return None if losses_of(head) else 'has no loss_decode'
+def _why_not_dense(head: nn.Module) -> str:
+    reason = _facts(head).not_dense
+    return reason or ('' if losses_of(head) else 'has no loss_decode')
 
 
 def main_output(head: nn.Module) -> int:
-    """The place of what a head predicts with among what its losses get.
-
-    Args:
-        head (nn.Module): A decode head.
+    """Find what a head predicts with among what its losses get.
 
     Returns:
         int: An index, which may count from the end.
     """
-    for base in type(head).__mro__:
-        if base.__name__ in _MAIN_OUTPUT:
-            return _MAIN_OUTPUT[base.__name__]
-    return 0
+    return _facts(head).main_output

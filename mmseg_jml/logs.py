@@ -1,16 +1,20 @@
-"""What the mathematics has to say, in the log of a run."""
+"""What a run tells on the console and in its log file."""
 
 from __future__ import annotations
 
+import io
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
+from mmengine.runner import Runner
 
-__all__ = ['show_in_runs']
+__all__ = ['QuietRunner', 'show_in_runs', 'without_onedl_notices']
 
 
 class _ToCurrentLog(logging.Handler):
-    """Hands messages to mmengine's logger of the current run."""
+    """Hand messages to mmengine's logger of the current run."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print_log(record.getMessage(), logger='current', level=record.levelno)
@@ -26,3 +30,55 @@ def show_in_runs() -> None:
     if not any(isinstance(x, _ToCurrentLog) for x in logger.handlers):
         logger.addHandler(_ToCurrentLog())
         logger.propagate = False
+
+
+class QuietRunner(Runner):
+    """A runner that describes itself in its log file alone.
+
+    Versions, config and hooks are hundreds of lines, between which a warning
+    is lost. Once the runner is built the console shows everything.
+
+    Args:
+        *args: Those of mmengine's runner.
+        **kwargs: Those of mmengine's runner.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for handler in self._consoles:
+            handler.removeFilter(_is_short)
+        self.logger.info(
+            'Versions, config and hooks: see %s', self.logger.log_file
+        )
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Build the logger, whose console shows short messages at first."""
+        logger = super().build_logger(*args, **kwargs)
+        self._consoles = [
+            handler
+            for handler in logger.handlers
+            if not isinstance(handler, logging.FileHandler)
+        ]
+        for handler in self._consoles:
+            handler.addFilter(_is_short)
+        return logger
+
+
+def _is_short(record: logging.LogRecord) -> bool:
+    return record.getMessage().count('\n') < 5
+
+
+@contextmanager
+def without_onedl_notices() -> Iterator[None]:
+    """Print all but the debug messages of OneDL's packages.
+
+    They tell on each import that a package is missing which nobody needs.
+    """
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if line != 'Could not import OneDL':
+                print(line)

@@ -25,10 +25,7 @@ class Normalisation(NamedTuple):
 
     @classmethod
     def of(cls, preprocessor: nn.Module) -> Normalisation:
-        """Reads what a data preprocessor does.
-
-        Args:
-            preprocessor (nn.Module): A ``data_preprocessor`` of mmseg.
+        """Read what a data preprocessor does.
 
         Returns:
             Normalisation: Its numbers; 0 and 1 where it has none.
@@ -42,13 +39,13 @@ class Normalisation(NamedTuple):
         return cls(torch.zeros(()), torch.ones(()), is_rgb)
 
     def swapped(self) -> Normalisation:
-        """The same for images of the other order of channels."""
+        """Describe the same for images of the other order of channels."""
         return Normalisation(
             swap_channels(self.mean), swap_channels(self.std), not self.is_rgb
         )
 
     def restore(self, images: Tensor) -> Tensor:
-        """Colours of normalised images.
+        """Restore the colours of normalised images.
 
         Args:
             images (Tensor): (*, C, H, W), as the segmentor sees them.
@@ -60,7 +57,7 @@ class Normalisation(NamedTuple):
         return images if self.is_rgb else swap_channels(images)
 
     def apply(self, images: Tensor) -> Tensor:
-        """Inverse of :meth:`restore`.
+        """Normalise colours: the inverse of :meth:`restore`.
 
         Args:
             images (Tensor): (*, C, H, W) floats from 0 to 255, RGB.
@@ -73,13 +70,10 @@ class Normalisation(NamedTuple):
 
 
 def swap_channels(value: Tensor) -> Tensor:
-    """RGB for BGR; what has not three channels stays, as in mmseg.
+    """Exchange RGB and BGR; what has not three channels stays, as in mmseg.
 
     Args:
         value (Tensor): (*, C, H, W), or a scalar.
-
-    Returns:
-        Tensor: The same with its channels reversed.
     """
     has_colours = value.ndim > 2 and value.shape[-3] == 3
     return value.flip(-3) if has_colours else value

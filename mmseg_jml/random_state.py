@@ -16,7 +16,7 @@ __all__ = ['common_seed', 'random_state_kept']
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Lets random numbers go on afterwards as if nothing had been drawn.
+    """Let random numbers go on afterwards as if nothing had been drawn.
 
     Of Python, numpy and torch's processor generator; those of other devices
     are left alone.
@@ -38,14 +38,7 @@ def random_state_kept() -> Iterator[None]:
 
 
 def common_seed(runner: Runner) -> int:
-    """The first process's seed; others differ under `diff_rank_seed`.
-
-    Args:
-        runner (Runner): The runner.
-
-    Returns:
-        int: The seed of the run.
-    """
+    """Return the seed of the first process; see `diff_rank_seed`."""
     seed = [runner.seed]
     broadcast_object_list(seed)
     return seed[0]

@@ -8,7 +8,7 @@ __all__ = ['StandIn']
 
 
 class StandIn:
-    """Puts methods in place of inherited ones, for one module alone.
+    """Put methods in place of inherited ones, for one module alone.
 
     The module's class becomes a subclass of its own class and of ``methods``.
     Where ``methods`` inherits from the class whose methods it replaces,
@@ -47,5 +47,5 @@ class StandIn:
         )
 
     def remove(self) -> None:
-        """Gives the module its own class back."""
+        """Give the module its own class back."""
         self._module.__class__ = self._stock

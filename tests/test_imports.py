@@ -71,7 +71,7 @@ def test_losses_need_torch_alone():
 SHORT_NAMES = """
 from mmseg import registry
 names = dict(
-    DATASETS='DigitScenesDataset', HOOKS='PseudoLabelHook',
+    DATASETS='DeepGlobeLandDataset', HOOKS='PseudoLabelHook',
     METRICS='CalibrationMetric', MODELS='AveragingTTAModel KLDivergenceLoss',
     OPTIM_WRAPPER_CONSTRUCTORS='FlatDecayConstructor',
     TRANSFORMS='LoadSoftLabels')

@@ -1,9 +1,10 @@
-"""Looks for what is wrong with the data of a config, before training.
+"""Look for what is wrong with the data of a config, before training.
 
 ``python tools/dataset_check.py CONFIG`` opens the data sets for training and
 validation, and the unlabelled one of a ``PseudoLabelHook``. It prints what
-has to be mended and how frequent the classes are, draws a contact sheet, and
-exits with 1 if something is wrong.
+has to be mended, how frequent the classes are, and which label smoothing and
+which level of the index fit them, draws a contact sheet, and exits with 1 if
+something is wrong.
 """
 
 from __future__ import annotations
@@ -12,21 +13,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
-from PIL import Image
-from prettytable import PrettyTable
+from mmseg_jml import cli
 
-from mmseg_jml.data_check import Findings, check_config
-from mmseg_jml.visualization import draw_contact_sheet
+if TYPE_CHECKING:
+    from prettytable import PrettyTable
+
+    from mmseg_jml.data_check import Findings
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Look for what is wrong with the data of a config.'
     )
-    parser.add_argument('config', type=Path, help='path of the config file')
+    cli.add_config_options(parser)
     parser.add_argument(
         '--limit',
         type=int,
@@ -38,24 +40,16 @@ def parse_args() -> argparse.Namespace:
         help='the contact sheet; default: '
         'work_dirs/NAME_OF_CONFIG/contact_sheet.png',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change entries of the config',
-    )
     args = parser.parse_args()
-    if not args.config.is_file():
-        parser.error(f'no such file: {args.config}')
     if args.limit is not None and args.limit < 1:
         parser.error(f'expected --limit of at least 1 but got {args.limit}')
     return args
 
 
 def frequencies(found: Sequence[Findings]) -> PrettyTable:
-    """Returns the share of each class in the labelled pixels, in percent."""
+    """Tabulate the share of each class in the labelled pixels, in percent."""
+    from prettytable import PrettyTable
+
     table = PrettyTable(['class', *(findings.name for findings in found)])
     table.align = 'r'
     table.align['class'] = 'l'
@@ -73,7 +67,7 @@ def frequencies(found: Sequence[Findings]) -> PrettyTable:
 
 
 def report(found: Sequence[Findings]) -> None:
-    """Prints what was found."""
+    """Print what was found."""
     for findings in found:
         ignored = findings.pixels[-1] / max(findings.pixels.sum(), 1)
         print(
@@ -88,10 +82,17 @@ def report(found: Sequence[Findings]) -> None:
     if labelled:
         print('Percent of labelled pixels:')
         print(frequencies(labelled))
+    for findings in found:
+        for text in findings.advice:
+            print(f'{findings.name}, {text}')
 
 
 def draw(found: Sequence[Findings], path: Path) -> None:
-    """Draws the contact sheet of what could be loaded."""
+    """Draw the contact sheet of what could be loaded."""
+    from PIL import Image
+
+    from mmseg_jml.visualization import draw_contact_sheet
+
     views = {findings.name: findings.views for findings in found}
     if not any(views.values()):
         return
@@ -103,19 +104,22 @@ def draw(found: Sequence[Findings], path: Path) -> None:
 
 
 def main() -> None:
-    """Checks the config that the command line names."""
+    """Check the config that the command line names."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = cli.load_config(args)
     cfg.merge_from_dict(args.cfg_options)
+    from mmseg_jml.data_check import check_config
+
     try:
         found = check_config(cfg, args.limit)
     except ValueError as error:
         sys.exit(str(error))
     report(found)
-    folder = Path('work_dirs', args.config.stem)
+    folder = Path('work_dirs', Path(args.config).stem)
     draw(found, args.out or folder / 'contact_sheet.png')
     problems = sum(len(findings.problems) for findings in found)
-    print(f'{problems} problems.' if problems else 'No problem found.')
+    told = {0: 'No problem found.', 1: '1 problem.'}
+    print(told.get(problems, f'{problems} problems.'))
     sys.exit(1 if problems else 0)
 
 

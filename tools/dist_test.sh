@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]
-# Environment: NNODES NODE_RANK MASTER_ADDR PORT
 set -euo pipefail
 
-USAGE="usage: $0 CONFIG CHECKPOINT GPUS [options of test.py]"
-CONFIG=${1:?$USAGE}
-CHECKPOINT=${2:?$USAGE}
-GPUS=${3:?$USAGE}
+USAGE="usage: $0 CONFIG CHECKPOINT GPUS [options of test.py]
+environment: NNODES NODE_RANK MASTER_ADDR PORT"
+case ${1-} in -h | --help) echo "$USAGE" && exit ;; esac
+if [ $# -lt 3 ]; then echo "$USAGE" >&2 && exit 2; fi
+CONFIG=$1 CHECKPOINT=$2 GPUS=$3
 TOOLS=$(dirname "$0")
 
 PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" torchrun \

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Usage: tools/dist_train.sh CONFIG GPUS [options of train.py]
-# Environment: NNODES NODE_RANK MASTER_ADDR PORT
 set -euo pipefail
 
-CONFIG=${1:?usage: $0 CONFIG GPUS [options of train.py]}
-GPUS=${2:?usage: $0 CONFIG GPUS [options of train.py]}
+USAGE="usage: $0 CONFIG GPUS [options of train.py]
+environment: NNODES NODE_RANK MASTER_ADDR PORT"
+case ${1-} in -h | --help) echo "$USAGE" && exit ;; esac
+if [ $# -lt 2 ]; then echo "$USAGE" >&2 && exit 2; fi
+CONFIG=$1 GPUS=$2
 TOOLS=$(dirname "$0")
 
 PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" torchrun \

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of train.py]
-# Environment: GPUS GPUS_PER_NODE CPUS_PER_TASK SRUN_ARGS
 set -euo pipefail
 
-USAGE="usage: $0 PARTITION JOB_NAME CONFIG [options of train.py]"
-PARTITION=${1:?$USAGE}
-JOB_NAME=${2:?$USAGE}
-CONFIG=${3:?$USAGE}
+USAGE="usage: $0 PARTITION JOB_NAME CONFIG [options of train.py]
+environment: GPUS GPUS_PER_NODE CPUS_PER_TASK SRUN_ARGS"
+case ${1-} in -h | --help) echo "$USAGE" && exit ;; esac
+if [ $# -lt 3 ]; then echo "$USAGE" >&2 && exit 2; fi
+PARTITION=$1 JOB_NAME=$2 CONFIG=$3
 GPUS_PER_NODE=${GPUS_PER_NODE:-4}
 TOOLS=$(dirname "$0")
 

@@ -1,4 +1,4 @@
-"""Divides training images into labelled and unlabelled ones.
+"""Divide training images into labelled and unlabelled ones.
 
 ``python tools/split_dataset.py CONFIG --ratio 1/16 --out DIR`` writes
 ``labeled.txt`` and ``unlabeled.txt``, lists for ``ann_file``, of the
@@ -15,12 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmseg_jml.datasets.conversion import write_names
-from mmseg_jml.datasets.parts import build_dataset, image_names, parts_of
-from mmseg_jml.datasets.splits import count_of, rank_names, resolve_lines
+from mmseg_jml.conversion.files import write_names
+from mmseg_jml.conversion.splits import count_of, rank_names, resolve_lines
 
 
 class Source(NamedTuple):
@@ -38,7 +34,7 @@ class Source(NamedTuple):
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Divide training images into labelled and unlabelled.'
     )
@@ -70,7 +66,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def ratio(text: str) -> Fraction:
-    """Reads 1/16 or 0.0625."""
+    """Read 1/16 or 0.0625."""
     try:
         share = Fraction(text)
     except (ValueError, ZeroDivisionError):
@@ -83,7 +79,7 @@ def ratio(text: str) -> Fraction:
 
 
 def read_folder(folder: Path, suffix: str) -> Source:
-    """Finds the images of a folder, and of those in it."""
+    """Find the images of a folder, and of those in it."""
     paths = sorted(folder.rglob(f'*{suffix}'))
     files = [path.relative_to(folder).as_posix() for path in paths]
     names = [file[: -len(suffix)] for file in files]
@@ -91,11 +87,16 @@ def read_folder(folder: Path, suffix: str) -> Source:
 
 
 def read_config(path: Path) -> Source:
-    """Finds the images of a config's ``train_dataloader``.
+    """Find the images of a config's ``train_dataloader``.
 
     Raises:
         ValueError: If it has none, or reads them from several folders.
     """
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmseg_jml.datasets.parts import build_dataset, image_names, parts_of
+
     cfg = Config.fromfile(path)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     if not cfg.get('train_dataloader'):
@@ -121,7 +122,7 @@ def read_config(path: Path) -> Source:
 
 
 def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
-    """Returns the images to count as labelled.
+    """Return the images to count as labelled.
 
     Raises:
         ValueError: If there are not as many, or a list names others.
@@ -140,7 +141,7 @@ def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
 
 
 def write_lists(source: Source, labelled: set[str], out: Path) -> None:
-    """Writes the lists and tells what they are for."""
+    """Write the lists and tells what they are for."""
     lists = {'unlabeled.txt': (set(source.names) - labelled, '')}
     above = os.path.commonpath(source.by_labels)
     for folder, names in source.by_labels.items():
@@ -156,7 +157,7 @@ def write_lists(source: Source, labelled: set[str], out: Path) -> None:
 
 
 def main() -> None:
-    """Divides what the command line names."""
+    """Divide what the command line names."""
     args = parse_args()
     try:
         if args.source.is_dir():

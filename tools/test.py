@@ -1,14 +1,18 @@
-"""Tests a segmentor: ``python tools/test.py CONFIG CHECKPOINT``."""
+"""Test a segmentor: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+from __future__ import annotations
 
 import argparse
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from mmseg_jml import cli
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description='Test a segmentor.')
     cli.add_options(parser)
     parser.add_argument('checkpoint', help='path or URL of the checkpoint')
@@ -32,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def paint(cfg: Config, args: argparse.Namespace) -> None:
-    """Turns the visualization hook on.
+    """Turn the visualization hook on.
 
     Raises:
         ValueError: If the config has no such hook.
@@ -52,9 +56,9 @@ def paint(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Tests what the command line names."""
+    """Test what the command line names."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = cli.load_config(args)
     cli.apply_options(cfg, args)
     cfg.load_from = args.checkpoint
     if not args.full_resolution:
@@ -67,7 +71,7 @@ def main() -> None:
         cfg.model = cfg.tta_model
     if args.out:
         cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
-    cli.build_runner(cfg).test()
+    cli.build_runner(cfg, args.verbose).test()
 
 
 if __name__ == '__main__':

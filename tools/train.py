@@ -7,22 +7,20 @@ of MMSegmentation with that loss in place of its pixel cross-entropy.
 import argparse
 import sys
 
-from mmengine.config import Config
-
 from mmseg_jml import cli
-from mmseg_jml.config import replace_pixel_loss
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description='Train a segmentor.')
     cli.add_options(parser)
     parser.add_argument(
         '--loss',
         metavar='NAME',
-        help='loss of mmseg_jml to put in place of '
-        'the pixel cross-entropy of the decode head, whatever the config; '
-        'options of the loss can follow in --cfg-options',
+        help='JaccardMetricCELoss (with cross-entropy, the recipe of the '
+        'paper) or JaccardMetricLoss, in place of the pixel cross-entropy of '
+        'the decode head, whatever the config; options of the loss can '
+        'follow in --cfg-options',
     )
     parser.add_argument(
         '--resume',
@@ -32,11 +30,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
     )
+    parser.add_argument(
+        '--no-check',
+        action='store_true',
+        help='do not look for missing folders, unfitting labels and '
+        'misspelled names before training',
+    )
     return parser.parse_args()
 
 
 def use_amp(cfg: dict) -> None:
-    """Turns on mixed precision.
+    """Turn on mixed precision.
 
     Raises:
         ValueError: If the optimizer wrapper is one of its own kind.
@@ -54,11 +58,13 @@ def use_amp(cfg: dict) -> None:
 
 
 def main() -> None:
-    """Trains what the command line names."""
+    """Train what the command line names."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = cli.load_config(args)
     replaced = {}
     if args.loss:
+        from mmseg_jml.config import replace_pixel_loss
+
         try:
             replaced = replace_pixel_loss(cfg, args.loss)
         except ValueError as error:
@@ -71,8 +77,10 @@ def main() -> None:
     cli.resume_exactly(cfg)
     if not args.full_resolution:
         cli.use_head_resolution(cfg)
+    if not args.no_check:
+        cli.check(cfg)
 
-    runner = cli.build_runner(cfg)
+    runner = cli.build_runner(cfg, args.verbose)
     for path, stock in replaced.items():
         runner.logger.info('%s: %s instead of %s', path, args.loss, stock)
     runner.train()

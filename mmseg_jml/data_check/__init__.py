@@ -1,6 +1,14 @@
-"""Tells what is wrong with the data of a config, before training."""
+"""Tells what is wrong with a config and its data, before training."""
 
-from .check import check_config
+from .advice import Advice, advise, boundary_sums
+from .check import check_config, find_obstacles
 from .findings import Findings
 
-__all__ = ['Findings', 'check_config']
+__all__ = [
+    'Advice',
+    'Findings',
+    'advise',
+    'boundary_sums',
+    'check_config',
+    'find_obstacles',
+]

@@ -2,36 +2,87 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten
-from ..datasets.parts import (
-    build_dataset,
-    missing_paths,
-    parts_of,
-    source_entries,
+from ..conversion.progress import shorten
+from ..datasets.parts import build_dataset, missing_paths, parts_of
+from .advice import advise
+from .entries import (
+    UNLABELED,
+    data_entries,
+    entry_problems,
+    head_problems,
+    ignored_labels,
 )
-from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
 from .files import missing_files
 from .findings import Findings
-from .labels import count_pixels, examine, label_problems
-from .views import crop_larger_than_images, spread, take_view
+from .labels import Loaded, examine, label_problems, what_is_wrong
+from .views import check_crop, check_views, show_wrong, spread
 
-__all__ = ['check_config']
+__all__ = ['check_config', 'find_obstacles']
 
-UNLABELED = 'unlabeled'
-NUM_VIEWS = 8
-# They tell borders from areas, and distances.
-OTHER_CLASSES = ('STDCHead', 'VPDDepthHead')
+
+def find_obstacles(cfg: Config) -> list[str]:
+    """Look, within seconds, for what keeps a config from training well.
+
+    Names and options of losses and hooks are compared with what there is;
+    data sets are built, and a few of their images go through the pipeline.
+    Data sets that are none of mmseg's kind are left alone.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[str]: Sentences; none if nothing was found.
+    """
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
+    problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
+    for name, entry in data_entries(cfg):
+        findings = Findings(name)
+        try:
+            dataset = build_dataset(entry)
+            parts = parts_of(dataset)
+        except TypeError:
+            continue
+        except ValueError as error:
+            problems.append(f'{name}: it cannot be built: {error}')
+            continue
+        _check_paths(findings, entry)
+        if not findings.problems:
+            check_views(findings, dataset)
+        if name != UNLABELED:
+            findings.problems += _label_obstacles(findings, parts[0], model)
+        problems += [f'{name}: {told}' for told in findings.problems]
+    return problems
+
+
+def _label_obstacles(
+    findings: Findings, part: BaseSegDataset, model: Mapping
+) -> list[str]:
+    """Compare the labels of the views, and the heads, with the classes."""
+    classes = len(part.metainfo.get('classes') or ())
+    if not classes:
+        return []
+    ignored = [*ignored_labels(model), part.ignore_index]
+    loaded = []
+    for view in findings.views:
+        if view.label is not None:
+            counted = view.label[~np.isin(view.label, ignored)]
+            counts = np.bincount(counted)
+            loaded.append(Loaded(view.name, view.name, counts=counts))
+    return [
+        *head_problems(model, classes),
+        *label_problems(loaded, classes, part.ignore_index),
+    ]
 
 
 def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
-    """Opens the data sets of a config and looks for what is wrong.
+    """Open the data sets of a config and look for what is wrong.
 
     They are those for training and validation, and the unlabelled one of a
     ``PseudoLabelHook``.
@@ -49,7 +100,7 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     found, images = {}, {}
-    for name, entry in _entries(cfg):
+    for name, entry in data_entries(cfg):
         findings = found[name] = Findings(name)
         try:
             dataset = build_dataset(entry)
@@ -57,14 +108,20 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
         except (TypeError, ValueError) as error:
             findings.problems.append(f'it cannot be built: {error}')
             continue
-        findings.problems += (
-            told
-            for told in missing_paths(entry)
-            if name != UNLABELED or 'seg_map_path' not in told
+        _check_paths(findings, entry)
+        wrong = _check_parts(findings, parts, limit)
+        paths = [
+            part.get_data_info(i)['img_path']
+            for part in parts
+            for i in range(len(part))
+        ]
+        images[name] = set(paths)
+        show_wrong(findings, dataset, wrong, paths)
+        check_views(findings, dataset)
+        check_crop(findings, parts)
+        findings.problems += head_problems(
+            cfg.get('model') or {}, len(findings.classes)
         )
-        images[name] = _check_parts(findings, parts, limit)
-        _check_views(findings, dataset, parts)
-        _check_heads(findings, cfg.get('model') or {})
     if not found:
         raise ValueError(
             'Expected train_dataloader or val_dataloader but got neither.'
@@ -77,111 +134,65 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
     return list(found.values())
 
 
-def _entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
-    """Finds the data sets in a config."""
-    train = (cfg.get('train_dataloader') or {}).get('dataset')
-    for name in ('train', 'val'):
-        loader = cfg.get(f'{name}_dataloader')
-        if loader:
-            yield name, loader['dataset']
-    for hook in cfg.get('custom_hooks') or ():
-        loader = hook.get('unlabeled_dataloader')
-        if loader:
-            entry = copy.deepcopy(loader['dataset'])
-            for source in source_entries(entry):
-                # what the hook does with a data set that has none
-                source.setdefault(
-                    'pipeline', weak_pipeline(pipeline_of(train or {}))
-                )
-            yield UNLABELED, entry
+def _check_paths(findings: Findings, entry: dict) -> None:
+    findings.problems += (
+        told
+        for told in missing_paths(entry)
+        if findings.name != UNLABELED or 'seg_map_path' not in told
+    )
 
 
 def _check_parts(
     findings: Findings, parts: list, limit: int | None
-) -> set[str]:
-    """Checks files, labels and classes; returns the paths of the images."""
+) -> dict[str, str]:
+    """Check files, labels and classes; say what is wrong with which image."""
     with_labels = findings.name != UNLABELED
-    meta = parts[0].metainfo
+    meta, ignored = parts[0].metainfo, parts[0].ignore_index
     classes = findings.classes = meta.get('classes') or ()
     findings.palette = meta.get('palette') or ()
-    findings.pixels = np.zeros(len(classes) + 1, np.int64)
-    ignored = parts[0].ignore_index
     loaded = []
     for part in parts:
         findings.images += len(part)
         findings.problems += missing_files(part, with_labels)
-        indices = spread(len(part), limit)
-        loaded += examine(part, indices, findings.name)
+        loaded += examine(part, spread(len(part), limit), findings.name)
     findings.examined = len(loaded)
-    if classes:
-        findings.problems += label_problems(loaded, len(classes), ignored)
-        findings.pixels = count_pixels(loaded, len(classes), ignored)
-        _check_classes(findings)
-    else:
+    if not classes:
+        findings.pixels = np.zeros(1, np.int64)
         findings.problems.append('it has no classes: set metainfo.classes')
+        return {}
+    findings.problems += label_problems(loaded, len(classes), ignored)
+    _count_pixels(findings, loaded, ignored)
+    if with_labels:
+        _check_classes(findings)
     return {
-        part.get_data_info(i)['img_path']
-        for part in parts
-        for i in range(len(part))
+        item.image: what_is_wrong(item, len(classes), ignored)
+        for item in loaded
     }
+
+
+def _count_pixels(
+    findings: Findings, loaded: list[Loaded], ignored: int
+) -> None:
+    """Count the pixels of each class, and say what fits them."""
+    classes = len(findings.classes)
+    labels = [item for item in loaded if item.counts is not None]
+    counts = np.zeros((len(labels), max(256, classes, ignored + 1)), np.int64)
+    for row, item in zip(counts, labels):
+        row[: len(item.counts)] = item.counts
+    pixels = counts[:, :classes]
+    findings.pixels = np.append(pixels.sum(0), counts[:, ignored].sum())
+    if findings.name == 'train' and pixels.any():
+        sums = np.sum([item.boundary for item in labels], 0, np.float64)
+        findings.advice = advise(pixels, sums).sentences
 
 
 def _check_classes(findings: Findings) -> None:
     counts = findings.pixels[:-1]
     absent = [name for name, n in zip(findings.classes, counts) if not n]
-    if not absent or findings.name == UNLABELED:
+    if not absent:
         return
     told = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
     # a class can be rare, or have nothing to be validated on
     whole = findings.examined >= findings.images
     is_problem = whole and findings.name == 'train'
     (findings.problems if is_problem else findings.notes).append(told)
-
-
-def _check_views(findings: Findings, dataset: object, parts: list) -> None:
-    """Checks the whole pipeline, on a few images."""
-    failures = []
-    for index in spread(len(dataset), NUM_VIEWS):
-        try:
-            findings.views.append(take_view(dataset, index))
-        except Exception as error:  # of any transform
-            failures.append(f'{type(error).__name__}: {error}')
-    if failures:
-        findings.problems.append(
-            f'its pipeline fails on {len(failures)} of '
-            f'{len(failures) + len(findings.views)} images: {failures[0]}'
-        )
-        return
-    _check_crop(findings, parts)
-
-
-def _check_crop(findings: Findings, parts: list) -> None:
-    """Looks for images that are smaller than the crop."""
-    looked_at, smaller = 0, []
-    for part in parts:
-        indices = spread(len(part), NUM_VIEWS)
-        cropped = crop_larger_than_images(part, indices)
-        if cropped:
-            crop, sizes = cropped
-            looked_at += len(indices)
-            smaller += sizes
-    if smaller:
-        always = len(smaller) == looked_at
-        (findings.problems if always else findings.notes).append(
-            f'the crop of {crop} is larger than {len(smaller)} of {looked_at} '
-            f'images when they come to it, such as {min(smaller)}; the rest '
-            'is padding'
-        )
-
-
-def _check_heads(findings: Findings, model: Mapping) -> None:
-    expected = len(findings.classes)
-    for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) or ()
-        for head in heads if isinstance(heads, (list, tuple)) else [heads]:
-            number = head.get('num_classes', expected)
-            if number != expected and head['type'] not in OTHER_CLASSES:
-                findings.problems.append(
-                    f'{key} has num_classes={number} but the data has '
-                    f'{expected} classes'
-                )

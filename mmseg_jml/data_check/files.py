@@ -9,21 +9,13 @@ from collections.abc import Iterator
 from mmengine.fileio import exists, isdir, list_dir_or_file
 from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten
+from ..conversion.progress import shorten
 
 __all__ = ['missing_files']
 
 
 def missing_files(part: BaseSegDataset, with_labels: bool) -> Iterator[str]:
-    """Compares what a data set lists with what is on the disk.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
-        with_labels (bool): Whether images need labels.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
-    """
+    """Compare what a data set lists with what is on the disk."""
     listed = [part.get_data_info(i) for i in range(len(part))]
     images = Counter(info['img_path'] for info in listed)
     lost = [path for path in images if not _exists(part, path)]

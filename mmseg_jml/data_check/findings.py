@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ['Findings', 'View']
+from ..visualization import View
 
-
-class View(NamedTuple):
-    """What a pipeline makes of an image.
-
-    Attributes:
-        image (np.ndarray): (H, W, 3) uint8, RGB.
-        label (np.ndarray | None): (H, W), out of the classes where ignored.
-    """
-
-    image: np.ndarray
-    label: np.ndarray | None
+__all__ = ['Findings']
 
 
 class Findings:
@@ -37,7 +26,9 @@ class Findings:
             examined, and of the ignored label.
         problems (list[str]): Sentences on what has to be mended.
         notes (list[str]): Sentences on what may be intended.
-        views (list[View]): Samples as training sees them.
+        advice (list[str]): Sentences on what fits the labels.
+        views (list[View]): Samples as training sees them; before them some in
+            which something is wrong.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,4 +39,5 @@ class Findings:
         self.pixels = np.zeros(1, np.int64)
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.advice: list[str] = []
         self.views: list[View] = []

@@ -6,52 +6,50 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
-from ..datasets.conversion import shorten, show_progress
+from ..conversion.progress import shorten, show_progress
+from .advice import boundary_sums
 
-__all__ = ['Loaded', 'count_pixels', 'examine', 'label_problems']
+__all__ = ['Loaded', 'examine', 'label_problems', 'what_is_wrong']
 
 
 class Loaded(NamedTuple):
     """What the loading transforms make of an image.
 
     Attributes:
-        path (str): The label, or the image where there is no label.
+        image (str): Path of the image.
+        path (str): That of the label, or of the image where there is none.
         image_size (tuple[int, int] | None): Its height and width.
         label_size (tuple[int, int] | None): Those of the label.
-        counts (np.ndarray | None): (256,), pixels of each label value.
+        counts (np.ndarray | None): (256,) or more, pixels of each label value.
+        boundary (np.ndarray | None): (3, C) of :func:`boundary_sums`.
         error (str): What went wrong.
     """
 
+    image: str
     path: str
     image_size: tuple[int, int] | None = None
     label_size: tuple[int, int] | None = None
     counts: np.ndarray | None = None
+    boundary: np.ndarray | None = None
     error: str = ''
 
 
 def examine(
     part: BaseSegDataset, indices: Sequence[int], name: str
 ) -> list[Loaded]:
-    """Loads images and labels as the pipeline of the data set does.
+    """Load images and labels as the pipeline of the data set does.
 
     Files that do not exist are left out.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
-        indices (Sequence[int]): The images.
-        name (str): What to call it beside the progress bar.
-
-    Returns:
-        list[Loaded]: What was found in each.
     """
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        results = pool.map(lambda index: _load(part, index), indices)
+        results = pool.map(partial(_load, part), indices)
         shown = show_progress(results, len(indices), f'Opening {name}')
         return [loaded for loaded in shown if loaded is not None]
     finally:  # an interrupt does not wait for the other images
@@ -60,42 +58,57 @@ def examine(
 
 def _load(part: BaseSegDataset, index: int) -> Loaded | None:
     data = part.get_data_info(index)
-    steps = [
-        step
-        for step in part.pipeline.transforms
-        if type(step).__name__.startswith('Load')
-    ]
-    for step in steps:
-        is_image = 'Image' in type(step).__name__
-        path = data.get('img_path' if is_image else 'seg_map_path') or ''
+    image_path = data['img_path']
+    for step in part.pipeline.transforms:
+        kind = type(step).__name__
+        if not kind.startswith('Load'):
+            continue
+        key = 'img_path' if 'Image' in kind else 'seg_map_path'
+        path = data.get(key) or ''
         if not os.path.exists(path) and part.backend_args is None:
             return None
         try:
             data = step(data)
         except Exception as error:  # of any transform
-            text = f'{type(error).__name__}: {error}'
-            return Loaded(path, error=f'{path} ({text})')
+            text = f'{path} ({type(error).__name__}: {error})'
+            return Loaded(image_path, path, error=text)
     image, label = data.get('img'), data.get('gt_seg_map')
     size = None if image is None else image.shape[:2]
     if label is None:
-        return Loaded(data['img_path'], size)
-    counts = np.bincount(label.ravel(), minlength=256)
-    return Loaded(data['seg_map_path'], size, label.shape, counts)
+        return Loaded(image_path, image_path, size)
+    return Loaded(
+        image_path,
+        data['seg_map_path'],
+        size,
+        label.shape,
+        np.bincount(label.ravel(), minlength=256),
+        boundary_sums(
+            label, len(part.metainfo.get('classes') or ()), part.ignore_index
+        ),
+    )
+
+
+def _strange_values(
+    counts: np.ndarray | None, classes: int, ignored: int
+) -> list[int]:
+    values = [] if counts is None else np.flatnonzero(counts).tolist()
+    return [v for v in values if v >= classes and v != ignored]
+
+
+def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
+    """Say in some words what is wrong with one image."""
+    if item.error:
+        return 'cannot be read'
+    if item.counts is not None and item.label_size != item.image_size:
+        return f'label is {item.label_size}, image {item.image_size}'
+    strange = _strange_values(item.counts, classes, ignored)
+    return f'label values {shorten(strange, 3)}' if strange else ''
 
 
 def label_problems(
     loaded: Sequence[Loaded], classes: int, ignored: int
 ) -> Iterator[str]:
-    """Tells what does not fit.
-
-    Args:
-        loaded (Sequence[Loaded]): What :func:`examine` found.
-        classes (int): Number of classes.
-        ignored (int): The ignored label.
-
-    Yields:
-        str: A sentence for each thing that is wrong.
-    """
+    """Say what does not fit."""
     broken = [item.error for item in loaded if item.error]
     if broken:
         yield f'{len(broken)} files cannot be read: {shorten(broken, 3)}'
@@ -111,10 +124,8 @@ def label_problems(
         )
     strange = defaultdict(list)
     for item in loaded:
-        if item.counts is not None:
-            for value in np.flatnonzero(item.counts):
-                if value >= classes and value != ignored:
-                    strange[int(value)].append(item.path)
+        for value in _strange_values(item.counts, classes, ignored):
+            strange[value].append(item.path)
     if strange:
         found = [
             f'{value} in {len(paths)} labels ({paths[0]})'
@@ -126,23 +137,3 @@ def label_problems(
             f'to {classes - 1}, nor {ignored}, which is ignored: '
             f'{shorten(found)}.{hint if list(strange) == [classes] else ""}'
         )
-
-
-def count_pixels(
-    loaded: Sequence[Loaded], classes: int, ignored: int
-) -> np.ndarray:
-    """Counts the pixels of each class.
-
-    Args:
-        loaded (Sequence[Loaded]): What :func:`examine` found.
-        classes (int): Number of classes C.
-        ignored (int): The ignored label.
-
-    Returns:
-        np.ndarray: (C + 1,) int64; the last one counts the ignored label.
-    """
-    counts = np.zeros(max(256, ignored + 1), np.int64)
-    for item in loaded:
-        if item.counts is not None:
-            counts[: len(item.counts)] += item.counts
-    return np.append(counts[:classes], counts[ignored])

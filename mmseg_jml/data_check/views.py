@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,20 +11,16 @@ from mmseg.datasets import BaseSegDataset
 
 from ..datasets.numbered_batches import seed_generators
 from ..random_state import random_state_kept
-from .findings import View
+from ..visualization import View
+from .findings import Findings
 
-__all__ = ['crop_larger_than_images', 'spread', 'take_view']
+__all__ = ['check_crop', 'check_views', 'show_wrong', 'spread']
+
+NUM_VIEWS = 8
 
 
 def spread(total: int, most: int | None) -> list[int]:
-    """Chooses images from all over a data set.
-
-    Args:
-        total (int): Images in it.
-        most (int | None): How many to choose. None: all.
-
-    Returns:
-        list[int]: Their indices.
+    """Choose images from all over a data set.
 
     Example:
         >>> spread(10, 4)
@@ -33,59 +30,99 @@ def spread(total: int, most: int | None) -> list[int]:
     return np.linspace(0, total - 1, number).round().astype(int).tolist()
 
 
-def take_view(dataset: Sequence, index: int) -> View:
-    """Sends an image through the whole pipeline.
-
-    Args:
-        dataset (Sequence): The data set, in its wrappers.
-        index (int): The image.
-
-    Returns:
-        View: What comes out, the same at every call.
-
-    Raises:
-        Exception: What a transform raises.
-    """
+def _take_view(dataset: Sequence, index: int) -> View:
+    """Send an image through the whole pipeline, alike at every call."""
     with random_state_kept():
         seed_generators(0, index)
-        return _view(dataset[index])
-
-
-def _view(sample: dict) -> View:
-    image = sample['inputs']
+        sample = dataset[index]
+    image, data = sample['inputs'], sample['data_samples']
+    name = Path(data.get('img_path', str(index))).name
     # as LoadImageFromFile orders channels; fewer than three are drawn in grey
     image = image[[2, 1, 0] if len(image) >= 3 else [0, 0, 0]]
     if image.dtype != torch.uint8:
         image = image.float() - image.min()
         image = (255 * image / image.max().clamp(min=1e-12)).to(torch.uint8)
     image = image.permute(1, 2, 0).numpy()
-    if 'gt_sem_seg' not in sample['data_samples']:
-        return View(image, None)
-    label = sample['data_samples'].gt_sem_seg.data[0].numpy()
+    if 'gt_sem_seg' not in data:
+        return View(name, image)
+    label = data.gt_sem_seg.data[0].numpy()
     # validation leaves the label as large as it is
     rows, columns = (
         np.arange(size) * wanted // size
         for size, wanted in zip(image.shape, label.shape)
     )
-    return View(image, label[rows][:, columns])
+    return View(name, image, label[rows][:, columns])
 
 
-def crop_larger_than_images(
-    part: BaseSegDataset, indices: Sequence[int]
-) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
-    """Finds images that are smaller than the crop when they come to it.
+def show_wrong(
+    findings: Findings,
+    dataset: Sequence,
+    wrong: dict[str, str],
+    paths: list[str],
+) -> None:
+    """Take views of some images in which something is wrong.
 
     Args:
-        part (BaseSegDataset): A data set without wrapper.
-        indices (Sequence[int]): The images to look at.
-
-    Returns:
-        tuple | None: The size of the crop, and the heights and widths of the
-        images that are smaller. None where nothing is cropped.
-
-    Raises:
-        Exception: What a transform raises.
+        findings (Findings): What gets the views.
+        dataset (Sequence): The data set, in its wrappers.
+        wrong (dict[str, str]): What is wrong with the image of each path.
+        paths (list[str]): Paths of all images, in the order of the data set.
     """
+    places = [i for i, path in enumerate(paths) if wrong.get(path)]
+    for place in places[: NUM_VIEWS // 2]:
+        told = wrong[paths[place]]
+        try:
+            view = _take_view(dataset, place)
+        except Exception:  # of any transform; it is told already
+            view = View(Path(paths[place]).name)
+        findings.views.append(view._replace(problem=told))
+
+
+def check_views(findings: Findings, dataset: Sequence) -> None:
+    """Check the whole pipeline, on a few images, and take views of them."""
+    failures = []
+    indices = spread(len(dataset), NUM_VIEWS)
+    for index in indices:
+        try:
+            view = _take_view(dataset, index)
+        except Exception as error:  # of any transform
+            failures.append(f'{type(error).__name__}: {error}')
+        else:
+            if view.name not in {shown.name for shown in findings.views}:
+                findings.views.append(view)
+    if failures:
+        findings.problems.append(
+            f'its pipeline fails on {len(failures)} of {len(indices)} images: '
+            f'{failures[0]}'
+        )
+
+
+def check_crop(findings: Findings, parts: Sequence[BaseSegDataset]) -> None:
+    """Look for images that are smaller than the crop."""
+    looked_at, smaller = 0, []
+    for part in parts:
+        indices = spread(len(part), NUM_VIEWS)
+        try:
+            cropped = _small_for_crop(part, indices)
+        except Exception:  # of any transform; the whole pipeline told it
+            return
+        if cropped:
+            crop, sizes = cropped
+            looked_at += len(indices)
+            smaller += sizes
+    if smaller:
+        always = len(smaller) == looked_at
+        (findings.problems if always else findings.notes).append(
+            f'the crop of {crop} is larger than {len(smaller)} of {looked_at} '
+            f'images when they come to it, such as {min(smaller)}; the rest '
+            'is padding'
+        )
+
+
+def _small_for_crop(
+    part: BaseSegDataset, indices: Sequence[int]
+) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
+    """Find the size of the crop and those of images smaller than it."""
     steps = part.pipeline.transforms
     kinds = [type(step).__name__ for step in steps]
     if 'RandomCrop' not in kinds:

@@ -28,7 +28,7 @@ KEPT = (
 
 
 def seed_generators(*key: int) -> None:
-    """Seeds Python's, numpy's and torch's processor generator.
+    """Seed Python's, numpy's and torch's processor generator.
 
     Args:
         *key (int): Non-negative numbers. Different keys give unrelated
@@ -72,7 +72,7 @@ class NumberedDataset(Dataset):
 
 
 class NumberedBatches:
-    """Endless batches that are the same from any start and with any workers.
+    """Give endless batches, alike from any start and with any workers.
 
     Stands in for the iterator of an `IterBasedTrainLoop`. Such a loop passes
     over the batches that were trained on before a checkpoint; here this loads
@@ -117,5 +117,5 @@ class NumberedBatches:
         return next(self._batches)
 
     def skip_iter(self, num_iters: int) -> None:
-        """Passes over batches; newer loops call this."""
+        """Pass over batches; newer loops call this."""
         self._trained -= num_iters

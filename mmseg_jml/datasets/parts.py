@@ -20,13 +20,7 @@ __all__ = [
 
 
 def build_dataset(cfg: Mapping) -> object:
-    """Builds the data set of a data loader.
-
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Returns:
-        object: The data set.
+    """Build the data set of a data loader.
 
     Raises:
         ValueError: If it cannot be built, or has no image; with the paths
@@ -45,7 +39,7 @@ def build_dataset(cfg: Mapping) -> object:
 
 
 def _empty_sources(cfg: Mapping) -> Iterator[str]:
-    """Finds data sets without images; mmengine stumbles over most of them."""
+    """Find data sets without images; mmengine stumbles over most of them."""
     for entry in source_entries(cfg):
         try:
             part = DATASETS.build(dict(entry, lazy_init=True, pipeline=[]))
@@ -62,14 +56,7 @@ def _empty_sources(cfg: Mapping) -> Iterator[str]:
 
 
 def source_entries(cfg: Mapping) -> Iterator[Mapping]:
-    """Takes the wrappers off an entry.
-
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Yields:
-        Mapping: The entry of each data set that reads files.
-    """
+    """Take the wrappers off an entry."""
     if cfg.get('datasets'):
         for entry in cfg['datasets']:
             yield from source_entries(entry)
@@ -80,14 +67,7 @@ def source_entries(cfg: Mapping) -> Iterator[Mapping]:
 
 
 def missing_paths(cfg: Mapping) -> Iterator[str]:
-    """Finds out which files and folders of an entry do not exist.
-
-    Args:
-        cfg (Mapping): The entry, wrappers included.
-
-    Yields:
-        str: A sentence for each.
-    """
+    """Find out which files and folders of an entry do not exist."""
     for entry in source_entries(cfg):
         root = entry.get('data_root') or ''
         paths = dict(ann_file=entry.get('ann_file'))
@@ -102,13 +82,7 @@ def missing_paths(cfg: Mapping) -> Iterator[str]:
 
 
 def parts_of(dataset: object) -> list[BaseSegDataset]:
-    """Takes the wrappers off a data set.
-
-    Args:
-        dataset (object): A data set of mmseg, or a wrapper of one or several.
-
-    Returns:
-        list[BaseSegDataset]: The data sets that read files.
+    """Take the wrappers off a data set.
 
     Raises:
         TypeError: If one is not of mmseg's kind.
@@ -126,10 +100,7 @@ def parts_of(dataset: object) -> list[BaseSegDataset]:
 
 
 def image_names(part: BaseSegDataset) -> list[str]:
-    """Returns what a line of `ann_file` calls each image.
-
-    Args:
-        part (BaseSegDataset): A data set without wrapper.
+    """Return what a line of `ann_file` calls each image.
 
     Returns:
         list[str]: Paths below ``data_prefix.img_path``, without the suffix.

@@ -19,7 +19,7 @@ UNKNOWN, FILLER = 254, 255
 
 @TRANSFORMS.register_module()
 class MarkPixels(BaseTransform):
-    """Gives an image a label map that marks every pixel as one of the image.
+    """Give an image a label map that marks every pixel as one of the image.
 
     It stands behind the transforms that load. All others move the map with
     the image, and fill it with 255 where they fill in pixels; so 255 means
@@ -38,14 +38,7 @@ class MarkPixels(BaseTransform):
         self._load = annotations and TRANSFORMS.build(dict(annotations))
 
     def transform(self, results: dict) -> dict:
-        """Marks the pixels of one image.
-
-        Args:
-            results (dict): What the pipeline knows of the image.
-
-        Returns:
-            dict: The same, with the map.
-        """
+        """Mark the pixels of one image."""
         results.setdefault('seg_fields', [])
         if self._load and os.path.isfile(results.get('seg_map_path') or ''):
             results = self._load.transform(results)

@@ -20,7 +20,7 @@ _KEY = 'soft_label_'
 
 @TRANSFORMS.register_module()
 class LoadSoftLabels(BaseTransform):
-    """Loads the masks of several annotators, or a map of probabilities.
+    """Load the masks of several annotators, or a map of probabilities.
 
     It stands behind ``LoadAnnotations``. What it loads goes through crops,
     flips and resizing (to the nearest pixel) as the label does.
@@ -66,14 +66,7 @@ class LoadSoftLabels(BaseTransform):
         )
 
     def transform(self, results: dict) -> dict:
-        """Loads the soft labels of one image.
-
-        Args:
-            results (dict): What the pipeline knows of the image.
-
-        Returns:
-            dict: The same, with soft labels.
-        """
+        """Load the soft labels of one image."""
         for number, source in enumerate(self._sources):
             path = _replaced(results['seg_map_path'], source)
             key = f'{_KEY}{number}'
@@ -88,7 +81,7 @@ class LoadSoftLabels(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSoftLabels(BaseTransform):
-    """``PackSegInputs`` for samples with soft labels.
+    """Pack samples with soft labels.
 
     ``data_samples.soft_label`` holds the masks of K annotators, (K, H, W)
     integers, or probabilities, (C, H, W) floats.
@@ -105,14 +98,7 @@ class PackSoftLabels(BaseTransform):
         self._pack = TRANSFORMS.build(dict(type='PackSegInputs', **kwargs))
 
     def transform(self, results: dict) -> dict:
-        """Packs one image.
-
-        Args:
-            results (dict): What the pipeline knows of the image.
-
-        Returns:
-            dict: ``inputs`` and ``data_samples``.
-        """
+        """Pack one image into ``inputs`` and ``data_samples``."""
         labels = [v for k, v in results.items() if k.startswith(_KEY)]
         if not labels:
             raise ValueError(
@@ -167,6 +153,6 @@ def _load_probabilities(path: str) -> np.ndarray:
 
 
 def _without_filling(value: np.ndarray) -> np.ndarray:
-    """0 where a transform has filled in the ignored label."""
+    """Put 0 where a transform has filled in the ignored label."""
     is_filled = value.max(2, keepdims=True) > 1 + _SUM_TOLERANCE
     return np.where(is_filled, np.float32(0), value)

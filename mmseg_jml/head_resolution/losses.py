@@ -11,11 +11,10 @@ from torch import nn
 from ..heads import named_heads
 from ..losses import JaccardMetricLoss
 from ..stand_in import StandIn
-from .small_logits import (
+from .loss_methods import (
     CrossEntropyWithParts,
+    HeadWithSmallLogits,
     LossWithParts,
-    SmallLogits,
-    SmallPrediction,
     loss_modules,
 )
 from .stock_code import fingerprint
@@ -23,7 +22,6 @@ from .stock_code import fingerprint
 __all__ = [
     'HeadResolution',
     'at_head_resolution',
-    'predict_small',
     'why_full_resolution',
 ]
 
@@ -33,7 +31,7 @@ KNOWN = {'4663376f8f1015dd'}
 
 
 class HeadResolution:
-    """Lets the heads of a segmentor compute losses from logits as they are.
+    """Let the heads of a segmentor compute losses from logits as they are.
 
     Args:
         segmentor (nn.Module): A segmentor, out of its wrapper.
@@ -53,23 +51,19 @@ class HeadResolution:
                 self._handles += at_head_resolution(head)
 
     def remove(self) -> None:
-        """Gives heads and losses their own methods back."""
+        """Give heads and losses their own methods back."""
         while self._handles:
             self._handles.pop().remove()
 
 
 def at_head_resolution(head: nn.Module) -> list[StandIn]:
-    """Lets a head compute its losses from its logits as they are.
-
-    Args:
-        head (nn.Module): A head that :func:`why_full_resolution` has nothing
-            against.
+    """Let a head compute its losses from its logits as they are.
 
     Returns:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
         back.
     """
-    handles = [StandIn(head, SmallLogits)]
+    handles = [StandIn(head, HeadWithSmallLogits)]
     for loss in loss_modules(head):
         is_own = isinstance(loss, JaccardMetricLoss)
         methods = LossWithParts if is_own else CrossEntropyWithParts
@@ -78,14 +72,7 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
 
 
 def why_full_resolution(head: nn.Module) -> str | None:
-    """Says why a head's losses need logits of the label's size.
-
-    Args:
-        head (nn.Module): A head of a segmentor.
-
-    Returns:
-        str | None: The reason; None if they do not need them.
-    """
+    """Say why a head's losses need logits of the label's size."""
     if not isinstance(head, BaseDecodeHead):
         return 'it is no BaseDecodeHead'
     if not _calls_stock_method(head):
@@ -100,24 +87,8 @@ def why_full_resolution(head: nn.Module) -> str | None:
     return next(filter(None, reasons), None)
 
 
-def predict_small(head: nn.Module) -> None:
-    """Lets a head predict at its own resolution, from now on.
-
-    A head that does not predict by mmseg's own method is left as it is.
-
-    Args:
-        head (nn.Module): A head of a segmentor.
-    """
-    is_stock = (
-        isinstance(head, BaseDecodeHead)
-        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
-    )
-    if is_stock:
-        StandIn(head, SmallPrediction)
-
-
 def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """All heads by their names in the log; K-Net's is inside another one."""
+    """List all heads by their names in the log; K-Net's is inside another."""
     found = {}
     for name, head in named_heads(segmentor).items():
         inner = {
@@ -145,7 +116,7 @@ def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
 
 
 def _calls_stock_method(head: BaseDecodeHead) -> bool:
-    """Whether each method that overrides the stock one calls it."""
+    """Tell whether each method that overrides the stock one calls it."""
     if 'loss_by_feat' in vars(head):
         return False
     classes = type(head).__mro__

@@ -1,4 +1,4 @@
-"""Whether mmseg's code is what we know."""
+"""What the code of mmseg and mmengine is known to do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,48 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
-__all__ = ['fingerprint']
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.loops import BaseLoop
+
+__all__ = ['fingerprint', 'logit_reader']
+
+# What gets predictions and is known to look at pred_sem_seg alone.
+_METRICS = 'mmseg.evaluation.metrics.'
+_LOCAL_VISUALIZER = 'mmseg.visualization.local_visualizer.SegLocalVisualizer.'
+_VISUALIZATION_HOOK = (
+    'mmseg.engine.hooks.visualization_hook.SegVisualizationHook.'
+)
+_KNOWN = {
+    'mmengine.evaluator.evaluator.Evaluator.process',
+    'mmengine.hooks.empty_cache_hook.EmptyCacheHook._after_iter',
+    'mmengine.hooks.hook.Hook._after_iter',
+    'mmengine.hooks.hook.Hook.after_test_iter',
+    'mmengine.hooks.hook.Hook.after_val_iter',
+    'mmengine.hooks.iter_timer_hook.IterTimerHook._after_iter',
+    'mmengine.hooks.logger_hook.LoggerHook.after_test_iter',
+    'mmengine.hooks.logger_hook.LoggerHook.after_val_iter',
+    'mmengine.runner.loops.TestLoop.run',
+    'mmengine.runner.loops.TestLoop.run_iter',
+    'mmengine.runner.loops.ValLoop.run',
+    'mmengine.runner.loops.ValLoop.run_iter',
+    'mmengine.visualization.visualizer.Visualizer.add_datasample',
+    'mmseg_jml.metrics.fine_grained_iou_metric.FineGrainedIoUMetric.process',
+    _LOCAL_VISUALIZER + 'add_datasample',
+    _METRICS + 'citys_metric.CityscapesMetric.process',
+    _METRICS + 'iou_metric.IoUMetric.process',
+    _VISUALIZATION_HOOK + '_after_iter',
+    _VISUALIZATION_HOOK + 'after_test_iter',
+    _VISUALIZATION_HOOK + 'after_val_iter',
+}
 
 
 @cache
 def fingerprint(method: Callable) -> str:
-    """A hash of a method's code without signature, docstring and layout.
-
-    Args:
-        method (Callable): A function with a docstring.
+    """Hash a method's code without signature, docstring and layout.
 
     Returns:
         str: 16 hexadecimal digits; empty if there is no source.
@@ -29,3 +59,44 @@ def fingerprint(method: Callable) -> str:
     body = ast.parse(source).body[0].body
     code = '\n'.join(map(ast.unparse, body[1:]))
     return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
+    """Find who may read ``seg_logits`` from the predictions of a run.
+
+    Whatever is not known not to read them counts as a reader: evaluators,
+    hooks, visualizers, loops and test-time augmentation. A subclass is known
+    where it inherits the method that gets the predictions.
+
+    Returns:
+        str | None: The class that may read them; None if there is none.
+    """
+    model = runner.model
+    while is_model_wrapper(model):
+        model = model.module
+    if isinstance(model, BaseTTAModel):
+        return type(model).__name__
+    for owner, name in _receivers(runner, loop, stage):
+        if _full_name(getattr(owner, name)) not in _KNOWN:
+            return type(owner).__name__
+    return None
+
+
+def _receivers(
+    runner: Runner, loop: BaseLoop, stage: str
+) -> Iterator[tuple[object, str]]:
+    """List the objects that get predictions, and by which methods."""
+    yield loop, 'run'
+    yield loop, 'run_iter'
+    yield loop.evaluator, 'process'
+    for metric in loop.evaluator.metrics:
+        yield metric, 'process'
+    for hook in runner.hooks:
+        yield hook, '_after_iter'
+        yield hook, f'after_{stage}_iter'
+    yield runner.visualizer, 'add_datasample'
+
+
+def _full_name(method: Callable) -> str:
+    qualified = getattr(method, '__qualname__', '')
+    return f'{getattr(method, "__module__", "")}.{qualified}'

@@ -20,7 +20,7 @@ STEPS, SAMPLES = range(2)
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Lets a resumed run end with the weights of the unbroken run.
+    """Let a resumed run end with the weights of the unbroken run.
 
     mmengine restores weights, optimizer and schedule, but no random numbers:
     dropout and, depending on the stack and the workers, augmentation go on
@@ -34,15 +34,15 @@ class ExactResumeHook(Hook):
     things remain approximate: gradients accumulated over several steps, unless
     the checkpoint falls between two updates, and kernels of a GPU that are not
     deterministic, unless `randomness=dict(deterministic=True)`.
+
+    Example:
+        >>> custom_hooks = [dict(type='mmseg_jml.ExactResumeHook')]
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Exchanges the batches of the loop.
-
-        Args:
-            runner (Runner): The runner, resumed if it is to be.
+        """Exchange the batches of the loop.
 
         Raises:
             TypeError: If the loop is not iteration-based.
@@ -83,20 +83,16 @@ class ExactResumeHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Seeds the generators for one step, this process's device included.
+        """Seed the generators for one step, this process's device included.
 
         Args:
-            runner (Runner): The runner.
-            batch_idx (int): Not used; the runner counts on when it resumes.
+            runner (Runner): It counts on when it resumes.
+            batch_idx (int): Number of the step.
             data_batch (dict, optional): The batch. Defaults to None.
         """
         seed_generators(self._seed, STEPS, get_rank(), runner.iter)
         torch.manual_seed(torch.initial_seed())
 
     def after_train(self, runner: Runner) -> None:
-        """Ends the workers; left to the garbage collector they hang.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """End the workers; left to the garbage collector they hang."""
         runner.train_loop.dataloader_iterator = None

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.loops import BaseLoop
 
-from ..head_resolution.logit_readers import logit_reader
+from ..head_resolution.stock_code import logit_reader
 from ..heads import unwrapped
 from ..registry import HOOKS
 from ..stand_in import StandIn
@@ -16,7 +16,7 @@ __all__ = ['HeadResolutionHook']
 
 @HOOKS.register_module()
 class HeadResolutionHook(Hook):
-    """Computes losses at the resolution of the decode heads.
+    """Compute losses at the resolution of the decode heads.
 
     A stock head resizes its logits to the size of the label before it computes
     a loss; these tensors are most of the memory of a light model's training
@@ -49,11 +49,7 @@ class HeadResolutionHook(Hook):
         self._logged: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Puts other methods into heads and losses.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Put other methods into heads and losses."""
         # importing mmseg.models takes seconds
         from ..head_resolution.losses import HeadResolution
 
@@ -69,37 +65,21 @@ class HeadResolutionHook(Hook):
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Gives heads and losses their own methods back.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Give heads and losses their own methods back."""
         if self._resolution is not None:
             self._resolution.remove()
 
     def before_val(self, runner: Runner) -> None:
-        """Lets the model predict classes alone, if nobody needs its logits.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Let the model predict classes alone, if nobody needs its logits."""
         self._predict_classes(runner, runner.val_loop, 'val')
 
     def after_val(self, runner: Runner) -> None:
-        """Gives the model its own methods back.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Give the model its own methods back."""
         while self._prediction:
             self._prediction.pop().remove()
 
     def before_test(self, runner: Runner) -> None:
-        """As :meth:`before_val`.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Let the model predict classes alone, if nobody needs its logits."""
         self._predict_classes(runner, runner.test_loop, 'test')
 
     after_test = after_val
@@ -107,7 +87,7 @@ class HeadResolutionHook(Hook):
     def _predict_classes(
         self, runner: Runner, loop: BaseLoop, stage: str
     ) -> None:
-        from ..head_resolution.small_inference import (
+        from ..head_resolution.prediction import (
             predict_classes,
             why_full_prediction,
         )

@@ -16,7 +16,7 @@ __all__ = ['AveragingTTAModel']
 
 @MODELS.register_module()
 class AveragingTTAModel(BaseTTAModel):
-    """Averages the probabilities of augmented images.
+    """Average the probabilities of augmented images.
 
     It predicts the classes that mmseg's ``SegTTAModel`` predicts from several
     channels. That one leaves the logits of the last augmentation in
@@ -37,11 +37,7 @@ class AveragingTTAModel(BaseTTAModel):
     def merge_preds(
         self, data_samples_list: Sequence[Sequence[SegDataSample]]
     ) -> list[SegDataSample]:
-        """Merges the predictions of each image's augmentations.
-
-        Args:
-            data_samples_list (Sequence[Sequence[SegDataSample]]): One
-                sequence for each image.
+        """Merge the predictions of each image's augmentations.
 
         Returns:
             list[SegDataSample]: The first sample of each image, with

@@ -24,7 +24,7 @@ __all__ = ['CalibrationMetric']
 
 @METRICS.register_module()
 class CalibrationMetric(RunningMetric):
-    """Calibration errors, Brier score and negative log-likelihood.
+    """Measure calibration errors, Brier score and negative log-likelihood.
 
     The figures are those of :func:`mmseg_jml.functional.calibration_figures`:
     ``ECED`` and ``SCED`` of the data set, ``ECEI`` and ``SCEI`` of its images
@@ -91,12 +91,7 @@ class CalibrationMetric(RunningMetric):
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Adds the sums of each image.
-
-        Args:
-            data_batch (dict): The batch.
-            data_samples (Sequence[dict]): Predictions with ground truth.
-        """
+        """Add the sums of each image."""
         for sample in data_samples:
             prediction = read_prediction(sample)
             scores, kind = read_scores(sample, prediction, self.scores)
@@ -111,14 +106,7 @@ class CalibrationMetric(RunningMetric):
             self.add(state)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Computes the figures, logs the tables and draws the diagrams.
-
-        Args:
-            results (list[CalibrationState]): The state of each process.
-
-        Returns:
-            dict[str, float]: As :func:`calibration_figures` names them.
-        """
+        """Compute the figures, log the tables and draw the diagrams."""
         state = self.total(results)
         figures = calibration_figures([state], self.options)
         top, classes = state.bins(self.options)
@@ -138,7 +126,7 @@ class CalibrationMetric(RunningMetric):
 
 
 def _class_table(names: Sequence[str], classes: Tensor) -> PrettyTable:
-    """Each class's probability against how often it is right."""
+    """Compare each class's probability with how often it is right."""
     table = PrettyTable(title='calibration per class')
     count, confidence, hit = classes.sum(-1).unbind(-1)
     table.add_column('Class', list(names))

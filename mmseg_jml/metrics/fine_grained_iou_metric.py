@@ -30,7 +30,7 @@ SCORES = ('IoU', 'Acc', 'Dice')
 
 @METRICS.register_module()
 class FineGrainedIoUMetric(BaseMetric):
-    """Accuracy, IoU and Dice at data set, image and class level.
+    """Measure accuracy, IoU and Dice at data set, image and class level.
 
     The figures are those of :func:`mmseg_jml.functional.fine_grained_iou`:
     ``mIoUD`` (mmseg's mIoU), ``mIoUI`` and ``mIoUC``, the worst cases such as
@@ -87,12 +87,7 @@ class FineGrainedIoUMetric(BaseMetric):
         self._counts = array('q')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Counts the pixels of each image.
-
-        Args:
-            data_batch (dict): The batch.
-            data_samples (Sequence[dict]): Predictions with ground truth.
-        """
+        """Count the pixels of each image."""
         classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             prediction = read_prediction(sample)
@@ -104,14 +99,7 @@ class FineGrainedIoUMetric(BaseMetric):
             self._counts.frombytes(torch.cat(counts).cpu().numpy().tobytes())
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gathers a result of each image, and computes the figures.
-
-        Args:
-            size (int): Images in the data set.
-
-        Returns:
-            dict[str, float]: The figures, the same in every process.
-        """
+        """Gather a result of each image, and compute the figures."""
         rows = np.frombuffer(self._counts, np.int64)
         classes = len(self.dataset_meta['classes'])
         self.results = [*zip(self._names, rows.reshape(-1, 3, classes))]
@@ -119,13 +107,7 @@ class FineGrainedIoUMetric(BaseMetric):
         return super().evaluate(size)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Computes the figures and logs the tables.
-
-        Args:
-            results (list): Name and counts of each image.
-
-        Returns:
-            dict[str, float]: Percent.
+        """Compute the figures and log the tables.
 
         Raises:
             ValueError: If there is no image.

@@ -11,25 +11,19 @@ __all__ = ['check_kind', 'read_label', 'read_prediction', 'read_scores']
 
 
 def check_kind(kind: str | None) -> None:
-    """Refuses what no scores can be.
-
-    Args:
-        kind (str, optional): The option ``scores`` of an evaluator.
+    """Refuse a kind of scores that does not exist.
 
     Raises:
         ValueError: If it is unknown.
     """
     if kind not in (None, *KINDS):
         raise ValueError(
-            f'Expected scores to be one of {KINDS}, but got {kind!r}'
+            f'Expected scores to be one of {KINDS} but got {kind!r}.'
         )
 
 
 def read_prediction(sample: dict) -> Tensor:
-    """Predicted classes.
-
-    Args:
-        sample (dict): A data sample as an evaluator gets it.
+    """Return the predicted classes.
 
     Returns:
         Tensor: (H, W) int64.
@@ -39,11 +33,7 @@ def read_prediction(sample: dict) -> Tensor:
 
 
 def read_label(sample: dict, prediction: Tensor) -> Tensor:
-    """Ground truth.
-
-    Args:
-        sample (dict): A data sample as an evaluator gets it.
-        prediction (Tensor): (H, W), whose shape and device it must have.
+    """Return the ground truth.
 
     Returns:
         Tensor: (H, W) int64.
@@ -66,7 +56,7 @@ def read_label(sample: dict, prediction: Tensor) -> Tensor:
 def read_scores(
     sample: dict, prediction: Tensor, kind: str | None
 ) -> tuple[Tensor, str]:
-    """What the model says about each class.
+    """Return what the model says about each class.
 
     mmseg keeps the logits of several channels, and the sigmoid of a single
     one. The latter becomes the probabilities of two classes.
@@ -132,7 +122,7 @@ def _refuse_probabilities(scores: Tensor) -> None:
 def _check_origin(
     scores: Tensor, prediction: Tensor, one_channel: bool
 ) -> None:
-    """Refuses scores of which the prediction was not made."""
+    """Refuse scores of which the prediction was not made."""
     if one_channel:  # mmseg thresholds them, not always at one half
         found, missed = scores[1][prediction == 1], scores[1][prediction == 0]
         wrong = found.numel() and missed.numel() and found.min() < missed.max()

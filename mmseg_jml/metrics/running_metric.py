@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from mmengine.dist import get_dist_info
@@ -13,7 +14,7 @@ __all__ = ['RunningMetric']
 
 
 class RunningMetric(BaseMetric, metaclass=ABCMeta):
-    """Adds up states of images in place of keeping a result of each.
+    """Add up states of images in place of keeping a result of each.
 
     mmengine leaves out the images that a sampler repeats by cutting the list
     of results, one for each image. Here there is no list: the state of the
@@ -42,11 +43,7 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
         self._images = 0
 
     def add(self, state: Any) -> None:
-        """Adds an image.
-
-        Args:
-            state (Any): An object with a method ``plus``.
-        """
+        """Add an image."""
         self._settle_last()
         self._last = state
         self._images += 1
@@ -58,16 +55,10 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
             self._state = self._state.plus(self._last)
 
     def evaluate(self, size: int) -> dict:
-        """Computes the figures over the images of all processes.
+        """Compute the figures over the images of all processes.
 
         A sampler deals images out to processes in turn and fills the last
         turn with images that it has dealt before. These are left out.
-
-        Args:
-            size (int): Images in the data set.
-
-        Returns:
-            dict: The figures, the same in every process.
         """
         rank, processes = get_dist_info()
         if (self._images - 1) * processes + rank < size:
@@ -78,20 +69,11 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
 
     @staticmethod
     def total(results: Sequence) -> Any:
-        """Adds up the states of processes.
-
-        Args:
-            results (Sequence): One state of each process that had images.
-
-        Returns:
-            Any: Their sum.
+        """Add up the states of processes.
 
         Raises:
             ValueError: If there is none.
         """
         if not results:
             raise ValueError('Expected an image to evaluate, but got none.')
-        state, *others = results
-        for other in others:
-            state = state.plus(other)
-        return state
+        return reduce(lambda state, other: state.plus(other), results)

@@ -14,7 +14,7 @@ __all__ = ['TemperatureMetric']
 
 @METRICS.register_module()
 class TemperatureMetric(RunningMetric):
-    """Fits the temperature that minimises the negative log-likelihood.
+    """Fit the temperature that minimises the negative log-likelihood.
 
     Logits divided by a temperature above 1 are less certain, and predict the
     same classes. ``tools/analysis_tools/calibrate.py`` shows what the fitted
@@ -32,6 +32,9 @@ class TemperatureMetric(RunningMetric):
 
     Raises:
         ValueError: If ``scores`` is unknown.
+
+    Examples:
+        >>> val_evaluator = [dict(type='mmseg_jml.TemperatureMetric')]
     """
 
     def __init__(
@@ -47,12 +50,7 @@ class TemperatureMetric(RunningMetric):
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Adds the sums of each image.
-
-        Args:
-            data_batch (dict): The batch.
-            data_samples (Sequence[dict]): Predictions with ground truth.
-        """
+        """Add the sums of each image."""
         for sample in data_samples:
             prediction = read_prediction(sample)
             scores, kind = read_scores(sample, prediction, self.scores)
@@ -64,12 +62,5 @@ class TemperatureMetric(RunningMetric):
             )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Fits the temperature.
-
-        Args:
-            results (list[TemperatureSums]): Those of each process.
-
-        Returns:
-            dict[str, float]: 'temperature'.
-        """
+        """Fit the temperature."""
         return dict(temperature=fit_temperature(self.total(results)))

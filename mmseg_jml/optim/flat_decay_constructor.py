@@ -32,7 +32,7 @@ class FlatDecayConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: bool | None = None,
     ) -> None:
-        """Adds a module's parameters, one group each.
+        """Add a module's parameters, one group each.
 
         Args:
             params (list[dict]): The groups; changed in place.

@@ -66,7 +66,7 @@ class Teacher:
         }
         if keeps_size:
             # importing mmseg.models takes seconds
-            from ..head_resolution.losses import predict_small
+            from ..head_resolution.prediction import predict_small
 
             for head in heads.values():
                 predict_small(head)

@@ -3,75 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-__all__ = ['draw_contact_sheet']
+from .drawing import new_figure, to_array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ['View', 'draw_contact_sheet']
 
 COLUMNS = 4
 MOST_IN_LEGEND = 40
+STRANGE = (255, 0, 255)
+
+
+class View(NamedTuple):
+    """An image to be drawn, with its label.
+
+    Attributes:
+        name (str): What to write over it.
+        image (np.ndarray | None): (H, W, 3) uint8, RGB; None where it could
+            not be made.
+        label (np.ndarray | None): (H, W) integers.
+        problem (str): What is wrong with it; empty if nothing is.
+    """
+
+    name: str
+    image: np.ndarray | None = None
+    label: np.ndarray | None = None
+    problem: str = ''
 
 
 def draw_contact_sheet(
-    rows: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray | None]]],
+    rows: Mapping[str, Sequence[View]],
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
+    ignore_index: int = 255,
 ) -> np.ndarray:
-    """Draws images with their labels over them.
+    """Draw images with their labels over them.
 
-    Ignored pixels keep the colour of the image; classes that occur are named
-    below.
+    Ignored pixels keep the colour of the image, those that are neither
+    ignored nor one of the classes are magenta. What is wrong stands over an
+    image in red. Classes that occur are named below.
 
     Args:
-        rows (Mapping): What to write over the images, and for each text the
-            images, (H, W, 3) uint8 RGB, with their labels, (H, W) integers or
-            None.
+        rows (Mapping[str, Sequence[View]]): The views of each data set.
         classes (Sequence[str]): Names of the classes.
         palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255.
+        ignore_index (int): The ignored label. Defaults to 255.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
     """
-    # a second that most runs need not spend
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    cells = [
-        [(text, *view) for view in views[i : i + COLUMNS]]
-        for text, views in rows.items()
+    lines = [
+        (title, views[i : i + COLUMNS])
+        for title, views in rows.items()
         for i in range(0, len(views), COLUMNS)
     ]
-    figure = Figure((12, 3.2 * len(cells) + 1), dpi=100, layout='constrained')
-    axes = figure.subplots(len(cells), COLUMNS, squeeze=False)
+    figure = new_figure(12, 3.2 * len(lines) + 1)
+    axes = figure.subplots(len(lines), COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    seen = set()
-    for line, views in zip(axes, cells):
-        for axis, (text, image, label) in zip(line, views):
-            axis.imshow(_overlay(image, label, palette))
-            axis.set_title(text, fontsize='medium')
-            seen.update(() if label is None else np.unique(label).tolist())
-    named = [i for i in sorted(seen) if i < len(classes)][:MOST_IN_LEGEND]
+    seen: set[int] = set()
+    for line, (title, views) in zip(axes, lines):
+        for axis, view in zip(line, views):
+            _draw(axis, title, view, palette, ignore_index)
+            if view.label is not None:
+                seen.update(np.unique(view.label).tolist())
+    named = [i for i in sorted(seen) if 0 <= i < len(classes)]
     if named:
+        from matplotlib.patches import Patch
+
         patches = [
             Patch(color=np.array(palette[i]) / 255, label=classes[i])
-            for i in named
+            for i in named[:MOST_IN_LEGEND]
         ]
         figure.legend(handles=patches, loc='outside lower center', ncols=6)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return to_array(figure)
+
+
+def _draw(
+    axis: Axes,
+    title: str,
+    view: View,
+    palette: Sequence[Sequence[int]],
+    ignored: int,
+) -> None:
+    told = f'\n{view.problem}' if view.problem else ''
+    axis.set_title(
+        f'{title}: {view.name}{told}',
+        fontsize='small',
+        color='red' if told else 'black',
+        wrap=True,
+    )
+    if view.image is not None:
+        image = view.image
+        if view.label is not None:
+            image = _overlay(image, view.label, palette, ignored)
+        axis.imshow(image)
 
 
 def _overlay(
     image: np.ndarray,
-    label: np.ndarray | None,
+    label: np.ndarray,
     palette: Sequence[Sequence[int]],
+    ignored: int,
 ) -> np.ndarray:
-    if label is None:
-        return image
     known = (label >= 0) & (label < len(palette))
-    colours = np.array(palette)[np.where(known, label, 0)]
+    colours = np.array([*palette, STRANGE])[np.where(known, label, -1)]
     mixed = (image.astype(int) + colours) // 2
-    return np.where(known[..., None], mixed, image).astype(np.uint8)
+    mixed = np.where(known[..., None], mixed, colours)
+    return np.where((label == ignored)[..., None], image, mixed).astype(
+        np.uint8
+    )

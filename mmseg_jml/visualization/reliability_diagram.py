@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..functional import expected_calibration_error
+from .drawing import new_figure, to_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ LINE, GAP, MASS = '#4477aa', '#ee6677', '#777777'
 def reliability_diagram(
     bins: Sequence[Tensor], titles: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Draws the share of hits in each bin over its mean confidence.
+    """Draw the share of hits in each bin over its mean confidence.
 
     A calibrated model lies on the diagonal, an overconfident one below it.
     The strip below the diagram is the histogram of confidence: the share of
@@ -37,21 +38,15 @@ def reliability_diagram(
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
     """
-    # a second that most runs need not spend
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = len(bins) if len(bins) < 5 else math.ceil(len(bins) ** 0.5)
     rows = math.ceil(len(bins) / columns)
-    figure = Figure((3.5 * columns, 4 * rows), dpi=100, layout='constrained')
+    figure = new_figure(3.5 * columns, 4 * rows)
     parts = figure.subfigures(rows, columns, squeeze=False).flatten()
     for part, one, title in zip(parts, bins, titles or [''] * len(bins)):
         upper, lower = part.subplots(2, sharex=True, height_ratios=(4, 1))
         upper.set_title(title)
         _draw(upper, lower, one.double().cpu())
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return to_array(figure)
 
 
 def _draw(upper: Axes, lower: Axes, bins: Tensor) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..normalisation import Normalisation
+from .drawing import new_figure, to_array
 
 __all__ = ['SoftLabelPicture', 'draw_soft_labels', 'restore_image']
 
@@ -36,7 +37,7 @@ def draw_soft_labels(
     pictures: Sequence[SoftLabelPicture],
     palette: Sequence[Sequence[int]] | None = None,
 ) -> np.ndarray:
-    """Draws a row for each image.
+    """Draw a row for each image.
 
     The columns are the image, its label, the class that the soft label finds
     most probable, and the probability of that class, dark where it is low.
@@ -50,11 +51,7 @@ def draw_soft_labels(
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
     """
-    # a second that most runs need not spend
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((12, 3 * len(pictures)), dpi=100, layout='constrained')
+    figure = new_figure(12, 3 * len(pictures))
     axes = figure.subplots(len(pictures), 4, squeeze=False)
     titles = ('image', 'label', 'soft label', 'its confidence')
     for axis, title in zip(axes[0], titles):
@@ -76,9 +73,7 @@ def draw_soft_labels(
         figure.colorbar(shades, ax=row[3])
         for axis in row:
             axis.set_axis_off()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return to_array(figure)
 
 
 def _default_palette(classes: int) -> np.ndarray:
@@ -89,14 +84,14 @@ def _default_palette(classes: int) -> np.ndarray:
 
 
 def _paint(label: Tensor, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """A colour for each class; what is out of them is white."""
+    """Colour each class; what is out of them is white."""
     colours = np.array([*palette, IGNORED], dtype=np.uint8)
     known = (label >= 0) & (label < len(palette))
     return colours[label.where(known, len(palette)).long().numpy()]
 
 
 def restore_image(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
-    """The image that a data preprocessor of mmseg has normalised.
+    """Restore an image that a data preprocessor of mmseg has normalised.
 
     Args:
         inputs (Tensor): (3, H, W), as the segmentor sees it.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmseg_jml.data_check import check_config
+from mmseg_jml.data_check import check_config, find_obstacles
+from mmseg_jml.losses import JaccardMetricLoss
 from tests.tiny_run import CLASSES, tiny_config, write_images
 
 
@@ -93,6 +95,19 @@ def test_views_are_those_of_the_pipeline(cfg):
     assert val.views[0].image.shape == (24, 24, 3)
     mask = np.array(Image.open(root_of(cfg) / 'masks/6.png'))
     np.testing.assert_array_equal(val.views[0].label, mask[::2, ::2])
+
+
+def test_what_is_wrong_is_shown_first(cfg):
+    """By the file's name; what cannot be opened has no picture."""
+    label_values(cfg)
+    (root_of(cfg) / 'images/1.png').write_bytes(b'no image')
+    first, second, *others = found(cfg)['train'].views
+    assert (first.name, first.problem) == ('1.png', 'cannot be read')
+    assert first.image is first.label is None
+    assert (second.name, second.problem) == ('3.png', 'label values 3, 7')
+    assert second.image is not None
+    assert [view.name for view in others] == [f'{i}.png' for i in (0, 2, 4, 5)]
+    assert not any(view.problem for view in others)
 
 
 def no_folder(cfg):
@@ -289,3 +304,93 @@ def test_config_without_data(cfg):
     cfg.train_dataloader = cfg.val_dataloader = None
     with pytest.raises(ValueError, match='train_dataloader or val_data'):
         check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        *(no_folder, no_list, no_root, empty_list, other_suffix),
+        *(unknown_class, label_values, failing_pipeline, other_head),
+    ],
+)
+def test_train_py_tells_what_is_found_within_seconds(cfg, spoil):
+    assert find_obstacles(cfg) == []
+    told = spoil(cfg)
+    if spoil is label_values:
+        cfg.train_dataloader.dataset.pipeline = (
+            cfg.val_dataloader.dataset.pipeline
+        )
+        told = '3 in 1 labels .3.png., 7 in 1 labels'
+    problems = find_obstacles(cfg)
+    assert any(re.search(told, text) for text in problems), problems
+    assert all(text.startswith(('train: ', 'val: ')) for text in problems)
+
+
+def test_what_a_head_or_loss_ignores_is_no_obstacle(cfg):
+    label_values(cfg)
+    entry = cfg.train_dataloader.dataset
+    entry.pipeline = cfg.val_dataloader.dataset.pipeline
+    assert find_obstacles(cfg)
+    cfg.model.decode_head.ignore_index = 3
+    cfg.model.decode_head.loss_decode.ignore_index = 7
+    assert find_obstacles(cfg) == []
+
+
+def test_train_py_leaves_other_data_sets_alone(cfg):
+    @DATASETS.register_module(force=True)
+    class Listed(list):
+        metainfo = dict(classes=())
+
+        def __init__(self, **entry):
+            super().__init__([0])
+
+    cfg.train_dataloader.dataset = dict(type='Listed', data_root='nowhere')
+    assert find_obstacles(cfg) == []
+
+
+LOSS = 'model.decode_head.loss_decode'
+
+
+@pytest.mark.parametrize(
+    ('entry', 'told'),
+    [
+        (
+            dict(type='mmseg_jml.JaccardMetricCELos'),
+            [f"{LOSS}.type: nothing is called 'mmseg_jml.JaccardMetricCELos'; "
+             "did you mean 'JaccardMetricCELoss'?"],
+        ),
+        (
+            [dict(type='DiceLoss'), dict(type='CrossEntropyLos')],
+            [f"{LOSS}.1.type: nothing is called 'CrossEntropyLos'; did you "
+             "mean 'CrossEntropyLoss'?"],
+        ),
+        (
+            dict(type='DiceLoss', loss_weight=-1.0),
+            [f'{LOSS}.loss_weight: expected at least 0 but got -1.0, by which '
+             'training would raise the loss'],
+        ),
+        (
+            dict(type='JaccardMetricLoss', smooth=-1),
+            [f'{LOSS}: Expected smooth'],
+        ),
+        (dict(type=JaccardMetricLoss), []),
+    ],
+)  # fmt: skip
+def test_losses_are_looked_up(cfg, entry, told):
+    cfg.model.decode_head.loss_decode = entry
+    found = find_obstacles(cfg)
+    assert len(found) == len(told), found
+    assert all(map(str.startswith, found, told)), found
+
+
+def test_hooks_are_looked_up(cfg):
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='DistilationHook')]
+    cfg.default_hooks = dict(
+        timer=dict(type='IterTimerHok'), visualization=None
+    )
+    assert find_obstacles(cfg) == [
+        "custom_hooks.1.type: nothing is called 'DistilationHook'; did you "
+        "mean 'DistillationHook'?",
+        "default_hooks.timer.type: nothing is called 'IterTimerHok'; did you "
+        "mean 'IterTimerHook'?",
+    ]

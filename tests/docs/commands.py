@@ -32,13 +32,12 @@ RUN_BY = {
         'python tools/train.py OCRNET --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.0.loss_decode.type=CrossEntropyLoss',
     ],
-    'tests/test_demo.py::test_prints_a_table_and_where_the_files_are': [
+    'tests/demo/test_program.py::test_each_demo_ends_with_a_table': [
         'make demo',
         'make demo SEEDS=1 ITERS=200',
-        'python tools/train.py configs/demo/...',
+        'make demo-kd',
+        'make demo-semi',
     ],
-    'tests/test_demo_kd.py::test_one_table_of_all_four': ['make demo-kd'],
-    'tests/test_demo_semi.py::test_one_table_of_all': ['make demo-semi'],
     'tests/test_benchmarks.py::test_benchmark': [
         'python -m benchmarks.distillation',
         'python -m benchmarks.losses',
@@ -77,7 +76,7 @@ RUN_BY = {
     ],
     'tests/tools/test_train.py::test_options_of_the_loss_follow_it': [
         'python tools/train.py CONFIG [--loss NAME] [--work-dir DIR] '
-        '[--resume] [--amp] [--full-resolution] '
+        '[--resume] [--amp] [--full-resolution] [--no-check] [--verbose] '
         '[--cfg-options KEY=VALUE ...]',
         'python tools/train.py CONFIG --loss JaccardMetricLoss --cfg-options '
         'model.decode_head.loss_decode.label_smoothing.mode=boundary',
@@ -86,7 +85,7 @@ RUN_BY = {
         'python tools/test.py CONFIG CHECKPOINT',
         'python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out DIR] '
         '[--show-dir DIR] [--show] [--wait-time S] [--tta] '
-        '[--full-resolution] [--cfg-options KEY=VALUE ...]',
+        '[--full-resolution] [--verbose] [--cfg-options KEY=VALUE ...]',
     ],
     'tests/tools/test_launchers.py::test_own_tool_of_mmseg': [
         'python .../mmseg/tools/train.py CONFIG --cfg-options '

@@ -10,7 +10,12 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path
-    for pattern in ('*.md', 'docs/*.md', 'configs/*/README.md')
+    for pattern in (
+        '*.md',
+        'docs/*.md',
+        'configs/*/README.md',
+        'demo/README.md',
+    )
     for path in ROOT.glob(pattern)
 )
 _FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)

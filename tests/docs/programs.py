@@ -50,10 +50,9 @@ def python(words, program, monkeypatch):
     path = str(MMSEG_TOOL) if '.../mmseg/' in words[0] else words[0]
     rest = ['CONFIG' if '/...' in word else word for word in words[1:]]
     monkeypatch.setattr(sys, 'argv', [path, *rest])
-    # as for a script; the demos share what is in one of them
+    # as for a script
     monkeypatch.syspath_prepend(Path(path).parent)
     assert runpy.run_path(path)['parse_args']()
-    sys.modules.pop('demo', None)
     return None
 
 
@@ -61,7 +60,10 @@ def module(words, monkeypatch):
     if words[0] == 'pytest':
         assert all(Path(word).exists() for word in words[1:])
         return
-    program = importlib.import_module(words[0])
+    name = words[0]
+    if (ROOT / name).is_dir():
+        name = f'{name}.__main__'
+    program = importlib.import_module(name)
     monkeypatch.setattr(sys, 'argv', words)
     assert program.parse_arguments()
 
@@ -72,7 +74,7 @@ def make(words, program, monkeypatch):
     lines = dry_run(*words)
     assert lines or words == ['setup']
     for line in lines:
-        called = re.search(r'bin/python (tools/.*)', line)
+        called = re.search(r'bin/python (-m demo .*)', line)
         if called:
             python(shlex.split(called[1]), program, monkeypatch)
     for word in words[1:]:

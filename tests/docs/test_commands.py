@@ -102,11 +102,12 @@ def test_one_entry_is_taken_back(monkeypatch, tmp_path):
     class Stop(Exception):
         pass
 
-    def build(cfg: Config):
+    def build(cfg: Config, verbose: bool):
         built.append(cfg)
         raise Stop
 
     monkeypatch.setattr(cli, 'build_runner', build)
+    monkeypatch.setattr(cli, 'check', lambda cfg: None)  # there is no data
     _, tool, _, *options = shlex.split(command)
     with pytest.raises(Stop):
         run.here(monkeypatch, Path(tool).name, config, *options)

@@ -15,11 +15,11 @@ from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_jml.head_resolution.loss_methods import loss_modules
 from mmseg_jml.head_resolution.losses import (
     at_head_resolution,
     why_full_resolution,
 )
-from mmseg_jml.head_resolution.small_logits import loss_modules
 from tests.zoo.stacks import stack
 
 # mmseg says much about its own defaults.

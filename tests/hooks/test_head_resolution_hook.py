@@ -69,8 +69,21 @@ def compare(with_hook, without, tolerance=1e-4):
         )
 
 
-def test_losses_and_gradients_are_the_same(cfg):
-    compare(train(cfg, HOOK), train(cfg))
+@pytest.mark.filterwarnings('ignore:torch.utils.checkpoint')
+@pytest.mark.parametrize(
+    ('change', 'tolerance'),
+    [
+        ({}, 1e-4),
+        # the stock path rounds the resized logits once more
+        ({'optim_wrapper.type': BFloat16Wrapper}, 2e-2),
+        ({'optim_wrapper.accumulative_counts': 2}, 1e-4),
+        ({'model.backbone.with_cp': True}, 1e-4),
+    ],
+    ids=str,
+)
+def test_losses_and_gradients_are_the_same(cfg, change, tolerance):
+    cfg.merge_from_dict(change)
+    compare(train(cfg, HOOK), train(cfg), tolerance)
 
 
 def test_twenty_steps_go_the_same_way(cfg):
@@ -102,23 +115,6 @@ def test_log_names_heads_and_reasons(cfg):
         "aux (FCNHead): losses at the label's resolution, because "
         'OHEMPixelSampler samples its pixels\n' in text
     )
-
-
-def test_mixed_precision(cfg):
-    cfg.optim_wrapper.type = BFloat16Wrapper
-    # the stock path rounds the resized logits once more
-    compare(train(cfg, HOOK), train(cfg), 2e-2)
-
-
-def test_accumulated_gradients(cfg):
-    cfg.optim_wrapper.accumulative_counts = 2
-    compare(train(cfg, HOOK), train(cfg))
-
-
-@pytest.mark.filterwarnings('ignore:torch.utils.checkpoint')
-def test_checkpointed_backbone(cfg):
-    cfg.model.backbone.with_cp = True
-    compare(train(cfg, HOOK), train(cfg))
 
 
 def resizes(monkeypatch):

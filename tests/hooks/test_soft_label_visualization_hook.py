@@ -61,7 +61,7 @@ def test_smoothed_label(cfg, shown):
     drawn = drawn_by(cfg)
     record = train(cfg, SHOW)
     assert list(drawn) == [
-        ('soft_label_decode_smoothed', step) for step in (0, 2)
+        ('soft_label_decode_smoothed', step) for step in (1, 3)
     ]
     for step, pictures in zip((0, 2), shown):
         images, labels = batch(record, step)

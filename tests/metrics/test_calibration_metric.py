@@ -110,15 +110,6 @@ def test_one_channel(cfg):
     assert_same(ours(figures), by_loops(heard, 'sigmoid'), 1e-4)
 
 
-def test_reduce_zero_label(cfg):
-    dataset = cfg.val_dataloader.dataset
-    dataset.update(reduce_zero_label=True, metainfo=dict(classes=('a', 'b')))
-    dataset.pipeline[1].reduce_zero_label = True
-    cfg.model.decode_head.num_classes = 2
-    figures, heard, _ = evaluate(cfg)
-    assert_same(ours(figures), by_loops(heard), 1e-4)
-
-
 def test_options_reach_the_figures(cfg):
     cfg.val_evaluator[1].update(prefix='ten')
     for name, change in (

@@ -46,6 +46,9 @@ def test_good_data(config, monkeypatch, capsys):
     assert status == 0
     assert 'train: 3 images, 3 opened, 0.0% of pixels ignored' in shown
     assert 'No problem found.' in shown
+    # 2, 4 and 4 of 48 rows have another class beside them
+    assert 'train, label smoothing: 6.9% of labelled pixels lie at' in shown
+    assert 'train, level: D, the default. No class is in 10 images' in shown
     # (0 + 12 + 24) rows of 3 x 48 are road, 3 are car
     cells = [line.split() for line in shown.splitlines() if '|' in line]
     assert cells[1:] == [
@@ -78,6 +81,10 @@ def test_bad_data(config, monkeypatch, capsys):
     assert 'PROBLEM: label values that are neither one of the 3' in shown
     assert '2 problems.' in shown
     assert Path(config.parent / 'work_dirs/my/contact_sheet.png').exists()
+    one = ('--cfg-options', 'val_dataloader=None')
+    status, shown = checked(monkeypatch, capsys, config, *one)
+    assert status == 1
+    assert shown.endswith('1 problem.\n')
 
 
 def test_bad_arguments(config, monkeypatch, capsys):

@@ -54,9 +54,12 @@ def test_two_processes_train_and_test(tiny, tmp_path):
 )
 def test_missing_argument_shows_the_usage(script, words, tmp_path):
     result = run.apart(run.ROOT / 'tools' / script, *words, cwd=tmp_path)
-    assert result.returncode != 0
-    assert f'{script} ' in result.stderr
-    assert 'usage: ' in result.stderr
+    assert result.returncode == 2
+    usage = result.stderr
+    assert usage.startswith('usage: ')
+    assert f'{script} ' in usage
+    asked = run.apart(run.ROOT / 'tools' / script, '--help', cwd=tmp_path)
+    assert (asked.returncode, asked.stdout) == (0, usage)
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def test_full_resolution_predicts_the_same(
 ):
     maps, added, build = [], [], cli.build_runner
 
-    def note(cfg):
+    def note(cfg, verbose):
         added.append(cfg.get('custom_hooks'))
-        return build(cfg)
+        return build(cfg, verbose)
 
     monkeypatch.setattr(cli, 'build_runner', note)
     for options in ([], ['--full-resolution']):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -206,6 +207,72 @@ def test_refusal(arguments, message, monkeypatch, capsys):
     assert message in f'{exit_.value} {capsys.readouterr().err}'
 
 
+def test_config_by_the_name_of_its_package(tmp_path):
+    inner = 'pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024'
+    path = str(CONFIGS / f'{inner}.py')
+    assert cli.config_file(f'mmseg::{inner}.py') == path
+    assert cli.config_file(f'mmseg::{inner}') == path
+    assert Path(cli.config_file('mmseg_jml::_base_/losses/jml.py')).is_file()
+    for name, told in (
+        (f'mmseg::{inner[:-2]}', r'did you mean .*512x1024\.py'),
+        ('mmsegg::a.py', 'no package mmsegg'),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError, match=told):
+            cli.config_file(name)
+
+
+def test_console_is_short_and_the_log_is_whole(tiny, tmp_path):
+    options = ['--loss', 'JaccardMetricCELoss', '--cfg-options']
+    options += ['train_cfg.max_iters=1', 'default_hooks.checkpoint=None']
+    shown = {}
+    for verbose in ('', '--verbose'):
+        folder = tmp_path / f'run{verbose}'
+        words = ['python', run.ROOT / 'tools/train.py', tiny, *options]
+        done = run.apart(
+            *words, '--work-dir', folder, *filter(None, [verbose]),
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        lines = (done.stderr + done.stdout).splitlines()
+        (first,) = (i for i, line in enumerate(lines) if '(train) [1]' in line)
+        assert 'eta: ' in lines[first]
+        shown[verbose] = lines[:first]
+        (log,) = folder.glob('*/*.log')
+        text = log.read_text()
+        for part in ('System environment:', 'Config:', 'Hooks will be exec'):
+            assert part in text
+            assert (part in done.stdout) == bool(verbose)
+    assert len(shown['']) <= 40 < len(shown['--verbose'])
+    assert 'Could not import OneDL' not in shown['']
+
+
+@pytest.mark.parametrize('options', [[], ['--no-check']])
+def test_wrong_configs_are_refused_unless_one_insists(
+    tiny, monkeypatch, capsys, options
+):
+    built = []
+    monkeypatch.setattr(cli, 'build_runner', lambda *args: built.append(args))
+    with pytest.raises((SystemExit, AttributeError)) as stopped:
+        run.here(
+            monkeypatch, 'train.py', tiny, *options, '--cfg-options',
+            'model.decode_head.num_classes=5',
+            'train_dataloader.dataset.data_prefix.img_path=imagse',
+        )  # fmt: skip
+    told = capsys.readouterr().err
+    if options:
+        assert built
+        return
+    assert 'Nothing was trained. --no-check trains all' in stopped.value.code
+    assert 'train: it cannot be built: data_prefix.img_path of Base' in told
+    assert 'val: decode_head has num_classes=5 but the data has 3' in told
+    assert not built
+
+
+def test_other_processes_leave_the_check_to_the_first(monkeypatch):
+    monkeypatch.setenv('RANK', '1')
+    cli.check(None)
+
+
 def test_unknown_loss_names_the_known_ones(tiny, monkeypatch):
     message = (
         'Expected the loss to be one of .*JaccardMetricLoss.* but got '
@@ -213,6 +280,8 @@ def test_unknown_loss_names_the_known_ones(tiny, monkeypatch):
     )
     with pytest.raises(SystemExit, match=message):
         run.here(monkeypatch, 'train.py', tiny, '--loss', 'DiceLoss')
+    with pytest.raises(SystemExit, match='Did you mean JaccardMetricCELoss?'):
+        run.here(monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricCE')
 
 
 @pytest.fixture(scope='module')

@@ -1,25 +1,26 @@
-"""Fits the temperature of a segmentor: ``calibrate.py CONFIG CHECKPOINT``.
+"""Fit the temperature of a segmentor: ``calibrate.py CONFIG CHECKPOINT``.
 
 Logits divided by the temperature predict the same classes with the confidence
 that fits the validation set best. Two passes over that set: one to fit, one
 to measure what came of it.
 """
 
-import argparse
+from __future__ import annotations
 
-from mmengine.config import Config
-from mmengine.logging import print_log
-from mmengine.runner import Runner
-from prettytable import PrettyTable
+import argparse
+from typing import TYPE_CHECKING
 
 from mmseg_jml import cli
-from mmseg_jml.functional.confidence import KINDS
 
-FIGURES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+MEASURES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Fit a temperature on the validation set.'
     )
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='path or URL of the checkpoint')
     parser.add_argument(
         '--scores',
-        choices=KINDS,
+        choices=('logits', 'sigmoid', 'probabilities'),
         help='what the model predicts, if not logits of a softmax; heads '
         'with one channel need nothing',
     )
@@ -38,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def on_validation_set(cfg: Config, *evaluators: dict) -> None:
-    """Lets the test loop see the validation set, which others tune on.
+    """Let the test loop see the validation set, which others tune on.
 
     Raises:
         ValueError: If the config has no validation set.
@@ -54,7 +55,7 @@ def on_validation_set(cfg: Config, *evaluators: dict) -> None:
 
 
 def again(runner: Runner, *evaluators: dict) -> dict[str, float]:
-    """Runs over the same images once more, with other evaluators."""
+    """Run over the same images once more, with other evaluators."""
     loop = runner.test_loop
     loop.evaluator = runner.build_evaluator(list(evaluators))
     loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
@@ -62,18 +63,22 @@ def again(runner: Runner, *evaluators: dict) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """Figures before and after."""
-    lines = PrettyTable(('', *FIGURES))
-    for name, figures in rows.items():
-        cells = (f'{figures[f"{name}/{key}"]:.4f}' for key in FIGURES)
+    """Tabulate what was measured before and after."""
+    from prettytable import PrettyTable
+
+    lines = PrettyTable(('', *MEASURES))
+    for name, values in rows.items():
+        cells = (f'{values[f"{name}/{key}"]:.4f}' for key in MEASURES)
         lines.add_row((name, *cells))
     return lines.get_string()
 
 
 def main() -> None:
-    """Fits and reports."""
+    """Fit and report."""
+    from mmengine.logging import print_log
+
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = cli.load_config(args)
     cli.apply_options(cfg, args)
     cfg.load_from = args.checkpoint
     metric = dict(
@@ -84,7 +89,7 @@ def main() -> None:
     )
     fit = dict(type='mmseg_jml.TemperatureMetric', scores=args.scores)
     on_validation_set(cfg, dict(metric, prefix='before'), fit)
-    runner = cli.build_runner(cfg)
+    runner = cli.build_runner(cfg, args.verbose)
     before = runner.test()
     temperature = before['temperature']
     after = again(

@@ -1,4 +1,4 @@
-"""Prepares DeepGlobe Land: ``deepglobe_land.py data/deepglobe_land``.
+"""Prepare DeepGlobe Land: ``deepglobe_land.py data/deepglobe_land``.
 
 Reads ``land-train`` as it was downloaded, checks it, and writes
 ``annotations`` (the colours of the masks as classes 0 to 5, unknown as 255)
@@ -10,29 +10,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from mmseg_jml.datasets import DeepGlobeLandDataset
-from mmseg_jml.datasets.conversion import (
+from mmseg_jml.conversion.files import (
     CorruptFileError,
-    convert_all,
     read_image,
-    shorten,
     write_label,
     write_names,
 )
-from mmseg_jml.datasets.splits import rank_names
+from mmseg_jml.conversion.progress import convert_all, shorten
+from mmseg_jml.conversion.splits import rank_names
 
 NUM_IMAGES = 803
 NUM_FOLDS = 5
-PALETTE = np.array(DeepGlobeLandDataset.METAINFO['palette'], np.uint8)
 UNKNOWN, NO_CLASS = 255, 254
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Prepare DeepGlobe Land Cover Classification.'
     )
@@ -55,7 +53,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_names(folder: Path) -> list[str]:
-    """Returns the names of the images, in the order of their files.
+    """Return the names of the images, in the order of their files.
 
     Raises:
         ValueError: If they are not the 803 images with their masks.
@@ -78,8 +76,16 @@ def find_names(folder: Path) -> list[str]:
     return names
 
 
+@cache
+def palette() -> np.ndarray:
+    """Return the colours of the classes, (6, 3) uint8."""
+    from mmseg_jml.datasets import DeepGlobeLandDataset
+
+    return np.array(DeepGlobeLandDataset.METAINFO['palette'], np.uint8)
+
+
 def bright_channels(pixels: np.ndarray) -> np.ndarray:
-    """Returns which channels are bright, as three bits of a number.
+    """Return which channels are bright, as three bits of a number.
 
     The challenge says to cut at 128, since masks were compressed.
     """
@@ -87,15 +93,15 @@ def bright_channels(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_classes(colours: np.ndarray) -> np.ndarray:
-    """Translates colours (H, W, 3) to classes (H, W), both uint8."""
+    """Translate colours (H, W, 3) to classes (H, W), both uint8."""
     table = np.full(8, NO_CLASS, np.uint8)
     table[0] = UNKNOWN
-    table[bright_channels(PALETTE)] = np.arange(len(PALETTE))
+    table[bright_channels(palette())] = np.arange(len(palette()))
     return table[bright_channels(colours)]
 
 
 def convert(folder: Path, name: str, output: Path) -> None:
-    """Checks an image and its mask, and writes the label.
+    """Check an image and its mask, and writes the label.
 
     Raises:
         CorruptFileError: If either is not what it should be.
@@ -116,11 +122,11 @@ def convert(folder: Path, name: str, output: Path) -> None:
             f'{mask.getpixel((int(column), int(row)))} in row {row}, column '
             f'{column}, and such red in {(classes == NO_CLASS).sum()} pixels.'
         )
-    write_label(output, classes, PALETTE)
+    write_label(output, classes, palette())
 
 
 def validation_folds(names: list[str], seed: int | None) -> list[list[str]]:
-    """Returns the names that each fold validates on.
+    """Return the names that each fold validates on.
 
     Without a seed these are the authors' folds; they leave the last three
     images in training always.
@@ -135,7 +141,7 @@ def validation_folds(names: list[str], seed: int | None) -> list[list[str]]:
 def write_splits(
     folder: Path, names: list[str], seed: int | None, skipped: dict[str, str]
 ) -> None:
-    """Writes the folds, and the images that are in none of them."""
+    """Write the folds, and the images that are in none of them."""
     kept = [name for name in names if name not in skipped]
     write_names(folder / 'skipped.txt', skipped)
     for k, fold in enumerate(map(set, validation_folds(names, seed))):
@@ -146,7 +152,7 @@ def write_splits(
 
 
 def main() -> None:
-    """Prepares the folder that the command line names."""
+    """Prepare the folder that the command line names."""
     args = parse_args()
     folder = args.root / 'land-train'
 

@@ -1,4 +1,4 @@
-"""Averages the masks of several annotators: ``multi_annotator.py SOURCE OUT``.
+"""Average the masks of several annotators: ``multi_annotator.py SOURCE OUT``.
 
 Finds images and their masks by patterns (the default ones are those of
 QUBIQ), checks them, and writes for each image ``images/NAME.png``,
@@ -20,18 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_jml.datasets.conversion import (
+from mmseg_jml.conversion.files import (
     CorruptFileError,
-    convert_all,
+    read_mask,
+    read_picture,
     whole_file,
     write_label,
     write_names,
 )
-from mmseg_jml.datasets.pictures import read_mask, read_picture
+from mmseg_jml.conversion.progress import convert_all
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Average the masks of several annotators.'
     )
@@ -75,7 +76,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_names(source: Path, pattern: str) -> list[str]:
-    """Returns what stands for ``{name}`` in the path of each image.
+    """Return what stands for ``{name}`` in the path of each image.
 
     Raises:
         ValueError: If there is no image.
@@ -95,14 +96,14 @@ def find_names(source: Path, pattern: str) -> list[str]:
 
 
 def find_masks(source: Path, pattern: str, name: str) -> list[Path]:
-    """Returns the masks of an image, in the order of their names."""
+    """Return the masks of an image, in the order of their names."""
     return sorted(source.glob(pattern.replace('{name}', glob.escape(name))))
 
 
 def shares(
     paths: Sequence[Path], size: tuple[int, int], classes: int, binary: bool
 ) -> np.ndarray:
-    """Returns which share of the annotators chose each class.
+    """Return which share of the annotators chose each class.
 
     Args:
         paths (Sequence[Path]): Their masks.
@@ -137,7 +138,7 @@ def shares(
 
 
 def convert(args: argparse.Namespace, name: str) -> None:
-    """Writes the three files of an image.
+    """Write the three files of an image.
 
     Raises:
         CorruptFileError: If a file is not what it should be.
@@ -160,12 +161,12 @@ def convert(args: argparse.Namespace, name: str) -> None:
 
 
 def output(out: Path, name: str) -> Path:
-    """Returns the file that is written last."""
+    """Return the file that is written last."""
     return out / 'probabilities' / f'{name}.npy'
 
 
 def keep_options(args: argparse.Namespace) -> None:
-    """Keeps a folder from holding the results of different options.
+    """Keep a folder from holding the results of different options.
 
     Raises:
         ValueError: If it was begun with others.
@@ -185,7 +186,7 @@ def keep_options(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Converts what the command line names."""
+    """Convert what the command line names."""
     args = parse_args()
     try:
         names = find_names(args.source, args.image)

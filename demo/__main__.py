@@ -1,0 +1,80 @@
+"""Run a demo: ``python -m demo jml``, ``kd`` or ``semi``.
+
+Started again, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+
+def positive(text: str) -> int:
+    """Read an integer of at least 1 from the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'expected an integer of at least 1 but got {text!r}'
+        )
+    return int(text)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog='python -m demo',
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('demo', choices=('jml', 'kd', 'semi'), help='which one')
+    add('--seeds', type=positive, default=3, help='trainings of each kind')
+    add('--iters', type=positive, default=400, help='iterations of each')
+    add('--jobs', type=positive, default=os.cpu_count(), help='at a time')
+    add(
+        '--work-dir', type=Path, default='work_dirs/demo', help='for all files'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write the scenes, train, and show what came of each stage."""
+    arguments = parse_arguments()
+    # importing the stacks takes seconds
+    from mmengine.fileio import dump
+
+    from . import experiments
+    from .pictures import draw
+    from .report import effects, scores, table, typical
+    from .runs import train_all
+    from .scenes import write_scenes
+
+    console, started = Console(), time.monotonic()
+    plan, folder = getattr(experiments, arguments.demo), arguments.work_dir
+    stages = plan(arguments.seeds, arguments.iters, folder)
+    write_scenes(stages[0][0].scenes)
+    groups, results = {}, {}
+    for number, stage in enumerate(stages, 1):
+        try:
+            train_all(stage, arguments.jobs, console)
+        except KeyboardInterrupt:
+            sys.exit('Stopped. The same command goes on from here.')
+        for run in stage:
+            groups.setdefault(run.name, []).append(run)
+            results.setdefault(run.name, []).append(scores(run))
+        console.print(table(results))
+        for line in effects(results, experiments.COMPARED):
+            console.print(line, highlight=False)
+        picture = folder / f'{arguments.demo}-{number}.png'
+        draw(list(map(typical, groups.values())), results, picture)
+        seconds = time.monotonic() - started
+        console.print(f'{picture} after {seconds:.0f} s', highlight=False)
+    dump(results, folder / f'{arguments.demo}.json', indent=1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,126 @@
+"""What the trainings of each demo differ in, and nothing else.
+
+Each function plans a demo: it takes the number of seeds and of iterations and
+the folder of all runs, and returns the runs in stages. A stage begins when the
+one before it has ended and was shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .runs import Run
+
+__all__ = ['COMPARED', 'config', 'jml', 'kd', 'semi']
+
+CE = dict(type='CrossEntropyLoss')
+JML = dict(type='mmseg_jml.JaccardMetricCELoss')
+NEIGHBOURS = dict(
+    JML, label_smoothing=dict(mode='neighbours', epsilon=0.5, kernel_size=3)
+)
+# With what the runs of a name are compared.
+COMPARED = {
+    'CE + JML': 'CE',
+    'CE + JML, neighbours': 'CE + JML',
+    'student + KL': 'student',
+    'student + JML': 'student',
+    'mean teacher, CE': 'labels alone',
+    'hard, CE + JML': 'labels alone',
+    'soft, CE + JML': 'labels alone',
+}
+
+
+def config(iters: int, loss: dict, width: int = 16, *hooks: dict) -> Config:
+    """Return the shared config, with a schedule of so many iterations.
+
+    Args:
+        iters (int): The number.
+        loss (dict): The loss entry.
+        width (int): Channels of the first stage. Defaults to 16.
+        *hooks (dict): Hooks to add.
+
+    Returns:
+        Config: The config.
+    """
+    cfg = Config.fromfile(Path(__file__).with_name('config.py'))
+    warm_up, decay = cfg.param_scheduler
+    warm_up.end = decay.begin = iters // 10
+    decay.end = cfg.train_cfg.max_iters = iters
+    cfg.default_hooks.checkpoint.interval = max(iters // 4, 1)
+    cfg.model.backbone.update(stem_channels=width, base_channels=width)
+    channels = [width, 2 * width, 4 * width]
+    cfg.model.neck.update(in_channels=channels, out_channels=2 * width)
+    cfg.model.decode_head.update(
+        in_channels=[2 * width] * 3, channels=2 * width, loss_decode=loss
+    )
+    cfg.custom_hooks.extend(hooks)
+    return cfg
+
+
+def _runs(seeds: int, root: Path, configs: dict[str, Config]) -> list[Run]:
+    return [
+        Run(name, seed, cfg, root)
+        for seed in range(seeds)
+        for name, cfg in configs.items()
+    ]
+
+
+def jml(seeds: int, iters: int, root: Path) -> list[list[Run]]:
+    """Plan cross-entropy and JML, then JML with smoothed labels."""
+    hard = {'CE': config(iters, CE), 'CE + JML': config(iters, JML)}
+    soft = {'CE + JML, neighbours': config(iters, NEIGHBOURS)}
+    return [_runs(seeds, root, hard), _runs(seeds, root, soft)]
+
+
+def kd(seeds: int, iters: int, root: Path) -> list[list[Run]]:
+    """Plan a teacher and students alone, then students with the teacher."""
+    teacher = Run('teacher', 0, config(2 * iters, JML, 32), root)
+    hook = dict(
+        type='mmseg_jml.DistillationHook',
+        teacher=teacher.cfg.to_dict(),
+        checkpoint=str(teacher.checkpoint),
+    )
+    kl = dict(hook, loss=dict(type='mmseg_jml.KLDivergenceLoss'))
+    taught = {
+        'student + KL': config(iters, JML, 16, kl),
+        'student + JML': config(iters, JML, 16, hook),
+    }
+    students = _runs(seeds, root, {'student': config(iters, JML)})
+    return [[teacher, *students], _runs(seeds, root, taught)]
+
+
+def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
+    """Plan few labels alone, and with unlabelled scenes in three ways."""
+    labels_alone = config(iters, JML)
+    hook = dict(
+        type='mmseg_jml.PseudoLabelHook',
+        unlabeled_dataloader=dict(dataset=labels_alone.scenes.to_dict()),
+        momentum=0.97,
+        threshold=0.9,
+        # no other hue, which would be another class
+        distortions=[dict(type='ColorJitter', brightness=0.3, contrast=0.3)],
+        label_weight=1.0,
+        # begins when the labels have been learned
+        loss_weight=dict(
+            type='linear',
+            start=0,
+            stop=1,
+            begin=iters // 2,
+            end=iters // 2 + 1,
+        ),
+    )
+    ce = dict(JML, ce_weight=1.0, jml_weight=0.0)
+    configs = {
+        'labels alone': labels_alone,
+        'mean teacher, CE': config(
+            iters, JML, 16, dict(hook, soft=False, loss=ce)
+        ),
+        'hard, CE + JML': config(iters, JML, 16, dict(hook, soft=False)),
+        'soft, CE + JML': config(iters, JML, 16, hook),
+    }
+    for cfg in configs.values():
+        cfg.train_dataloader.batch_size = 8
+        cfg.train_dataloader.dataset.indices = 100
+    return [_runs(seeds, root, configs)]

@@ -1,0 +1,151 @@
+"""Trains and tests configs with mmengine's Runner, several side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import threading
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.fileio import dump
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+import mmseg_jml  # noqa: F401 (lets mmseg import)
+
+__all__ = ['Run', 'train', 'train_all']
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training, and the folder that its config gives it.
+
+    Args:
+        name (str): Name in tables.
+        seed (int): Its seed.
+        cfg (Config): Its config, but for the seed and the folder.
+        root (Path): Folder of all runs.
+    """
+
+    name: str
+    seed: int
+    cfg: Config
+    root: Path
+
+    @cached_property
+    def folder(self) -> Path:
+        """Path: Named after the config, so that another one is another run."""
+        digest = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
+        name = re.sub(r'\W+', '-', self.name.lower())
+        return self.root / f'{name}-{digest[:8]}-seed{self.seed}'
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path: The trained weights."""
+        return self.folder / f'iter_{self.cfg.train_cfg.max_iters}.pth'
+
+    @property
+    def scenes(self) -> Path:
+        """Path: The data."""
+        return Path(self.cfg.test_dataloader.dataset.data_root)
+
+    @property
+    def figures(self) -> dict[str, float] | None:
+        """dict: What the evaluators found, or None before the run's end."""
+        path = self.folder / 'figures.json'
+        return json.loads(path.read_text()) if path.exists() else None
+
+    @property
+    def step(self) -> int:
+        """int: The last iteration that mmengine has logged."""
+        logs = self.folder.glob('*/vis_data/scalars.json')
+        steps = [re.findall(r'"step": (\d+)}', p.read_text()) for p in logs]
+        return max(map(int, sum(steps, [])), default=0)
+
+
+def train(run: Run) -> None:
+    """Train and test, going on where an earlier process stopped."""
+    cfg = run.cfg.copy()
+    cfg.update(
+        work_dir=str(run.folder),
+        randomness=dict(seed=run.seed),
+        experiment_name=run.folder.name,
+        resume=True,
+    )
+    cfg.test_evaluator[0].output_dir = str(run.folder / 'predictions')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    figures = runner.test()
+    # once more, with the confidence that the temperature gives
+    calibration = dict(
+        type='mmseg_jml.CalibrationMetric',
+        prefix='after',
+        temperature=figures['temperature'],
+    )
+    loop = runner.test_loop
+    loop.evaluator = runner.build_evaluator([calibration])
+    loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
+    unfinished = run.folder / 'unfinished.json'
+    dump({**figures, **loop.run()}, unfinished)
+    unfinished.rename(run.folder / 'figures.json')
+
+
+def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
+    """Train the runs that are not finished, and show how far they are.
+
+    Args:
+        runs (Sequence[Run]): The runs, in the order of their start.
+        jobs (int): How many to train at a time, each in a process with one
+            thread.
+        console (Console): Where to show it.
+    """
+    spawn = multiprocessing.get_context('spawn')
+    pool = ProcessPoolExecutor(jobs, spawn, _start_worker)
+    futures = {pool.submit(train, run): run for run in runs if not run.figures}
+    columns = MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (*Progress.get_default_columns()[:2], *columns)
+    progress = Progress(*columns, console=console)
+    total = sum(run.cfg.train_cfg.max_iters for run in runs)
+    names = ', '.join(dict.fromkeys(run.name for run in runs))
+    task = progress.add_task(f'{names}: iterations, time left', total=total)
+    progress.update(task, completed=sum(run.step for run in runs))
+    try:
+        with progress:
+            while futures:
+                for future in wait(futures, 0.5, FIRST_COMPLETED).done:
+                    future.result()
+                    run = futures.pop(future)
+                    miou = f'mIoU {run.figures["mIoU"]:.1f}'
+                    console.print(f'{run.name}, seed {run.seed}: {miou}')
+                progress.update(task, completed=sum(run.step for run in runs))
+    finally:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown()
+
+
+def _start_worker() -> None:
+    """Prepare a process for trainings, and let it die with its parent."""
+    torch.set_num_threads(1)
+    warnings.simplefilter('ignore')  # of the stacks
+    # what they print is in the log of each run
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+    def die_too() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=die_too, daemon=True).start()

@@ -1,0 +1,1 @@
+"""What tools share that convert and divide data sets; without mmseg."""

@@ -1,0 +1,75 @@
+"""Long work on many images: what was done before, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from .files import CorruptFileError
+
+__all__ = ['convert_all', 'shorten', 'show_progress']
+
+
+def show_progress(items: Iterable, total: int, action: str) -> Iterator:
+    """Show a bar while it passes items on."""
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield from progress.track(items, total, description=action)
+
+
+def convert_all(
+    names: list[str],
+    convert: Callable[[str], None],
+    output: Callable[[str], Path],
+    skip_corrupt: bool = False,
+) -> dict[str, str]:
+    """Convert what was not converted before.
+
+    Args:
+        names (list[str]): What to convert.
+        convert (Callable): Converts one. Writes its `output` last, by
+            :func:`whole_file`.
+        output (Callable): Returns the file that tells that one is done.
+        skip_corrupt (bool, optional): Whether to go on after a corrupt file.
+            Defaults to False.
+
+    Returns:
+        dict[str, str]: What was skipped, and why.
+
+    Raises:
+        CorruptFileError: At the first corrupt file, unless it is skipped.
+    """
+    skipped = {}
+    for name in show_progress(names, len(names), 'Converting'):
+        if output(name).exists():
+            continue
+        try:
+            convert(name)
+        except CorruptFileError as error:
+            if not skip_corrupt:
+                raise
+            skipped[name] = str(error)
+    return skipped
+
+
+def shorten(names: Iterable[object], most: int = 5) -> str:
+    """List some names for a message.
+
+    Args:
+        names (Iterable): The names.
+        most (int, optional): How many to show. Defaults to 5.
+
+    Returns:
+        str: The first of them, and how many more there are.
+
+    Example:
+        >>> shorten('abcdefg', 3)
+        'a, b, c and 4 more'
+    """
+    names = list(names)
+    shown = ', '.join(map(str, names[:most]))
+    left = len(names) - most
+    return f'{shown} and {left} more' if left > 0 else shown

@@ -1,0 +1,136 @@
+"""What can be said of a config without opening its data."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmseg.registry import HOOKS, MODELS
+
+from ..config import children, loss_entries, type_name
+from ..datasets.parts import source_entries
+from ..heads import HEADS, HeadFacts
+from ..losses import JaccardMetricLoss
+from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
+
+__all__ = [
+    'UNLABELED',
+    'data_entries',
+    'entry_problems',
+    'head_problems',
+    'ignored_labels',
+]
+
+UNLABELED = 'unlabeled'
+
+
+def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
+    """Find the data sets in a config.
+
+    Yields:
+        tuple[str, Mapping]: What it is for, and its entry.
+    """
+    train = (cfg.get('train_dataloader') or {}).get('dataset')
+    for name in ('train', 'val'):
+        loader = cfg.get(f'{name}_dataloader')
+        if loader:
+            yield name, loader['dataset']
+    for hook in cfg.get('custom_hooks') or ():
+        loader = hook.get('unlabeled_dataloader')
+        if loader:
+            entry = copy.deepcopy(loader['dataset'])
+            for source in source_entries(entry):
+                # what the hook does with a data set that has none
+                source.setdefault(
+                    'pipeline', weak_pipeline(pipeline_of(train or {}))
+                )
+            yield UNLABELED, entry
+
+
+def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
+    """Compare the classes of heads with those of the data."""
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = model.get(key) or ()
+        for head in heads if isinstance(heads, (list, tuple)) else [heads]:
+            number = head.get('num_classes', num_classes)
+            facts = HEADS.get(type_name(head), HeadFacts())
+            if number != num_classes and not facts.other_classes:
+                yield (
+                    f'{key} has num_classes={number} but the data has '
+                    f'{num_classes} classes'
+                )
+
+
+def ignored_labels(node: Any) -> set[int]:
+    """Find the labels that heads and losses ignore.
+
+    Example:
+        >>> sorted(ignored_labels(dict(decode_head=[
+        ...     dict(ignore_index=0, loss_decode=dict(ignore_index=254))])))
+        [0, 254]
+    """
+    found = set()
+    for path, child in children(node, ''):
+        if path.endswith('.ignore_index') and child is not None:
+            found.add(child)
+        else:
+            found |= ignored_labels(child)
+    return found
+
+
+def entry_problems(cfg: Config) -> Iterator[str]:
+    """Look for misspelled names and wrong options of losses and hooks."""
+    scope = cfg.get('default_scope') or 'mmseg'
+    hooks = {
+        f'custom_hooks.{place}': entry
+        for place, entry in enumerate(cfg.get('custom_hooks') or ())
+    }
+    for name, entry in (cfg.get('default_hooks') or {}).items():
+        hooks[f'default_hooks.{name}'] = entry
+    with HOOKS.switch_scope_and_registry(scope) as registry:
+        for path, entry in hooks.items():
+            if isinstance(entry, Mapping):
+                yield from _unknown_type(registry, path, entry)
+    with MODELS.switch_scope_and_registry(scope) as registry:
+        for path, entry in loss_entries(cfg.get('model'), 'model'):
+            yield from _unknown_type(registry, path, entry)
+            yield from _wrong_options(registry, path, entry)
+
+
+def _unknown_type(
+    registry: Registry, path: str, entry: Mapping
+) -> Iterator[str]:
+    kind = entry.get('type')
+    if not isinstance(kind, str) or registry.get(kind) is not None:
+        return
+    short = kind.rpartition('.')[2]
+    near = difflib.get_close_matches(short, _names(registry.root), n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    yield f'{path}.type: nothing is called {kind!r}{hint}'
+
+
+def _names(registry: Registry) -> set[str]:
+    names = set(registry.module_dict)
+    return names.union(*map(_names, registry.children.values()))
+
+
+def _wrong_options(
+    registry: Registry, path: str, entry: Mapping
+) -> Iterator[str]:
+    """Refuse what a loss of ours refuses, and weights that reward errors."""
+    if entry.get('loss_weight', 1) < 0:
+        yield (
+            f'{path}.loss_weight: expected at least 0 but got '
+            f'{entry["loss_weight"]}, by which training would raise the loss'
+        )
+    kind = entry.get('type')
+    kind = registry.get(kind) if isinstance(kind, str) else kind
+    if isinstance(kind, type) and issubclass(kind, JaccardMetricLoss):
+        try:
+            registry.build(dict(entry))
+        except Exception as error:  # of its own checks, or of a file's format
+            yield f'{path}: {error}'

@@ -1,0 +1,184 @@
+"""Classes from a head's logits, without logits of the image's size."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from ..functional import Canvas, View, Window, predicted_classes
+from ..stand_in import StandIn
+from .stock_code import fingerprint
+
+__all__ = ['predict_classes', 'predict_small', 'why_full_prediction']
+
+# The code of mmseg's methods in mmsegmentation 1.2.2 and in
+# onedl-mmsegmentation 1.4.2, which the methods below stand for.
+_KNOWN = {
+    EncoderDecoder.predict: '12bbff8160b653b4',
+    EncoderDecoder.inference: '043cb128e7ebfb36',
+    EncoderDecoder.whole_inference: 'cbc3a9f00459640d',
+    EncoderDecoder.slide_inference: 'a30c9b985049d48c',
+    EncoderDecoder.postprocess_result: '3a9cdc1880d52685',
+}
+_KNOWN_OF_HEAD = {BaseDecodeHead.predict_by_feat: 'e97268815e12aa5c'}
+_ENCODE_DECODE = {
+    EncoderDecoder.encode_decode,
+    CascadeEncoderDecoder.encode_decode,
+}
+
+
+def why_full_prediction(segmentor: nn.Module) -> str | None:
+    """Say why a segmentor predicts from logits of the image's size."""
+    for method, code in {**_KNOWN, **_KNOWN_OF_HEAD}.items():
+        if fingerprint(method) != code:
+            name = method.__qualname__
+            return f"mmseg's {name} is not that of mmsegmentation 1.2.2"
+    own = any(_function(segmentor, m.__name__) is not m for m in _KNOWN)
+    encode = _function(segmentor, 'encode_decode')
+    if own or encode not in _ENCODE_DECODE:
+        return f'{type(segmentor).__name__} predicts by methods of its own'
+    head = _last_head(segmentor)
+    own = any(_function(head, m.__name__) is not m for m in _KNOWN_OF_HEAD)
+    predict = getattr(_function(head, 'predict'), '__module__', '')
+    if own or not predict.startswith('mmseg.models.decode_heads.'):
+        return f'{type(head).__name__} predicts by methods of its own'
+    if segmentor.out_channels == 1:
+        return 'it has a single channel, which costs little'
+    return None
+
+
+def predict_classes(segmentor: nn.Module) -> list[StandIn]:
+    """Let a segmentor predict classes and no logits.
+
+    Returns:
+        list[StandIn]: Handles; ``remove()`` gives each module its own methods
+        back.
+    """
+    return [
+        StandIn(segmentor, _SmallInference),
+        StandIn(_last_head(segmentor), _SmallPrediction),
+    ]
+
+
+def predict_small(head: nn.Module) -> None:
+    """Let a head predict at its own resolution, from now on.
+
+    A head that does not predict by mmseg's own method is left as it is.
+    """
+    is_stock = (
+        isinstance(head, BaseDecodeHead)
+        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
+    )
+    if is_stock:
+        StandIn(head, _SmallPrediction)
+
+
+class _SmallPrediction(BaseDecodeHead):
+    """Replace a method that resizes logits to the image."""
+
+    def predict_by_feat(
+        self, seg_logits: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        return seg_logits
+
+
+class _SmallInference(EncoderDecoder):
+    """Replace methods that make logits of the image's size.
+
+    Its head gives logits as they are: see :class:`_SmallPrediction`.
+    """
+
+    def whole_inference(
+        self, inputs: Tensor, batch_img_metas: list[dict]
+    ) -> list[Canvas]:
+        """Compute the logits of whole images, a canvas for each."""
+        meta = batch_img_metas[0]
+        size = meta['img_shape']
+        if not isinstance(size, torch.Size):
+            size = meta.get('pad_shape', size)[:2]
+        logits = self.encode_decode(inputs, batch_img_metas)
+        window = Window(logits, slice(0, size[0]), slice(0, size[1]))
+        return self._canvases([window], size)
+
+    def slide_inference(
+        self, inputs: Tensor, batch_img_metas: list[dict]
+    ) -> list[Canvas]:
+        """Compute the logits of overlapping windows, a canvas for each image.
+
+        The ``img_shape`` of the first image becomes that of a window, as in
+        mmseg.
+        """
+        size = inputs.shape[2:]
+        windows = []
+        for rows in _spans(size[0], 0, self.test_cfg):
+            for columns in _spans(size[1], 1, self.test_cfg):
+                crop = inputs[:, :, rows, columns]
+                batch_img_metas[0]['img_shape'] = crop.shape[2:]
+                logits = self.encode_decode(crop, batch_img_metas)
+                windows.append(Window(logits, rows, columns))
+        return self._canvases(windows, size, inputs.dtype)
+
+    def postprocess_result(
+        self,
+        seg_logits: list[Canvas],
+        data_samples: list[SegDataSample] | None = None,
+    ) -> list[SegDataSample]:
+        """Compute classes in the original images, without ``seg_logits``.
+
+        Without data samples they are the classes of the inputs.
+        """
+        views = [None] * len(seg_logits)
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in seg_logits]
+        else:
+            views = [_view(sample.metainfo) for sample in data_samples]
+        for sample, canvas, view in zip(data_samples, seg_logits, views):
+            classes = predicted_classes(canvas, view)
+            sample.set_data(dict(pred_sem_seg=PixelData(data=classes[None])))
+        return data_samples
+
+    def _canvases(
+        self, windows: list[Window], size: tuple[int, int], dtype=None
+    ) -> list[Canvas]:
+        align_corners = bool(self.align_corners)
+        return [
+            Canvas(
+                [
+                    window._replace(logits=window.logits[i])
+                    for window in windows
+                ],
+                tuple(size),
+                align_corners,
+                dtype,
+            )
+            for i in range(len(windows[0].logits))
+        ]
+
+
+def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
+    """Place the windows along an axis; the last ones end at its end."""
+    crop, stride = test_cfg.crop_size[axis], test_cfg.stride[axis]
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    stops = [min(i * stride + crop, length) for i in range(count)]
+    return [slice(max(stop - crop, 0), stop) for stop in stops]
+
+
+def _view(meta: dict) -> View:
+    """Say what mmseg's postprocess_result does to an image."""
+    padding = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
+    flip = str(meta.get('flip_direction')) if meta.get('flip') else None
+    return View(tuple(meta['ori_shape']), tuple(padding), flip)
+
+
+def _last_head(segmentor: nn.Module) -> nn.Module:
+    head = segmentor.decode_head
+    return head[-1] if isinstance(head, nn.ModuleList) else head
+
+
+def _function(module: nn.Module, name: str):
+    """Find the function behind a method, unless an instance has its own."""
+    return getattr(getattr(module, name, None), '__func__', None)

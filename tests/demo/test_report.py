@@ -1,0 +1,81 @@
+"""Scores, tables and verdicts, with numbers by hand."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from demo.pictures import rare_scenes
+from demo.report import (
+    class_ious,
+    effects,
+    mean_and_error,
+    table,
+)
+
+
+def results(*pairs):
+    """Two names with the given values of mIoU and of rare classes."""
+    return {
+        name: [dict(mIoU=value, rare=value / 2) for value in values]
+        for name, values in zip(('base', 'ours'), pairs)
+    }
+
+
+def test_iou_of_each_class():
+    """Class 0: 2 of 3 pixels; class 1: 1 of 3; class 2: 1 of 2."""
+    labels = np.array([[[0, 0, 0], [1, 1, 2]]], np.uint8)
+    predictions = np.array([[[0, 0, 1], [1, 2, 2]]], np.uint8)
+    found = class_ious(predictions, labels, 3)
+    np.testing.assert_allclose(found, [200 / 3, 100 / 3, 50])
+
+
+def test_mean_and_standard_error():
+    """Of 1, 2 and 6: sqrt((4 + 1 + 9) / 2) / sqrt(3)."""
+    assert mean_and_error([1, 2, 6]) == pytest.approx((3, (7 / 3) ** 0.5))
+    mean, error = mean_and_error([4.0])
+    assert mean == 4
+    assert np.isnan(error)
+
+
+@pytest.mark.parametrize(
+    ('ours', 'verdict'),
+    [
+        # the differences 1, 2 and 6 are 3 on average, with an error of 1.5
+        ((11, 22, 36), '+3.0 ± 1.5, no effect'),
+        ((12, 22, 32), '+2.0 ± 0.0, better'),
+        ((9, 18, 27), '-2.0 ± 0.6, worse'),
+    ],
+)
+def test_what_counts_as_an_effect(ours, verdict):
+    found = effects(results((10, 20, 30), ours), {'ours': 'base'})
+    assert found[0] == f'ours against base: mIoU {verdict}'
+    assert found[1].startswith('ours against base: rare ')
+
+
+def test_one_seed_and_a_missing_baseline():
+    (miou, _) = effects(results((10,), (20,)), {'ours': 'base', 'x': 'ours'})
+    assert miou == 'ours against base: mIoU +10.0 ± nan, one seed'
+
+
+def test_the_table_has_a_column_for_each_name():
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table(results((10, 20), (30,))))
+    rows = [
+        [cell.strip() for cell in line.split('│')[1:-1]]
+        for line in console.file.getvalue().splitlines()
+        if '│' in line
+    ]
+    assert rows == [
+        ['mIoU', '15.0 ± 5.0', '30.0'],
+        ['rare', '7.5 ± 2.5', '15.0'],
+    ]
+
+
+def test_pictures_show_the_first_scenes_with_a_rare_class():
+    labels = np.zeros((12, 2, 2), np.uint8)
+    labels[1:, 0, 0] = [8, 9, 10, 8, 9, 10, 9, 9, 9, 9, 9]
+    assert rare_scenes(labels, 11) == [2, 3, 5, 6, 7, 8, 9, 10]
