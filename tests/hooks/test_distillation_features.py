@@ -214,7 +214,9 @@ class FreezeBackbone(Hook):
 @pytest.mark.filterwarnings('ignore:.*use_reentrant')
 @pytest.mark.parametrize('reason', ['frozen', 'with_cp'])
 def test_student_that_does_not_learn_there(cfg, teacher, reason):
-    pair = dict(ATTENTION, student='backbone.decoder.1.conv_block.convs.0.conv')
+    pair = dict(
+        ATTENTION, student='backbone.decoder.1.conv_block.convs.0.conv'
+    )
     if reason == 'frozen':
         cfg.custom_hooks.append(dict(type='FreezeBackbone'))
     else:
