@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
@@ -60,11 +61,10 @@ class Tracked:
     def __exit__(self, *error: object) -> None:
         self._profile.__exit__(*error)
         events = self._profile.profiler.kineto_results.events()
-        memory = sorted(
-            (event.start_ns(), event.nbytes())
-            for event in events
-            if event.name() == '[memory]'
-        )
+        events = [event for event in events if event.name() == '[memory]']
+        unit = 'ns' if hasattr(events[0], 'start_ns') else 'us'  # old torch
+        start = attrgetter(f'start_{unit}')
+        memory = sorted((start(event)(), event.nbytes()) for event in events)
         self.held = self.peak = 0
         for _, size in memory:
             self.held += size

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from mmseg_jml import __version__
 
@@ -16,14 +17,9 @@ html_title = f'mmseg_jml {release}'
 html_show_copyright = False
 
 myst_heading_anchors = 3
-# Links out of this folder: to the clone, seen from docs/_build/html, or to
-# where a published site finds the files.
-repository = os.environ.get('DOCS_REPOSITORY', '../../..')
-myst_url_schemes = {
-    'http': None,
-    'https': None,
-    'clone': repository + '/{{path}}',
-}
+# Where the files of the repository are shown; setup.py reads it too. Nowhere
+# yet: then a page names a file where it would link to it.
+repository = os.environ.get('DOCS_REPOSITORY', '')
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'  # the docstrings have them
@@ -31,20 +27,28 @@ napoleon_use_ivar = True
 
 
 def _leave_the_folder(app, page: str, source: list[str]) -> None:
-    """Makes links to ``../`` those of a scheme of their own."""
+    """Turn links to ``../`` into those to the repository, or into words."""
+
+    def leave(link: re.Match) -> str:
+        text, path = link.groups()
+        if repository:
+            return f'[{text}]({repository}/{path})'
+        name = Path(path).name.strip('`')
+        return text if name in text else f'{text} (`{path}`)'
+
     source[0] = re.sub(
-        r'(?<!!)(\[[^\]]+\]\()(?:\.\./)+', r'\1clone:', source[0]
+        r'(?<!!)\[([^\[\]]+)\]\((?:\.\./)+([^)]*)\)', leave, source[0]
     )
 
 
 def _escape_shapes(app, what, name, thing, options, lines) -> None:
-    """Keeps (N, *) and |p - y| from being read as markup."""
+    """Keep (N, *) and |p - y| from being read as markup."""
     lines[:] = [
         re.sub(r'\*(?=[,)])|\|(?=\S)', r'\\\g<0>', line) for line in lines
     ]
 
 
 def setup(app) -> None:
-    """Tells Sphinx of the two."""
+    """Tell Sphinx of the two."""
     app.connect('source-read', _leave_the_folder)
     app.connect('autodoc-process-docstring', _escape_shapes)

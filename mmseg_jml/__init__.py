@@ -8,6 +8,7 @@ its registries get all classes.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,16 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_ROOMS})
 
 
+def _require_torch() -> None:
+    version = sys.modules['torch'].__version__
+    if int(version.partition('.')[0]) < 2:
+        raise ImportError(
+            'Expected torch 2.0 or later, the first whose autograd functions '
+            f'have a setup_context, but got torch {version}. Install a newer '
+            'one, or leave mmseg_jml out.'
+        )
+
+
 def _mend_loading() -> None:
     from .compat import allow_training_checkpoints
 
@@ -102,5 +113,6 @@ def _join_mmseg() -> None:
     show_in_runs()
 
 
+after_import('torch', _require_torch)
 after_import('mmengine.runner.checkpoint', _mend_loading)
 after_import('mmseg', _join_mmseg)

@@ -16,7 +16,6 @@ import torch
 from mmengine.config import config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
-from mmengine.runner import checkpoint
 from mmengine.visualization import Visualizer
 
 from tests import devices
@@ -111,12 +110,11 @@ def _plain_configs(monkeypatch):
 
 @pytest.fixture
 def strict(monkeypatch):
-    """Forbids to load more than weights, as torch does by default.
+    """Forbids to load more than weights, as torch does by default from 2.6 on.
 
     OneDL's mmengine falls back to unpickling anything, unless this is set.
     """
-    if hasattr(checkpoint, 'get_torch_safe_globals'):
-        monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
 @pytest.fixture(scope='session')

@@ -149,7 +149,7 @@ def test_nothing_names_a_path_of_some_machine():
             assert not re.search(r'[\'"`]/(home|root|work)/', text), path
 
 
-# What torch has since which version. The package runs on torch 1.13.
+# What torch has since which version. The package runs on torch 2.0.
 NEWER = {
     'torch.accelerator': '2.6',
     'torch.amp.GradScaler': '2.3',
@@ -250,3 +250,62 @@ def test_old_torch_is_not_asked_for_what_it_lacks():
 )
 def test_what_old_torch_lacks_is_found(source, name):
     assert unguarded(source) == [name]
+
+
+# What Python has since 3.9, by the word that code uses for it. Its syntax is
+# what ruff looks at.
+SINCE_3_9 = {'cache', 'removeprefix', 'removesuffix'}
+
+
+def newer_than_3_8(source: str) -> list[str]:
+    """Find what Python 3.8 cannot run: generics that are no annotations."""
+    tree = ast.parse(source)
+    generic = {'dict', 'frozenset', 'list', 'set', 'tuple', 'type'}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith('collections'):
+                generic.update(alias.name for alias in node.names)
+    found = []
+
+    def visit(node):
+        if (
+            isinstance(node, ast.Subscript)
+            and ast.unparse(node.value) in generic
+        ):
+            found.append(ast.unparse(node))
+        if isinstance(node, ast.Attribute) and node.attr in SINCE_3_9:
+            found.append(node.attr)
+        if isinstance(node, ast.alias) and node.name in SINCE_3_9:
+            found.append(node.name)
+        for field, value in ast.iter_fields(node):
+            if field not in ('annotation', 'returns'):
+                for child in value if isinstance(value, list) else [value]:
+                    if isinstance(child, ast.AST):
+                        visit(child)
+
+    visit(tree)
+    return found
+
+
+def test_python_3_8_is_not_asked_for_what_it_lacks():
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in ROOT.rglob('*.py')
+        if (names := newer_than_3_8(path.read_text()))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ('source', 'name'),
+    [
+        ('Scores = dict[str, int]', 'dict[str, int]'),
+        ('from collections.abc import Sequence\nx = Sequence[int]',
+         'Sequence[int]'),
+        ('from functools import cache', 'cache'),
+        ('"a".removeprefix("b")', 'removeprefix'),
+    ],
+)  # fmt: skip
+def test_what_python_3_8_lacks_is_found(source, name):
+    assert newer_than_3_8(source) == [name]
+    assert newer_than_3_8('def f(x: dict[str, int]) -> list[int]: ...') == []

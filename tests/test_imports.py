@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -66,6 +67,31 @@ def test_losses_need_torch_alone():
     # by hand: sum min = 1.5, sum max = 3, 1 - 2.5 / 4; beside it 0.5 log 2;
     # log 2 less the entropy of (0.75, 0.25), 0.5623
     assert python(WITHOUT_MMSEG) == '[0.375, 0.375, 0.7216, 0.1308]'
+
+
+OLD_TORCH = """
+import sys, types
+old = types.ModuleType('torch')
+old.__version__ = '{version}'
+sys.modules['torch'] = old
+try:
+    import mmseg_jml
+    print('imported')
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ('version', 'said'),
+    [
+        ('1.13.1+cu117', 'Expected torch 2.0 or later.* got torch 1.13.1'),
+        ('2.0.0a0+git', 'imported'),
+        ('2.2.0', 'imported'),
+    ],
+)
+def test_a_torch_that_is_too_old_is_named(version, said):
+    assert re.match(said, python(OLD_TORCH.format(version=version)))
 
 
 SHORT_NAMES = """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,9 +14,11 @@ from importlib.metadata import metadata, requires
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 import mmseg_jml
-from tests.tools.run import ROOT, search_path
+from tests.tiny_run import tiny_config, write_images
+from tests.tools.run import ROOT, losses, search_path
 
 PACKAGE = Path(mmseg_jml.__file__).parent
 
@@ -72,15 +76,108 @@ def test_sdist_has_all_that_a_checkout_has(built):
     assert {x for x in files_below('.') if x[0] != '.'} <= names
 
 
-def test_wheel_runs_without_the_checkout(built, tmp_path):
-    (wheel,) = built.glob('*.whl')
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    tool = tmp_path / 'mmseg_jml/.mim/tools/train.py'
-    assert '--loss' in python(str(tool), '--help', cwd=tmp_path)
-    path = python(
-        '-c', 'import mmseg_jml; print(mmseg_jml.__file__)', cwd=tmp_path
+@pytest.fixture(scope='module')
+def installed(built, tmp_path_factory) -> Path:
+    """Installs the sdist in a folder of its own."""
+    (sdist,) = built.glob('*.tar.gz')
+    folder = tmp_path_factory.mktemp('installed')
+    options = ['--no-deps', '--no-index', '--no-build-isolation', '--quiet']
+    python(
+        *('-m', 'pip', 'install', *options, '--target', str(folder)),
+        str(sdist),
+        cwd=folder,
     )
-    assert Path(path.splitlines()[-1]).parent == tmp_path / 'mmseg_jml'
+    return folder
+
+
+def test_wheel_and_sdist_install_the_same(built, installed):
+    (wheel,) = built.glob('*.whl')
+    names = {x for x in zipfile.ZipFile(wheel).namelist() if x[:2] == 'mm'}
+    files = (x for x in installed.rglob('*') if x.is_file())
+    found = {x.relative_to(installed).as_posix() for x in files}
+    of_pip = {'direct_url.json', 'INSTALLER', 'REQUESTED', 'RECORD'}
+    found = {x for x in found if '__pycache__' not in x}
+    assert {x for x in found ^ names if Path(x).name not in of_pip} == set()
+
+
+def test_installed_package_trains_resumes_and_tests(installed, tmp_path):
+    """Outside the checkout, by its own tools."""
+    write_images(tmp_path / 'data')
+    cfg = tiny_config(tmp_path / 'data', tmp_path / 'out')
+    for key in ('custom_imports', 'custom_hooks'):
+        del cfg._cfg_dict[key]
+    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
+    cfg.test_dataloader, cfg.test_evaluator = (
+        cfg.val_dataloader,
+        cfg.val_evaluator,
+    )
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    cfg.dump(tmp_path / 'tiny.py')
+
+    def tool(name: str, *words: str) -> None:
+        done = subprocess.run(
+            [sys.executable, '-m', 'mmseg_jml', name, 'tiny.py', *words],
+            cwd=tmp_path,
+            env=dict(os.environ, PYTHONPATH=search_path(installed)),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    loss = ['--loss', 'JaccardMetricCELoss']
+    tool('train', *loss, '--cfg-options', 'train_cfg.max_iters=6')
+    tool('train', *loss, '--resume')
+    steps = losses(tmp_path / 'out')
+    assert [step['step'] for step in steps] == list(range(1, 13))
+    assert all(step['decode.loss_jml_ce'] > 0 for step in steps)
+    tool('test', 'out/iter_12.pth')
+    place = python('-c', 'import mmseg_jml; print(mmseg_jml)', cwd=installed)
+    assert str(installed) in place
+
+
+def test_unknown_tool_names_the_known_ones(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-m', 'mmseg_jml', 'trian'],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.search(r"dataset_check, .*train but got 'trian'", done.stderr)
+
+
+def links(text: str) -> set[str]:
+    html = MarkdownIt('gfm-like', dict(linkify=False)).render(text)
+    return set(re.findall(r'(?:href|src)="([^"]+)"', html))
+
+
+def test_index_page_has_no_link_that_leads_nowhere(built):
+    """What a package index shows are links to other hosts, or to a heading."""
+    (wheel,) = built.glob('*.whl')
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (x for x in archive.namelist() if x.endswith('/METADATA'))
+        text = archive.read(name).decode()
+    header, _, page = text.partition('\n\n')
+    assert 'Description-Content-Type: text/markdown' in header
+    assert 'License: Apache-2.0' in header
+    assert page.count('|') > 50
+    assert 'https://arxiv.org/abs/2302.05666' in links(page)
+    assert {x for x in links(page) if x[0] != '#' and '://' not in x} == set()
+
+
+def test_links_of_the_index_page_go_where_the_repository_is(monkeypatch):
+    monkeypatch.setenv('DOCS_REPOSITORY', 'https://host/owner/mmseg_jml/main')
+    monkeypatch.setattr('setuptools.setup', lambda **words: None)
+    setup = runpy.run_path(str(ROOT / 'setup.py'))
+    readme = links((ROOT / 'README.md').read_text())
+    there = {
+        x if '://' in x or x[0] == '#' else f'{setup["REPOSITORY"]}/{x}'
+        for x in readme
+    }
+    assert len(there) > 20
+    assert links(setup['long_description']()) == there
 
 
 def test_editable_install_links_to_the_checkout():

@@ -1,9 +1,10 @@
-"""Lets both MMSegmentation stacks run on a current torch.
+"""Let both MMSegmentation stacks run on a current torch.
 
 Each room mends one thing, and only where the installed stack breaks on it:
 
 - `operators`: mmseg imports beside an mmcv without compiled operators.
-- `checkpoints`: mmengine's training checkpoints load by weights-only loading.
+- `checkpoints`: mmengine's training checkpoints load by weights-only loading;
+  `training_unpickler` serves there below torch 2.6.
 """
 
 from .checkpoints import allow_training_checkpoints
@@ -13,6 +14,6 @@ __all__ = ['apply']
 
 
 def apply() -> None:
-    """Applies every repair that this installation needs; safe to repeat."""
+    """Apply every repair that this installation needs; safe to repeat."""
     stand_in_for_operators()
     allow_training_checkpoints()

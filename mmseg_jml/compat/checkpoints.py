@@ -9,11 +9,13 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.utils import digit_version
 
+from . import training_unpickler
+
 __all__ = ['allow_training_checkpoints']
 
 
 def allow_training_checkpoints() -> None:
-    """Lets `torch.load(..., weights_only=True)` read mmengine's checkpoints.
+    """Let `torch.load(..., weights_only=True)` read mmengine's checkpoints.
 
     From 2.6 on torch loads weights only, unless told otherwise, and refuses
     the log history in the checkpoints of mmengine 0.10.7, so that no run can
@@ -23,8 +25,14 @@ def allow_training_checkpoints() -> None:
     An mmengine that brings a list of its own declares the most at each
     loading. Its list lacks the number types of a best score, which
     `save_best` leaves in every checkpoint: those alone are declared.
+
+    Older versions load weights only where they are asked to, as the tools
+    and the distillation hook do. What they read such a file with is replaced
+    by an unpickler that takes declarations.
     """
     if digit_version(torch.__version__) < (2, 6):
+        training_unpickler.declare(_number_types() + _log_history())
+        torch.serialization._weights_only_unpickler = training_unpickler
         return
     # Importing this may be what calls this function.
     from mmengine.runner import checkpoint

@@ -27,8 +27,8 @@ class Findings:
         problems (list[str]): Sentences on what has to be mended.
         notes (list[str]): Sentences on what may be intended.
         advice (list[str]): Sentences on what fits the labels.
-        views (list[View]): Samples as training sees them; before them some in
-            which something is wrong.
+        views (list[mmseg_jml.visualization.View]): Samples as training sees
+            them; before them some in which something is wrong.
     """
 
     def __init__(self, name: str) -> None:

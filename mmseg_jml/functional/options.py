@@ -8,7 +8,7 @@ from typing import Union
 
 __all__ = ['ActiveClasses', 'RegionLossOptions', 'check_not_negative']
 
-ActiveClasses = Union[str, Sequence[int]]
+ActiveClasses = Union[str, 'Sequence[int]']
 _MODES = ('ALL', 'PRESENT', 'PROB', 'LABEL', 'BOTH')
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import lru_cache
 
 import torch
 from mmengine.logging import print_log
@@ -131,7 +131,7 @@ def _add_logged(logged: dict[str, Tensor], parts: LossParts) -> None:
         logged.setdefault('jml', parts.jaccard)
 
 
-@cache
+@lru_cache(maxsize=None)
 def _note_larger_logits(
     head: str, logits: tuple[int, int], label: tuple[int, int]
 ) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import lru_cache
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
@@ -45,13 +45,16 @@ _KNOWN = {
 }
 
 
-@cache
+@lru_cache(maxsize=None)
 def fingerprint(method: Callable) -> str:
     """Hash a method's code without signature, docstring and layout.
 
     Returns:
-        str: 16 hexadecimal digits; empty if there is no source.
+        str: 16 hexadecimal digits; empty if there is no source, and on
+        Python 3.8, which cannot write code down.
     """
+    if not hasattr(ast, 'unparse'):
+        return ''
     try:
         source = textwrap.dedent(inspect.getsource(method))
     except (OSError, TypeError):

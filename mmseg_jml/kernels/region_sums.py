@@ -148,7 +148,7 @@ def _why_not_triton(request: Request) -> str | None:
     return engine.why_not(request)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _say_once(reason: str) -> None:
     logging.getLogger('mmseg_jml').warning(
         'The loss runs in plain PyTorch on this GPU, which is slower than '

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 __all__ = ['note_once', 'take_stock_arguments']
@@ -53,7 +53,7 @@ def take_stock_arguments(
     return {name: arguments.pop(name) for name in _USED if name in arguments}
 
 
-@cache
+@lru_cache(maxsize=None)
 def note_once(owner: str, name: str) -> None:
     """Log, once in a process, that an argument has no effect."""
     logging.getLogger('mmseg_jml').warning(

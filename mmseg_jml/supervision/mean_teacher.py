@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from numbers import Real
 
@@ -118,7 +119,7 @@ class MeanTeacher(Hook):
         if not state:
             return False
         self.average.steps.copy_(state.pop('steps'))
-        weights = {k.removeprefix('module.'): v for k, v in state.items()}
+        weights = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
         try:  # mmengine's function looks into the wrapper of TTA
             load_state_dict(self.average.module, weights, strict=True)
         except RuntimeError as error:

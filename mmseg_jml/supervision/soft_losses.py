@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Union
 
@@ -18,7 +19,7 @@ __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
 
 # Those of losses that take logits smaller than the label.
 _FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
-LossEntry = Union[dict, Sequence[dict]]
+LossEntry = Union[dict, 'Sequence[dict]']
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
 MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
 AUXILIARY_LOSS = dict(
@@ -125,7 +126,7 @@ class SoftLosses:
         for loss in self._losses[name]:
             value = loss(logits, soft.target, weight=soft.weight, **options)
             value = value * factor
-            short = loss.loss_name.removeprefix('loss_')
+            short = re.sub('^loss_', '', loss.loss_name)
             key = f'{name}.loss_{self._source}_{short}'
             terms[key] = terms[key] + value if key in terms else value
         return terms

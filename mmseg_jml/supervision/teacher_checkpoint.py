@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -117,7 +118,7 @@ def load_weights(
     """
     content = _read(checkpoint)
     state = content.get('state_dict', content)
-    state = {name.removeprefix('module.'): v for name, v in state.items()}
+    state = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
     own = model.state_dict()
     fits = {
         name: state[name]

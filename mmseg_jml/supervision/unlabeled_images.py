@@ -163,7 +163,7 @@ def _complete(config: Mapping, labelled: Mapping) -> dict:
     own = copy.deepcopy(dict(config))
     if 'num_workers' in own:  # 0 forbids persistent ones
         inherited.pop('persistent_workers', None)
-    full = dict(sampler=_SAMPLER, **inherited) | own
+    full = {'sampler': _SAMPLER, **inherited, **own}
     give_pipeline(full['dataset'], labelled.get('dataset') or {})
     return full
 

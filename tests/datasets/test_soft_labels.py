@@ -146,8 +146,6 @@ def test_sources(folder, sources, match):
 
 
 def test_packing_without_loading():
-    with (
-        DefaultScope.overwrite_default_scope('mmseg'),
-        pytest.raises(ValueError, match='LoadSoftLabels in the pipeline'),
-    ):
+    refused = pytest.raises(ValueError, match='LoadSoftLabels in the pipeline')
+    with DefaultScope.overwrite_default_scope('mmseg'), refused:
         TRANSFORMS.build(dict(type=PACK))({})

@@ -14,6 +14,8 @@ RUN_BY = {
         'make setup',
         'make lint',
         'make docs',
+        # where there is a browser; a site with faults: test_site.py
+        'make docs-check',
         'make test',
         'make check',
         '.venv/onedl/bin/python -m pytest tests/losses',
@@ -60,16 +62,29 @@ RUN_BY = {
     'tests/recipes/test_steps.py::test_optimisation_step': [
         'RECIPES=all python -m pytest tests/recipes'
     ],
-    'tests/test_packaging.py::test_wheel_has_package_configs_and_tools': [
-        'pip install .'
+    'tests/test_packaging.py::test_wheel_and_sdist_install_the_same': [
+        'pip install .',
+        # a code host gives pip what an sdist holds
+        'pip install git+REPOSITORY',
+    ],
+    'tests/test_packaging.py::'
+    'test_installed_package_trains_resumes_and_tests': [
+        'python -m mmseg_jml train'
+    ],
+    'tests/docs/test_three_ways.py::test_a_flag_and_a_stock_config': [
+        'python tools/train.py mmseg::pspnet/pspnet_r50-d8_4xb2-80k_'
+        'cityscapes-512x1024.py --loss JaccardMetricCELoss'
+    ],
+    'tests/docs/test_three_ways.py::test_a_config_in_any_folder': [
+        'python tools/train.py my_config.py'
+    ],
+    'tests/docs/test_three_ways.py::test_own_tool_of_mmseg': [
+        'python MMSEG/tools/train.py my_config.py'
     ],
     # mim is in neither environment: this is where it looks
     'tests/test_packaging.py::test_editable_install_links_to_the_checkout': [
         'mim train mmseg_jml CONFIG --gpus 1 --loss JaccardMetricLoss',
         'mim test mmseg_jml CONFIG --checkpoint CHECKPOINT --gpus 1',
-    ],
-    'tests/tools/test_train.py::test_trains_a_stock_config': [
-        'python tools/train.py CONFIG',
     ],
     'tests/tools/test_train.py::test_loss_is_replaced_in_the_main_head': [
         'python tools/train.py CONFIG --loss JaccardMetricCELoss',
@@ -86,10 +101,6 @@ RUN_BY = {
         'python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out DIR] '
         '[--show-dir DIR] [--show] [--wait-time S] [--tta] '
         '[--full-resolution] [--verbose] [--cfg-options KEY=VALUE ...]',
-    ],
-    'tests/tools/test_launchers.py::test_own_tool_of_mmseg': [
-        'python .../mmseg/tools/train.py CONFIG --cfg-options '
-        'model.decode_head.loss_decode.type=mmseg_jml.JaccardMetricCELoss',
     ],
     'tests/tools/test_launchers.py::test_two_processes_train_and_test': [
         'tools/dist_train.sh CONFIG GPUS [options of train.py]',

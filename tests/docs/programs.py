@@ -20,7 +20,6 @@ from tests.zoo.catalog import CONFIGS
 from .pages import ROOT
 
 MAKEFILE = (ROOT / 'Makefile').read_text()
-MMSEG_TOOL = CONFIGS.parent / 'tools/train.py'
 # Placeholders that are numbers.
 NUMBERS = {'N': '1', 'S': '1'}
 
@@ -47,7 +46,7 @@ def python(words, program, monkeypatch):
         return module(words[1:], monkeypatch)
     words = [word.strip('[]') for word in words]
     words = [NUMBERS.get(word, word) for word in words if word != '...']
-    path = str(MMSEG_TOOL) if '.../mmseg/' in words[0] else words[0]
+    path = words[0].replace('MMSEG', str(CONFIGS.parent))
     rest = ['CONFIG' if '/...' in word else word for word in words[1:]]
     monkeypatch.setattr(sys, 'argv', [path, *rest])
     # as for a script
@@ -61,6 +60,9 @@ def module(words, monkeypatch):
         assert all(Path(word).exists() for word in words[1:])
         return
     name = words[0]
+    if name == 'mmseg_jml':
+        assert (ROOT / f'tools/{words[1]}.py').is_file()
+        return
     if (ROOT / name).is_dir():
         name = f'{name}.__main__'
     program = importlib.import_module(name)
@@ -84,6 +86,8 @@ def make(words, program, monkeypatch):
 
 def pip(words, program, monkeypatch):
     assert words[0] == 'install'
+    if words[1] == 'git+REPOSITORY':
+        return
     project = (ROOT / 'pyproject.toml').read_text()
     extras = re.findall(r'\[(\w+)\]', words[-1])
     for extra in extras:

@@ -43,7 +43,8 @@ def test_what_runs_them_exists(name):
 
 def test_continuous_integration_checks_both_stacks_and_the_site():
     assert 'exec make check' in (ROOT / CI).read_text()
-    assert "pip install -e '.[$*,test,lint,docs]'" in MAKEFILE
+    assert 'EXTRAS ?= test,triton,lint,docs\n' in MAKEFILE
+    assert "pip install -e '.[$*,$(EXTRAS)]'" in MAKEFILE
     ran = '\n'.join(dry_run('check'))
     assert 'ruff check .' in ran
     assert 'ruff format --check .' in ran
@@ -57,7 +58,7 @@ def clone(tmp_path, monkeypatch):
     """Makes a clone with files that have the names of placeholders."""
     for name in ('configs', 'tools', 'benchmarks', 'tests'):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in ('CONFIG', 'OCRNET', 'CHECKPOINT'):
+    for name in ('CONFIG', 'OCRNET', 'CHECKPOINT', 'my_config.py'):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('LOCAL_RANK', '0')

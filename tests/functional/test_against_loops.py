@@ -45,7 +45,7 @@ def draw(seed, soft):
 
 def expected(logits, label, weight, mode, options, class_weight=None):
     dense = label if label.ndim == 3 else one_hot(label, SHAPE[1])
-    keywords = dict(smooth=1.0) | options
+    keywords = {'smooth': 1.0, **options}
     return jaccard_loss(
         softmax(logits),
         dense,

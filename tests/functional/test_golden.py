@@ -30,7 +30,8 @@ def arrays(case):
 
 def arguments(case, data, dtype):
     names = RegionLossOptions.__dataclass_fields__
-    options = {'smooth': 1e-3} | {k: case[k] for k in case if k in names}
+    options = {k: case[k] for k in case if k in names}
+    options.setdefault('smooth', 1e-3)
     keywords = {'options': RegionLossOptions(**options)}
     if case.get('class_weights'):
         keywords['class_weight'] = torch.tensor(case['class_weights'])

@@ -44,7 +44,7 @@ def random_label(seed, images=2):
 
 def distance(a, b, impl='auto', **options):
     """The loss between two soft labels, as a function of the two."""
-    keywords = dict(smooth=0.0) | options
+    keywords = {'smooth': 0.0, **options}
     return jaccard_metric_loss(
         a.log(), b, options=RegionLossOptions(**keywords), impl=impl
     )

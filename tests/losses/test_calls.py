@@ -25,4 +25,4 @@ def test_a_step_makes_few_calls():
     label = torch.randint(0, 19, (2, 64, 64))
     with Calls() as calls:
         loss(logits, label).backward()
-    assert 20 < len(calls.names) <= 70, calls.names
+    assert 20 < len(calls.names) <= 80, calls.names

@@ -100,20 +100,3 @@ def test_own_tool_of_mmseg(tiny, tmp_path):
         return
     assert result.returncode == 0, result.stderr
     assert all('decode.loss_jml' in step for step in run.losses(tmp_path))
-
-
-def test_own_tool_of_mmseg_with_an_import_line(tiny, tmp_path):
-    config = tmp_path / 'child.py'
-    config.write_text(
-        f'_base_ = [{str(tiny)!r}]\n'
-        "custom_imports = dict(imports=['mmseg_jml'])\n"
-        'model = dict(decode_head=dict(\n'
-        "    loss_decode=dict(type='JaccardMetricCELoss')))\n"
-    )
-    result = run.apart(
-        'python', MMSEG_TRAIN, config, '--work-dir', tmp_path, cwd=tmp_path
-    )
-    assert result.returncode == 0, result.stderr
-    steps = run.losses(tmp_path)
-    assert len(steps) == 4
-    assert all('decode.loss_jml_ce' in step for step in steps)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ def find_names(folder: Path) -> list[str]:
     return names
 
 
-@cache
+@lru_cache(maxsize=None)
 def palette() -> np.ndarray:
     """Return the colours of the classes, (6, 3) uint8."""
     from mmseg_jml.datasets import DeepGlobeLandDataset

@@ -61,7 +61,7 @@ def why_not(request: Request) -> str | None:
     return None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _why_not_on(device: int | None) -> str | None:
     """What a GPU and the installed Triton lack."""
     if _VERSION < OLDEST:
