@@ -76,9 +76,10 @@ recipes-%: $(call ready,%) .venv/torchvision
 	RECIPES=all OMP_NUM_THREADS=1 .venv/$*/bin/python -m pytest \
 	    $(PYTEST_ARGS) tests/recipes
 
-lint: $(call ready,$(firstword $(STACKS)))  ## check style and formatting
+lint: $(call ready,$(firstword $(STACKS)))  ## check style, formatting and types
 	$(tools_of)/ruff check .
 	$(tools_of)/ruff format --check .
+	$(tools_of)/mypy
 
 format: $(call ready,$(firstword $(STACKS)))  ## mend style and formatting
 	$(tools_of)/ruff check --fix .

@@ -30,9 +30,8 @@ from mmseg_jml.kernels import (
     Probabilities,
     Request,
     TeacherLogits,
-    triton_engine,
-    triton_upsampled,
 )
+from mmseg_jml.kernels.triton import engine, full_size, upsampled
 
 CLASSES = (2, 19, 150, 300, 919)
 ARCHITECTURES = (80, 90, 100)
@@ -65,8 +64,8 @@ VARIANTS = {
 }
 
 _KERNELS = {
-    triton_engine: ('forward_kernel', 'backward_kernel'),
-    triton_upsampled: (
+    full_size: ('forward_kernel', 'backward_kernel'),
+    upsampled: (
         'normalizer_kernel',
         'sums_kernel',
         'gradient_kernel',
@@ -193,9 +192,9 @@ def launches_of(
         **options,
     )
     with recorded() as launches:
-        sums = triton_engine.sums(request)
+        sums = engine.sums(request)
         slopes = sums.by_class[:1].float()
-        triton_engine.gradient(request, slopes)
+        engine.gradient(request, slopes)
     return launches
 
 

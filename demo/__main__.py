@@ -53,7 +53,9 @@ def main() -> None:
     from .runs import train_all
     from .scenes import write_scenes
 
-    console, started = Console(), time.monotonic()
+    # files of logs are as wide as the tables
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    started = time.monotonic()
     plan, folder = getattr(experiments, arguments.demo), arguments.work_dir
     stages = plan(arguments.seeds, arguments.iters, folder)
     write_scenes(stages[0][0].scenes)

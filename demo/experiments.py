@@ -93,10 +93,10 @@ def kd(seeds: int, iters: int, root: Path) -> list[list[Run]]:
 
 def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
     """Plan few labels alone, and with unlabelled scenes in three ways."""
-    labels_alone = config(iters, JML)
+    half, scenes = iters // 2, config(iters, JML).scenes.to_dict()
     hook = dict(
         type='mmseg_jml.PseudoLabelHook',
-        unlabeled_dataloader=dict(dataset=labels_alone.scenes.to_dict()),
+        unlabeled_dataloader=dict(dataset=scenes),
         momentum=0.97,
         threshold=0.9,
         # no other hue, which would be another class
@@ -104,21 +104,18 @@ def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
         label_weight=1.0,
         # begins when the labels have been learned
         loss_weight=dict(
-            type='linear',
-            start=0,
-            stop=1,
-            begin=iters // 2,
-            end=iters // 2 + 1,
+            type='linear', start=0, stop=1, begin=half, end=half + 1
         ),
     )
     ce = dict(JML, ce_weight=1.0, jml_weight=0.0)
+    hooks = {
+        'labels alone': [],
+        'mean teacher, CE': [dict(hook, soft=False, loss=ce)],
+        'hard, CE + JML': [dict(hook, soft=False)],
+        'soft, CE + JML': [hook],
+    }
     configs = {
-        'labels alone': labels_alone,
-        'mean teacher, CE': config(
-            iters, JML, 16, dict(hook, soft=False, loss=ce)
-        ),
-        'hard, CE + JML': config(iters, JML, 16, dict(hook, soft=False)),
-        'soft, CE + JML': config(iters, JML, 16, hook),
+        name: config(iters, JML, 16, *added) for name, added in hooks.items()
     }
     for cfg in configs.values():
         cfg.train_dataloader.batch_size = 8

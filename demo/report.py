@@ -113,8 +113,8 @@ def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
             verdict = 'better' if mean > 0 else 'worse'
             if not abs(mean) >= 2 * error:
                 verdict = 'no effect' if len(pairs) > 1 else 'one seed'
-            lines.append(
-                f'{name} against {baseline}: {key} {mean:+.1f} ± {error:.1f}, '
-                f'{verdict}'
+            line = (
+                f'{name} against {baseline}: {key} {mean:+.1f} ± {error:.1f}'
             )
+            lines.append(f'{line}, {verdict}'.replace(' ± nan', ''))
     return lines

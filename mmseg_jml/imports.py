@@ -12,7 +12,7 @@ __all__ = ['after_import']
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:
-    """Calls a function when a module has been imported.
+    """Call a function when a module has been imported.
 
     Args:
         name (str): Full name of the module. If it is imported already, the
@@ -21,7 +21,7 @@ def after_import(name: str, action: Callable[[], None]) -> None:
         action (Callable[[], None]): What to call. It may import anything
             but what is in the middle of importing ``name``.
 
-    Example:
+    Examples:
         >>> after_import('sys', lambda: print('there is sys'))
         there is sys
     """

@@ -8,6 +8,14 @@ the rounding of their gradient, by half a unit in the last place.
 
 import torch
 
+# Sums in float64 against loops in float64, or in another order.
+EXACT = dict(rtol=0, atol=1e-12)
+# Figures in percent, from float64; from float32, as torchmetrics and recorded
+# figures have them.
+FIGURES, ROUNDED_FIGURES = 1e-9, 1e-4
+# Recorded losses and gradients, which were computed in float32.
+RECORDED = {torch.float64: 1e-7, torch.float32: 1e-5}
+
 EXCESS = {
     torch.float64: 1e-13,
     torch.float32: 1e-6,

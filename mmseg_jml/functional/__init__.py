@@ -1,11 +1,12 @@
 """The mathematics: tensors in, tensors out, torch alone."""
 
-from .active_classes import active_classes, largest_of
 from .calibration import (
-    CalibrationOptions,
     CalibrationState,
     calibration_figures,
     calibration_state,
+)
+from .calibration_error import (
+    CalibrationOptions,
     equal_mass_bins,
     expected_calibration_error,
     static_calibration_error,
@@ -15,34 +16,27 @@ from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
 from .feature_distances import attention_distance, channel_wise_divergence
 from .feature_dropout import complementary_dropout
-from .fine_grained_iou import (
+from .fine_grained_iou import fine_grained_iou
+from .inputs import as_target, make_request
+from .jaccard import jaccard_metric_loss
+from .kl_divergence import kl_divergence
+from .loss_parts import LossParts, loss_parts
+from .options import RegionLossOptions
+from .overlap_index import overlap_index
+from .pixel_loss import pixel_loss
+from .prediction import Canvas, View, Window, predicted_classes
+from .pseudo_labels import pseudo_label
+from .region_counts import (
     RegionCounts,
     class_scores,
     dataset_scores,
-    fine_grained_iou,
     image_scores,
     region_counts,
     worst_mean,
 )
-from .inputs import as_target, make_request
-from .jaccard import (
-    LossParts,
-    jaccard_metric_loss,
-    loss_parts,
-    pixel_loss,
-)
-from .kl_divergence import kl_divergence
-from .options import RegionLossOptions
-from .prediction import Canvas, View, Window, predicted_classes
-from .pseudo_labels import pseudo_label
-from .region_loss import LossReduction, overlap_index, weighted_scores
-from .smoothing_watch import (
-    label_mass,
-    swamped_classes,
-    warn_of_swamped_classes,
-)
+from .smoothing_watch import label_mass, swamped_classes
 from .soft_labels import check_label_smoothing, smooth_label
-from .teacher_logits import mean_teacher, score_logits, teacher_target
+from .teacher_logits import average_teachers, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
 from .windows import boundary_mask, label_windows
 
@@ -53,15 +47,14 @@ __all__ = [
     'ClassCounts',
     'ConfidenceSums',
     'LossParts',
-    'LossReduction',
     'RegionCounts',
     'RegionLossOptions',
     'TemperatureSums',
     'View',
     'Window',
-    'active_classes',
     'as_target',
     'attention_distance',
+    'average_teachers',
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
@@ -82,10 +75,8 @@ __all__ = [
     'kl_divergence',
     'label_mass',
     'label_windows',
-    'largest_of',
     'loss_parts',
     'make_request',
-    'mean_teacher',
     'overlap_index',
     'paste',
     'pixel_loss',
@@ -98,7 +89,5 @@ __all__ = [
     'swamped_classes',
     'teacher_target',
     'temperature_sums',
-    'warn_of_swamped_classes',
-    'weighted_scores',
     'worst_mean',
 ]

@@ -13,8 +13,7 @@ from .options import ActiveClasses
 
 __all__ = ['active_classes', 'largest_of']
 
-# What has to exceed the threshold in each mode. A hard label exceeds it where
-# the class is present, which the sums tell by themselves.
+# What has to exceed the threshold in each mode.
 _LARGEST = {
     'PRESENT': 'label',
     'LABEL': 'label',
@@ -24,14 +23,11 @@ _LARGEST = {
 
 
 def largest_of(mode: ActiveClasses, is_hard: bool) -> str | None:
-    """The ``largest_of`` that a request needs for a mode.
-
-    Args:
-        mode (str | Sequence[int]): As for :func:`active_classes`.
-        is_hard (bool): Whether every label is one class of probability 1.
+    """Choose the ``largest_of`` that a request needs for a mode.
 
     Returns:
-        str | None: 'label', 'prediction', 'both' or nothing.
+        str | None: 'label', 'prediction' or 'both'; None where the sums tell
+        the active classes by themselves, as those of a hard label do.
     """
     value = _LARGEST.get(mode) if isinstance(mode, str) else None
     return None if is_hard and value == 'label' else value
@@ -41,7 +37,7 @@ def largest_of(mode: ActiveClasses, is_hard: bool) -> str | None:
 def active_classes(
     sums: RegionSums, mode: ActiveClasses, threshold: float = 0.01
 ) -> Tensor:
-    """The classes that count in each image that has a counted pixel.
+    """Find the classes that count in each image that has a counted pixel.
 
     Args:
         sums (RegionSums): Region sums, with the ``largest`` values where
@@ -58,14 +54,17 @@ def active_classes(
     Raises:
         ValueError: If the list names a class that ``sums`` do not have.
     """
-    if mode in ('PRESENT', 'LABEL') and sums.largest is None:
-        return sums.by_class[:, 1] > 0
-    seen = (sums.prediction + sums.target).sum(1, keepdim=True) > 0
-    if mode == 'ALL':
-        return seen.expand_as(sums.target)
-    if not isinstance(mode, str):
-        return seen & _listed(sums.target, mode)
-    return seen & (sums.largest > threshold)
+    if isinstance(mode, str) and mode != 'ALL':
+        if sums.largest is None:  # a hard label: a class is there or not
+            return sums.by_class[:, 1] > 0
+        return _counted_images(sums) & (sums.largest > threshold)
+    if isinstance(mode, str):
+        return _counted_images(sums).expand_as(sums.target)
+    return _counted_images(sums) & _listed(sums.target, mode)
+
+
+def _counted_images(sums: RegionSums) -> Tensor:
+    return (sums.prediction + sums.target).sum(1, keepdim=True) > 0
 
 
 def _listed(like: Tensor, classes: Sequence[int]) -> Tensor:

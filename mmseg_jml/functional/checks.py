@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .arrival import Arrival
-
-__all__ = ['Expectation', 'check_later', 'check_now']
+__all__ = ['Arrival', 'Expectation', 'check_later']
 
 # Soft labels that went through float16 sum to 1 only to this.
 _SUM_TOLERANCE = 5e-3
@@ -19,25 +17,52 @@ _SUM_TOLERANCE = 5e-3
 _FIRST, _EVERY = 20, 47
 
 
+class Arrival:
+    """Numbers on their way from a device to the host, which does not wait.
+
+    Args:
+        numbers (Tensor): Any; those on a CPU are there at once.
+    """
+
+    def __init__(self, numbers: Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        self._host = numbers
+        if numbers.is_cuda:
+            self._host = torch.empty_like(
+                numbers, device='cpu', pin_memory=True
+            )
+            self._host.copy_(numbers, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record(torch.cuda.current_stream(numbers.device))
+
+    def is_there(self) -> bool:
+        """Tell whether :meth:`tolist` may be called."""
+        return self._event is None or bool(self._event.query())
+
+    def tolist(self) -> list:  # type: ignore[type-arg]  # nested to any depth
+        """Return the numbers as a list."""
+        return self._host.tolist()
+
+
 @dataclass(frozen=True)
 class Expectation:
-    """What labels have to be.
+    """What the values of a label and of pixel weights have to be.
 
     Args:
         num_classes (int): Hard labels lie in [0, num_classes).
         ignore_index (int, optional): A hard label that needs no class.
         use_sigmoid (bool): Soft labels need not sum to 1.
+        is_hard (bool): Whether the label holds classes, not probabilities.
     """
 
     num_classes: int
     ignore_index: int | None
     use_sigmoid: bool
+    is_hard: bool
 
     @torch.no_grad()
-    def measure(
-        self, target: Tensor, weight: Tensor | None, is_hard: bool
-    ) -> Tensor:
-        """The numbers that :meth:`judge` reads, on the device, (4,).
+    def measure(self, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Compute the numbers that :meth:`judge` reads, on the device, (4,).
 
         They are the lowest and highest value that does not fit (0 and 0 if
         all do; for soft labels the lowest and highest of all), how far sums
@@ -48,7 +73,7 @@ class Expectation:
         if not target.numel():
             return zero.expand(4)
         lightest = zero if weight is None else weight.min().float()
-        if is_hard:
+        if self.is_hard:
             wrong = target != target.clamp(0, self.num_classes - 1)
             if self.ignore_index is not None:
                 wrong &= target != self.ignore_index
@@ -58,31 +83,35 @@ class Expectation:
         off = (target.sum(1, dtype=torch.float32) - 1).abs()
         if weight is not None:
             skipped = weight <= 0
-            low = low.masked_fill(skipped, 0)
-            high, off = (x.masked_fill(skipped, 0) for x in (high, off))
+            low, high, off = (
+                x.masked_fill(skipped, 0) for x in (low, high, off)
+            )
         return torch.stack([low.min(), high.max(), off.max(), lightest])
 
-    def judge(self, numbers: list[float], is_hard: bool) -> None:
-        """Raise where the numbers of :meth:`measure` do not fit.
+    def check(self, target: Tensor, weight: Tensor | None) -> None:
+        """Check a label and its weights; on a GPU this waits for the device.
 
         Raises:
-            ValueError: Naming the values and what to look at.
+            ValueError: If a label is neither in [0, C) nor ignored, a soft
+                label lies outside [0, 1] or does not sum to 1, or a weight is
+                negative.
         """
+        self.judge(self.measure(target, weight).tolist())
+
+    def judge(self, numbers: list[float]) -> None:
+        """Raise the error of :meth:`check` from numbers of :meth:`measure`."""
         low, high, off, lightest = numbers
-        if not lightest >= 0:
+        if not lightest >= 0:  # written so that NaN does not pass
             raise ValueError(
                 f'Expected weight to be at least 0, but got {lightest}'
             )
-        if is_hard:
-            if low or high:
-                wrong = sorted({int(x) for x in (low, high) if x})
-                raise ValueError(
-                    f'Expected labels in [0, {self.num_classes}) or '
-                    f'ignore_index={self.ignore_index}, but got {wrong}; '
-                    'check num_classes, ignore_index and reduce_zero_label'
-                )
-            return
-        # written so that NaN does not pass
+        if self.is_hard and (low or high):
+            wrong = sorted({int(x) for x in (low, high) if x})
+            raise ValueError(
+                f'Expected labels in [0, {self.num_classes}) or '
+                f'ignore_index={self.ignore_index}, but got {wrong}; '
+                'check num_classes, ignore_index and reduce_zero_label'
+            )
         if not (low >= -_SUM_TOLERANCE and high <= 1 + _SUM_TOLERANCE):
             hint = (
                 '; these look like class indices, which belong in an integer '
@@ -101,35 +130,19 @@ class Expectation:
             )
 
 
-def check_now(
-    expected: Expectation,
-    target: Tensor,
-    weight: Tensor | None,
-    is_hard: bool,
-) -> None:
-    """Check a label and its weights; on a GPU this waits for the device.
-
-    Raises:
-        ValueError: If a label is neither in [0, C) nor ignored, a soft label
-            lies outside [0, 1] or does not sum to 1, or a weight is negative.
-    """
-    numbers = expected.measure(target, weight, is_hard)
-    expected.judge(numbers.tolist(), is_hard)
-
-
 class _Late:
     """Measurements on their way from a GPU."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.pending: deque = deque()
+        self.pending: deque[tuple[Arrival, Expectation]] = deque()
 
     def report(self) -> None:
         """Judge what has arrived, without a wait."""
         while self.pending and self.pending[0][0].is_there():
-            numbers, expected, is_hard = self.pending.popleft()
+            numbers, expected = self.pending.popleft()
             try:
-                expected.judge(numbers.tolist(), is_hard)
+                expected.judge(numbers.tolist())
             except ValueError as error:
                 raise ValueError(
                     f'{error} (in one of the last batches; on a GPU labels '
@@ -145,10 +158,7 @@ _late = _Late()
 
 
 def check_later(
-    expected: Expectation,
-    target: Tensor,
-    weight: Tensor | None,
-    is_hard: bool,
+    expected: Expectation, target: Tensor, weight: Tensor | None
 ) -> None:
     """Check some batches on a GPU without waiting for it.
 
@@ -156,12 +166,11 @@ def check_later(
     reads them, and raises for the batch that did not fit.
 
     Raises:
-        ValueError: As :func:`check_now`, for an earlier batch.
+        ValueError: As :meth:`Expectation.check`, for an earlier batch.
     """
     if torch.cuda.is_current_stream_capturing():
         return
     _late.report()
-    if not _late.is_due():
-        return
-    numbers = expected.measure(target, weight, is_hard)
-    _late.pending.append((Arrival(numbers), expected, is_hard))
+    if _late.is_due():
+        numbers = Arrival(expected.measure(target, weight))
+        _late.pending.append((numbers, expected))

@@ -24,7 +24,7 @@ class ClassCounts(NamedTuple):
     labelled: Tensor
 
     def plus(self, other: ClassCounts) -> ClassCounts:
-        """The pixels of both."""
+        """Add the pixels of others."""
         return ClassCounts(*(a + b for a, b in zip(self, other)))
 
     def mean_iou(self) -> Tensor:
@@ -60,7 +60,7 @@ class ClassCounts(NamedTuple):
 def class_counts(
     prediction: Tensor, label: Tensor, counted: Tensor, num_classes: int
 ) -> ClassCounts:
-    """Counts the pixels of a batch, without a wait for a GPU.
+    """Count the pixels of a batch, without a wait for a GPU.
 
     Nothing is checked, because reading a value would let the host wait.
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .fine_grained_iou import check_range
+from .pixel_chunks import PixelChunk, check_kind, pixel_chunks
 
-__all__ = [
-    'KINDS',
-    'ConfidenceSums',
-    'PixelChunk',
-    'confidence_sums',
-    'pixel_chunks',
-]
+__all__ = ['ConfidenceSums', 'confidence_sums']
 
-KINDS = ('logits', 'sigmoid', 'probabilities')
-# Elements of scores in a chunk. On a CPU a chunk and its work buffers stay
-# in the cache; on a GPU a launch costs more than memory.
-_CHUNK_ON_CPU = 2**18
-_CHUNK_ON_GPU = 2**26
 # log(p / (1 - p)) of the float32 numbers next to 0.0000001 and 1
 _HIGHEST_LOG_ODDS = 16.0
 
@@ -53,14 +42,7 @@ class ConfidenceSums(NamedTuple):
     brier: Tensor
 
     def plus(self, other: ConfidenceSums) -> ConfidenceSums:
-        """The sums over the pixels of both.
-
-        Args:
-            other (ConfidenceSums): Sums made with the same arguments.
-
-        Returns:
-            ConfidenceSums: Their sum.
-        """
+        """Add sums over other pixels, made with the same options."""
         return ConfidenceSums(*(a + b for a, b in zip(self, other)))
 
 
@@ -76,7 +58,7 @@ def confidence_sums(
     argmax_hits: bool = False,
     ignore_index: int | None = 255,
 ) -> ConfidenceSums:
-    """Sums of one image's pixels by their confidence.
+    """Sum one image's pixels by their confidence.
 
     Probabilities, bins, NLL and Brier score come from one pass over chunks
     of pixels, so that nothing of the size of the image is made.
@@ -118,89 +100,33 @@ def confidence_sums(
                 [0.0000, 1.7000],
                 [0.0000, 1.0000]], dtype=torch.float64)
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f'Expected kind to be one of {KINDS}, but got {kind!r}'
-        )
-    total = None
-    for chunk in pixel_chunks(scores, label, prediction, ignore_index):
+    check_kind(kind)
+
+    def sums(chunk: PixelChunk) -> ConfidenceSums:
         prob, nll = _probabilities(chunk, kind, temperature)
-        bins = (chunk.counted, num_bins, log_odds)
-        sums = _sum_chunk(chunk, prob, nll, argmax_hits, bins)
-        total = sums if total is None else total.plus(sums)
+        label, winner = chunk.label, chunk.prediction
+        if winner is None:
+            winner = chunk.scores.max(0).indices
+        right = winner == label
+        own = prob.gather(0, label[None])[0]
+        brier = prob.square().sum(0) - 2 * own + 1
+        top = prob.gather(0, winner[None])
+        hits = right if argmax_hits else torch.ones_like(right)
+        first = torch.zeros_like(label)
+        return ConfidenceSums(
+            _bin(top, first, right, num_bins, log_odds)[0],
+            _bin(prob, label, hits, num_bins, log_odds),
+            _count(label, len(prob)),
+            own.new_tensor(chunk.ignored, dtype=torch.float64),
+            nll.sum(dtype=torch.float64),
+            brier.sum(dtype=torch.float64),
+        )
+
+    chunks = pixel_chunks(scores, label, prediction, ignore_index)
+    total = functools.reduce(ConfidenceSums.plus, map(sums, chunks))
     if total.nll.isnan():
         raise ValueError('Expected scores to be numbers, but got NaN or inf')
     return total
-
-
-class PixelChunk(NamedTuple):
-    """Some pixels of an image.
-
-    Attributes:
-        scores (Tensor): (C, n) float32 or float64; 1 where ignored.
-        label (Tensor): (n,) int64, 0 where ignored.
-        prediction (Tensor, optional): (n,) int64.
-        counted (Tensor): (n,) bool.
-    """
-
-    scores: Tensor
-    label: Tensor
-    prediction: Tensor | None
-    counted: Tensor
-
-
-def pixel_chunks(
-    scores: Tensor,
-    label: Tensor,
-    prediction: Tensor | None = None,
-    ignore_index: int | None = 255,
-) -> Iterator[PixelChunk]:
-    """Cuts an image into chunks of pixels.
-
-    Args:
-        scores (Tensor): (C, *) floats.
-        label (Tensor): (*) integers in [0, C), or ``ignore_index``.
-        prediction (Tensor, optional): (*) integers in [0, C). Defaults to
-            None.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
-
-    Yields:
-        PixelChunk: A chunk, on the device of ``scores``.
-
-    Raises:
-        ValueError: If a shape or a counted label does not fit.
-    """
-    classes = len(scores)
-    if classes < 2 or scores.shape[1:] != label.shape or not label.numel():
-        raise ValueError(
-            'Expected scores (C, *) of two classes or more and label (*) of '
-            f'at least one pixel, but got {tuple(scores.shape)} and '
-            f'{tuple(label.shape)}'
-        )
-    scores = scores.reshape(classes, -1)
-    label = label.reshape(-1).long()
-    counted = torch.ones_like(label, dtype=torch.bool)
-    if ignore_index is not None:
-        counted = label != ignore_index
-    check_range('label', label, counted, classes)
-    elements = _CHUNK_ON_GPU if scores.is_cuda else _CHUNK_ON_CPU
-    size = max(1, elements // classes)
-    for start in range(0, len(label), size):
-        part = slice(start, start + size)
-        chunk = scores[:, part].to(
-            torch.promote_types(scores.dtype, torch.float32)
-        )
-        if not counted[part].all():
-            chunk = torch.where(counted[part], chunk, 1)
-        yield PixelChunk(
-            chunk,
-            label[part] * counted[part],
-            None
-            if prediction is None
-            else prediction.reshape(-1)[part].long(),
-            counted[part],
-        )
 
 
 def _probabilities(
@@ -225,39 +151,8 @@ def _probabilities(
     return scores / total, -(own / total).clamp(min=tiny).log()
 
 
-def _sum_chunk(
-    chunk: PixelChunk,
-    prob: Tensor,
-    nll: Tensor,
-    argmax_hits: bool,
-    bins: tuple[Tensor, int, bool],
-) -> ConfidenceSums:
-    label, counted = chunk.label, chunk.counted
-    winner = chunk.prediction
-    if winner is None:
-        winner = chunk.scores.max(0).indices
-    right = winner == label
-    own = prob.gather(0, label[None])[0]
-    brier = prob.square().sum(0) - 2 * own + 1
-    top = prob.gather(0, winner[None])
-    class_hits = right if argmax_hits else torch.ones_like(right)
-    return ConfidenceSums(
-        _bin(top, torch.zeros_like(label), right, *bins)[0],
-        _bin(prob, label, class_hits, *bins),
-        _count(label[counted], len(prob)),
-        (~counted).sum().double(),
-        (nll * counted).sum(dtype=torch.float64),
-        (brier * counted).sum(dtype=torch.float64),
-    )
-
-
 def _bin(
-    prob: Tensor,
-    row: Tensor,
-    hit: Tensor,
-    counted: Tensor,
-    num_bins: int,
-    log_odds: bool,
+    prob: Tensor, row: Tensor, hit: Tensor, num_bins: int, log_odds: bool
 ) -> Tensor:
     """Bins (R, 3, B) of each row of ``prob`` (R, n); hits are in ``row``."""
     position = prob
@@ -265,21 +160,21 @@ def _bin(
         position = prob.logit(eps=1e-7) / (2 * _HIGHEST_LOG_ODDS) + 0.5
     index = (position * num_bins).int().clamp_(0, num_bins - 1)
     # Most probabilities fall into the first bin: it is what the others leave.
-    chosen = ((index > 0) & counted).flatten().nonzero()[:, 0]
+    chosen = (index > 0).flatten().nonzero()[:, 0]
     first = num_bins * torch.arange(len(prob), device=prob.device).int()
     index += first.unsqueeze(1)
-    hits = index.gather(0, row[None])[0][hit & counted]
+    hits = index.gather(0, row[None])[0][hit]
     index = index.flatten().index_select(0, chosen)
     value = prob.flatten().index_select(0, chosen).double()
     size = len(prob) * num_bins
-    sums = [
+    rows = [
         _count(index, size),
         _sum_by(index, value, size),
         _count(hits, size),
     ]
-    sums = torch.stack(sums).view(3, len(prob), num_bins).transpose(0, 1)
-    whole = (prob * counted).sum(1, dtype=torch.float64)
-    sums[:, 0, 0] = counted.sum() - sums[:, 0].sum(1)
+    sums = torch.stack(rows).view(3, len(prob), num_bins).transpose(0, 1)
+    whole = prob.sum(1, dtype=torch.float64)
+    sums[:, 0, 0] = prob.shape[1] - sums[:, 0].sum(1)
     sums[:, 1, 0] = whole - sums[:, 1].sum(1)
     return sums
 

@@ -10,7 +10,7 @@ __all__ = ['largest_of_all', 'number_of_processes', 'sum_over_images']
 
 
 def number_of_processes() -> int:
-    """Processes of the default group; 1 where there is none."""
+    """Count the processes of the default group; 1 where there is none."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_world_size()
     return 1
@@ -18,7 +18,7 @@ def number_of_processes() -> int:
 
 @torch.no_grad()
 def largest_of_all(value: Tensor) -> Tensor:
-    """The largest of all processes' values, element by element."""
+    """Take the largest of all processes' values, element by element."""
     if number_of_processes() > 1:
         value = value.clone()
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
@@ -28,7 +28,7 @@ def largest_of_all(value: Tensor) -> Tensor:
 def sum_over_images(
     *values: Tensor, sync: bool = False, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, ...]:
-    """``value.sum(0)`` of each, with ``sync`` over all processes' images.
+    """Compute ``value.sum(0)`` of each, with ``sync`` over all processes.
 
     The gradient is that of the sum of all processes' losses, and
     DistributedDataParallel divides gradients by the number of processes, so

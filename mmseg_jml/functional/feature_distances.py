@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from mmseg_jml.kernels import TeacherLogits
+
 __all__ = ['attention_distance', 'channel_wise_divergence']
 
 
 def channel_wise_divergence(
     student: Tensor,
-    teacher: Tensor,
+    teacher: Tensor | TeacherLogits,
     weight: Tensor | None = None,
     temperature: float = 4.0,
 ) -> Tensor:
@@ -27,8 +29,10 @@ def channel_wise_divergence(
 
     Args:
         student (Tensor): (N, C, *) floats, logits or features.
-        teacher (Tensor): The same of the teacher. Where height and width
-            differ the smaller map is resized bilinearly.
+        teacher (Tensor | TeacherLogits): The same of the teacher. Where
+            height and width differ the smaller map is resized bilinearly. A
+            target has a temperature of its own, by which ``student`` is
+            divided already: T is then the product of both.
         weight (Tensor, optional): (N, *), of the larger size, at least 0. A
             pixel of weight 0 takes no part, one of weight 2 counts as two.
             Defaults to None.
@@ -47,6 +51,10 @@ def channel_wise_divergence(
         >>> channel_wise_divergence(student, torch.zeros(1, 1, 2), None, 1.0)
         tensor(0.1438)
     """
+    if isinstance(teacher, TeacherLogits):
+        student = student * teacher.temperature
+        temperature = temperature * teacher.temperature
+        teacher = teacher.value
     student, teacher = _of_one_size(_exact(student), _exact(teacher))
     if student.shape != teacher.shape:
         raise ValueError(

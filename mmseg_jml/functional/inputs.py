@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from mmseg_jml.kernels import (
     TeacherLogits,
 )
 
-from .checks import Expectation, check_later, check_now
+from .checks import Expectation, check_later
 from .soft_labels import smooth_label
 
 __all__ = ['as_target', 'make_request']
@@ -29,53 +30,35 @@ def make_request(
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
     class_weight: Tensor | None = None,
-    label_smoothing: Mapping | None = None,
+    label_smoothing: Mapping[str, Any] | None = None,
     align_corners: bool = False,
     check: bool | None = None,
 ) -> Request:
-    """A checked request.
+    """Check the arguments of a loss, and make a request of them.
 
-    Args:
-        logits (Tensor): (N, C, *) floats; with two spatial dimensions they
-            may be smaller than the label.
-        target (Tensor | Target): (N, *) integers, (N, C, *) floats, or a
-            target of :mod:`mmseg_jml.kernels`, which stays as it is.
-        weight (Tensor, optional): (N, *), of the label's size. Defaults to
-            None.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
-        use_sigmoid (bool): Whether classes are not exclusive. Defaults to
-            False.
-        class_weight (Tensor, optional): (C,). Defaults to None.
-        label_smoothing (Mapping, optional): Arguments of
-            :func:`mmseg_jml.functional.smooth_label`, for hard labels. A soft
-            label stays as it is. Defaults to None.
-        align_corners (bool): How smaller logits are upsampled. Defaults to
-            False.
-        check (bool, optional): Whether to check values; None checks them,
-            on CUDA without a wait. Defaults to None.
+    Arguments and errors are those of
+    :func:`mmseg_jml.functional.loss_parts`, which has the same defaults.
 
     Returns:
-        Request: Of the logits.
-
-    Raises:
-        TypeError: If a dtype does not fit.
-        ValueError: If a shape or value does not fit.
+        Request: Of the logits and the target, without sums to take.
     """
     _check_logits(logits, use_sigmoid, class_weight)
-    values = target
     if isinstance(target, HardLabel):
         values, ignore_index = target.label, target.ignore_index
-    elif not isinstance(target, Tensor):
-        values = target.value
-    is_hard = values.ndim == logits.ndim - 1
+    else:
+        values = target if isinstance(target, Tensor) else target.value
     _check_target(logits, target, values, use_sigmoid)
     if check is not False and not isinstance(target, TeacherLogits):
-        classes = max(logits.shape[1], 2)
-        expected = Expectation(classes, ignore_index, use_sigmoid)
-        wait = check or not logits.is_cuda
-        look = check_now if wait else check_later
-        look(expected, values, weight, is_hard)
+        expected = Expectation(
+            max(logits.shape[1], 2),
+            ignore_index,
+            use_sigmoid,
+            is_hard=values.ndim == logits.ndim - 1,
+        )
+        if check or not logits.is_cuda:
+            expected.check(values, weight)
+        else:
+            check_later(expected, values, weight)
     target, weight = as_target(
         logits, target, weight, ignore_index, use_sigmoid, label_smoothing
     )
@@ -120,8 +103,8 @@ def _check_logits(
 def _check_target(
     logits: Tensor, target: Tensor | Target, values: Tensor, use_sigmoid: bool
 ) -> None:
+    size = target.size if isinstance(target, TeacherLogits) else None
     is_teacher = isinstance(target, TeacherLogits)
-    size = target.size if is_teacher else None
     if _fits(logits, values, values.shape[1:]) and not is_teacher:
         if values.is_floating_point():
             raise TypeError(
@@ -157,64 +140,55 @@ def _fits(logits: Tensor, values: Tensor, size: tuple[int, ...]) -> bool:
     return tuple(size) == tuple(space) or larger
 
 
+def _describe(tensor: Tensor) -> str:
+    return f'{tensor.dtype} of shape {tuple(tensor.shape)}'
+
+
 def as_target(
     logits: Tensor,
     target: Tensor | Target,
     weight: Tensor | None = None,
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
-    label_smoothing: Mapping | None = None,
+    label_smoothing: Mapping[str, Any] | None = None,
 ) -> tuple[Target, Tensor | None]:
-    """The target and the pixel weights of a request, without checks.
+    """Make the target and the pixel weights of a request, without checks.
 
-    Args:
-        logits (Tensor): (N, C, *) floats.
-        target (Tensor | Target): (N, *) integers, (N, C, *) floats, or a
-            target of :mod:`mmseg_jml.kernels`, which stays as it is.
-        weight (Tensor, optional): (N, *). Defaults to None.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
-        use_sigmoid (bool): Whether classes are not exclusive. Defaults to
-            False.
-        label_smoothing (Mapping, optional): Arguments of
-            :func:`mmseg_jml.functional.smooth_label`. Defaults to None.
+    Arguments are those of :func:`mmseg_jml.functional.loss_parts`, which has
+    the same defaults.
 
     Returns:
-        tuple[Target, Tensor | None]: The target; and the weights, which a
-        head of one channel gets in any case.
+        tuple[Target, Tensor | None]: A target of :mod:`mmseg_jml.kernels`,
+        the one given if it is one; and the weights, which a head of one
+        channel gets in any case.
+
+    Examples:
+        >>> logits = torch.zeros(1, 2, 3)
+        >>> target, weight = as_target(logits, torch.tensor([[0, 1, 255]]))
+        >>> target.dense(2, torch.float32)
+        tensor([[[1., 0., 0.],
+                 [0., 1., 0.]]])
     """
     if not isinstance(target, Tensor):
         return target, weight
-    num_classes = logits.shape[1]
     if target.ndim == logits.ndim:
         return Probabilities(target), weight
-    label = target.long()
-    if label_smoothing is None:
-        hard = HardLabel(label, ignore_index)
-    else:
+    label, classes = target.long(), logits.shape[1]
+    hard = HardLabel(label, ignore_index)
+    if label_smoothing is not None:
         hard = smooth_label(
             label,
-            num_classes,
+            classes,
             ignore_index=ignore_index,
             use_sigmoid=use_sigmoid,
             **label_smoothing,
         )
-    if num_classes > 1:
+    if classes > 1:
         return hard, weight
-    return _foreground(hard, weight, logits.dtype)
-
-
-def _foreground(
-    hard: HardLabel, weight: Tensor | None, dtype: torch.dtype
-) -> tuple[Target, Tensor]:
-    """The probability of label 1, all that a one-channel head predicts."""
-    dtype = torch.promote_types(dtype, torch.float32)
+    # all that a one-channel head predicts is the probability of label 1
+    dtype = torch.promote_types(logits.dtype, torch.float32)
     counted = hard.counted().to(dtype)
-    value = hard.dense(2, dtype)[:, 1:]
-    return Probabilities(
-        value
-    ), counted if weight is None else weight * counted
-
-
-def _describe(tensor: Tensor) -> str:
-    return f'{tensor.dtype} of shape {tuple(tensor.shape)}'
+    return (
+        Probabilities(hard.dense(2, dtype)[:, 1:]),
+        counted if weight is None else weight * counted,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,30 +40,22 @@ def kl_divergence(
 
     It is computed as the cross-entropy minus the entropy of the label, which
     is a constant: the gradient is that of the cross-entropy with a soft
-    label.
+    label. For a target with a temperature T it is T squared times that, so
+    that the gradient does not fade as T grows: "Distilling the Knowledge in a
+    Neural Network" (arXiv 1503.02531), section 2.1.
+
+    Its other arguments and its errors are those of :func:`loss_parts`, with
+    the same defaults.
 
     Args:
-        logits (Tensor): (N, C, *).
-        target (Tensor | Target): Hard label (N, *), soft label (N, C, *) or a
-            target of :mod:`mmseg_jml.kernels`.
-        weight (Tensor, optional): (N, *) pixel weights >= 0. Defaults to
-            None.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
+        logits (Tensor): (N, C, *), divided by the temperature of the target
+            if it has one.
         use_sigmoid (bool): A divergence of two outcomes for each class in
             place of one over all classes, and the mean over classes too.
             Defaults to False.
-        align_corners (bool): How logits that are smaller than the target are
-            upsampled, as for ``F.interpolate``. Defaults to False.
-        impl (str): As in :func:`mmseg_jml.kernels.region_sums`. Defaults to
-            'auto'.
 
     Returns:
         Tensor: A scalar, 0 if no pixel counts.
-
-    Raises:
-        TypeError: If a dtype does not fit.
-        ValueError: If a shape does not fit.
 
     Examples:
         >>> label = torch.tensor([[[0.5], [0.5]]])
@@ -80,13 +73,14 @@ def kl_divergence(
     )
     request = replace(request, with_cross_entropy=True)
     entropy = label_entropy(request)
+    factor = getattr(request.target, 'temperature', 1.0) ** 2
 
     def divergence(sums: RegionSums) -> Reduction:
         mass = sums.mass.sum()
-        scale = 1 / mass.masked_fill(mass == 0, 1)
+        scale = factor / mass.masked_fill(mass == 0, 1)
         value = (sums.cross_entropy.sum() - entropy) * scale
         slopes = torch.zeros_like(sums.by_class[:1])
         slopes[:, 1] = -scale
         return Reduction(value.to(request.dtype), slopes)
 
-    return reduced(request, divergence, impl)[0]
+    return cast(Tensor, reduced(request, divergence, impl)[0])

@@ -1,4 +1,4 @@
-"""The options of region losses, checked once."""
+"""The options of a region loss, checked once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
 
-__all__ = ['ActiveClasses', 'RegionLossOptions']
+__all__ = ['ActiveClasses', 'RegionLossOptions', 'check_not_negative']
 
 ActiveClasses = Union[str, Sequence[int]]
 _MODES = ('ALL', 'PRESENT', 'PROB', 'LABEL', 'BOTH')
@@ -47,8 +47,8 @@ class RegionLossOptions:
             averaged for hard labels: 'ALL'; 'PRESENT' or 'LABEL' (tests the
             label); 'PROB' (the prediction); 'BOTH' (their sum); or a list of
             classes. Defaults to 'PRESENT'.
-        active_classes_mode_soft (str | Sequence[int]): The same for soft
-            labels. Defaults to 'ALL'.
+        active_classes_mode_soft (str | Sequence[int]): The same for soft and
+            smoothed labels. Defaults to 'ALL'.
 
     Raises:
         ValueError: If a value is outside its range; the message names it.
@@ -73,64 +73,68 @@ class RegionLossOptions:
     active_classes_mode_soft: ActiveClasses = 'ALL'
 
     def __post_init__(self) -> None:
-        for name in ('alpha', 'beta', 'smooth', 'mIoUD', 'mIoUI', 'mIoUC'):
-            _expect(getattr(self, name) >= 0, name, 'at least 0', self)
-        for name in ('gamma', 'norm'):
-            _expect(getattr(self, name) >= 1, name, 'at least 1', self)
-        _expect(
-            self.alpha + self.beta > 0,
-            'beta',
-            'above 0 where alpha is 0, since errors would cost nothing',
-            self,
-        )
-        _expect(
-            self.mIoUD + self.mIoUI + self.mIoUC > 0,
-            'mIoUD',
-            'above 0 where mIoUI and mIoUC are 0',
-            self,
-        )
-        _expect(
-            self.variant in ('jml1', 'jml2'),
-            'variant',
-            "'jml1' or 'jml2'",
-            self,
-        )
-        _expect(0 <= self.threshold < 1, 'threshold', 'in [0, 1)', self)
-        _expect(
-            not self.log_loss or self.smooth > 0,
-            'smooth',
-            'above 0 with log_loss=True, since log(0) is infinite',
-            self,
-        )
-        _expect(
-            not self.log_loss or self.norm == 1 or self.alpha == self.beta,
-            'alpha',
-            f'equal to beta={self.beta} with log_loss=True and norm above 1, '
-            'since such an index may be negative',
-            self,
-        )
-        for name in ('active_classes_mode_hard', 'active_classes_mode_soft'):
-            _check_active_classes(name, getattr(self, name))
+        names = ('alpha', 'beta', 'smooth', 'mIoUD', 'mIoUI', 'mIoUC')
+        check_not_negative(**{name: getattr(self, name) for name in names})
+        for name, holds, expected in self._rules():
+            if not holds:
+                raise ValueError(
+                    f'Expected {name} to be {expected}, but got '
+                    f'{getattr(self, name)!r}'
+                )
+
+    def _rules(self) -> list[tuple[str, bool, str]]:
+        """Option, whether it is as it has to be, and how that is."""
+        modes = f'one of {_MODES} or a list of class indices'
+        return [
+            ('gamma', self.gamma >= 1, 'at least 1'),
+            ('norm', self.norm >= 1, 'at least 1'),
+            (
+                'beta',
+                self.alpha + self.beta > 0,
+                'above 0 where alpha is 0, since errors would cost nothing',
+            ),
+            (
+                'mIoUD',
+                self.mIoUD + self.mIoUI + self.mIoUC > 0,
+                'above 0 where mIoUI and mIoUC are 0',
+            ),
+            ('variant', self.variant in ('jml1', 'jml2'), "'jml1' or 'jml2'"),
+            ('threshold', 0 <= self.threshold < 1, 'in [0, 1)'),
+            (
+                'smooth',
+                not self.log_loss or self.smooth > 0,
+                'above 0 with log_loss=True, since log(0) is infinite',
+            ),
+            (
+                'alpha',
+                not self.log_loss or self.norm == 1 or self.alpha == self.beta,
+                f'equal to beta={self.beta} with log_loss=True and norm above '
+                '1, since such an index may be negative',
+            ),
+            *(
+                (name, _names_classes(getattr(self, name)), modes)
+                for name in (
+                    'active_classes_mode_hard',
+                    'active_classes_mode_soft',
+                )
+            ),
+        ]
 
 
-def _expect(
-    condition: bool, name: str, what: str, options: RegionLossOptions
-) -> None:
-    if not condition:
-        raise ValueError(
-            f'Expected {name} to be {what}, but got {getattr(options, name)!r}'
-        )
-
-
-def _check_active_classes(name: str, mode: ActiveClasses) -> None:
+def _names_classes(mode: ActiveClasses) -> bool:
     if isinstance(mode, str):
-        valid = mode in _MODES
-    else:
-        valid = len(mode) > 0 and all(
-            isinstance(c, int) and c >= 0 for c in mode
-        )
-    if not valid:
-        raise ValueError(
-            f'Expected {name} to be one of {_MODES} or a list '
-            f'of class indices, but got {mode!r}'
-        )
+        return mode in _MODES
+    return len(mode) > 0 and all(isinstance(c, int) and c >= 0 for c in mode)
+
+
+def check_not_negative(**values: float) -> None:
+    """Check options that are factors.
+
+    Raises:
+        ValueError: If one of them is below 0, or NaN.
+    """
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(
+                f'Expected {name} to be at least 0, but got {value!r}'
+            )

@@ -53,34 +53,26 @@ class Canvas:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
         return len(self.windows[0].logits)
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """Device of the logits."""
         return self.windows[0].logits.device
 
     @property
     def image_dtype(self) -> torch.dtype:
-        """The dtype of the resized logits."""
+        """Type of the resized logits."""
         logits = self.windows[0].logits
         return self.dtype or resized_dtype(logits.dtype, self.device)
 
     def read(self, rows: Tensor, classes: slice) -> Tensor:
-        """Computes some rows of some classes.
-
-        Args:
-            rows (Tensor): (R,) int64 on the CPU.
-            classes (slice): Start and stop.
-
-        Returns:
-            Tensor: (C, R, W).
-        """
+        """Compute some rows (R,), on the CPU, of some classes: (C, R, W)."""
         if len(self.windows) == 1:
             return self._resized(self.windows[0], rows, classes)
         # the last plane counts the windows of each pixel
-        planes = classes.stop - classes.start + 1
+        planes = len(range(self.classes)[classes]) + 1
         total = torch.zeros(
             (planes, len(rows), self.size[1]),
             dtype=self.image_dtype,
@@ -101,14 +93,18 @@ class Canvas:
         logits = window.logits[classes]
         value = resized_rows(
             lambda rows: logits.index_select(1, rows.to(logits.device)),
-            logits.shape[1:],
-            [part.stop - part.start for part in window[1:]],
+            (logits.shape[1], logits.shape[2]),
+            (_length(window.rows), _length(window.columns)),
             rows,
             logits.dtype,
             self.align_corners,
         )
         rounded = value.to(resized_dtype(logits.dtype, self.device))
         return rounded.to(self.image_dtype)
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
 
 
 class View(NamedTuple):
@@ -129,7 +125,7 @@ class View(NamedTuple):
 
 @torch.no_grad()
 def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
-    """The most probable class of each pixel of the original image.
+    """Find the most probable class of each pixel of the original image.
 
     Logits of a few rows and classes exist at a time. It equals, up to
     rounding, with ``image`` (1, C, H, W) the whole of the canvas::
@@ -164,25 +160,21 @@ def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
     size = canvas.size if view is None else view.size
     classes = torch.empty(size, dtype=torch.int64, device=canvas.device)
     for rows in _bands(canvas, size):
-        best = found = None
-        for first in range(0, canvas.classes, _CLASSES):
-            chunk = slice(first, min(first + _CLASSES, canvas.classes))
+        best, found = _viewed(canvas, view, rows, slice(0, _CLASSES)).max(0)
+        for first in range(_CLASSES, canvas.classes, _CLASSES):
+            chunk = slice(first, first + _CLASSES)
             top, index = _viewed(canvas, view, rows, chunk).max(0)
-            if best is None:
-                best, found = top, index
-            else:
-                found = torch.where(top > best, index.add_(first), found)
-                best = torch.maximum(best, top)
+            found = torch.where(top > best, index.add_(first), found)
+            best = torch.maximum(best, top)
         classes.index_copy_(0, rows.to(canvas.device), found)
     return classes
 
 
-def _bands(canvas: Canvas, size: tuple[int, int]) -> Sequence[Tensor]:
+def _bands(canvas: Canvas, size: tuple[int, int]) -> tuple[Tensor, ...]:
     """Rows of the original image that are computed at a time."""
-    on_cpu = canvas.device.type == 'cpu'
+    piece = _PIECE_ON_CPU if canvas.device.type == 'cpu' else _PIECE_ON_GPU
     row = min(canvas.classes, _CLASSES) * max(size[1], canvas.size[1])
-    piece = _PIECE_ON_CPU if on_cpu else _PIECE_ON_GPU
-    return torch.arange(size[0]).split(max(1, piece // row))
+    return torch.split(torch.arange(size[0]), max(1, piece // row))
 
 
 def _viewed(
@@ -192,10 +184,8 @@ def _viewed(
     if view is None:
         return canvas.read(rows, classes)
     left, right, top, bottom = view.padding
-    height, width = (
-        canvas.size[0] - top - bottom,
-        canvas.size[1] - left - right,
-    )
+    height = canvas.size[0] - top - bottom
+    width = canvas.size[1] - left - right
 
     def read(rows: Tensor) -> Tensor:
         """Rows without padding and flip."""

@@ -21,12 +21,9 @@ from .distributed import (
     sum_over_images,
 )
 from .options import ActiveClasses, RegionLossOptions
+from .overlap_index import LEAST_MASS, index_of, score_of
 
-__all__ = ['LossReduction', 'overlap_index', 'weighted_scores']
-
-# Below this mass, in pixels, a class's derivative no longer grows: with
-# smooth=0 it would overflow, and infinity times a probability of 0 is NaN.
-_LEAST_MASS = 1e-24
+__all__ = ['LossReduction']
 
 
 @dataclass(frozen=True)
@@ -56,64 +53,89 @@ class LossReduction:
     dtype: torch.dtype
 
     def __call__(self, sums: RegionSums) -> Reduction:
-        """The loss, and besides it the cross-entropy, the region loss, hits.
+        """Compute the loss and its slopes.
 
-        ``others`` are the two terms with their factors, None where a factor
-        is 0, and the sum of the hits, None where they were not asked for.
+        ``others`` of the result are the cross-entropy and the region loss
+        with their factors, None where a factor is 0, and the sum of the hits,
+        None where they were not asked for.
         """
         entropy = region = None
-        value, slopes = 0.0, None
         if self.jml_weight != 0:
-            region, slopes = self._region(sums)
-            value = region
+            region, rows = self._region(sums)
+        else:
+            rows = [torch.zeros_like(sums.by_class[:1, 0])] * 2
         if self.ce_weight != 0:
             entropy, pull = self._cross_entropy(sums)
-            value = value + entropy
-            if slopes is None:
-                slopes = [torch.zeros_like(sums.by_class[:1, 0])] * 2
-            slopes.insert(1, pull.expand_as(slopes[0]))
+            pull = pull.expand_as(rows[0])
         else:
-            slopes.insert(1, torch.zeros_like(slopes[0]))
+            pull = torch.zeros_like(rows[0])
+        terms = [term for term in (region, entropy) if term is not None]
         hits = None if sums.hits is None else sums.hits.sum()
-        slopes = torch.stack(slopes, 1)
-        return Reduction(value, slopes, (entropy, region, hits))
+        slopes = torch.stack([rows[0], pull, *rows[1:]], 1)
+        return Reduction(_total(terms), slopes, (entropy, region, hits))
 
     def _region(self, sums: RegionSums) -> tuple[Tensor, list[Tensor]]:
-        """The region loss times its factor, and its slopes."""
+        """Compute the region loss times its factor, and its slopes."""
         options, sync = self.options, self.sync
-        weigh = functools.partial(
-            weighted_scores, options=options, class_weight=self.class_weight
-        )
-        value, slopes = 0.0, None
+        values, slopes = [], []
         if options.mIoUD > 0:
             batch = _sum_of_batch(sums, self.dtype, sync)
             active = active_classes(batch, self.active, options.threshold)
             number = active.sum(dtype=self.dtype).clamp(min=1)
             share = active / number * (-options.mIoUD * self.jml_weight)
-            value, slopes = weigh(batch.by_class, share)
+            value, rows = self._weighted_scores(batch.by_class, share)
+            values.append(value)
+            slopes.append(rows)
         if options.mIoUI > 0 or options.mIoUC > 0:
             active = active_classes(sums, self.active, options.threshold)
             share = _share_of_images(active.to(self.dtype), options, sync)
-            share = share * -self.jml_weight
-            own, rows = weigh(sums.by_class.to(self.dtype), share)
-            (own,) = sum_over_images(own.unsqueeze(0), sync=sync)
-            value = value + own
-            if slopes is not None:
-                rows = [a + b for a, b in zip(rows, slopes)]
-            slopes = rows
+            value, rows = self._weighted_scores(
+                sums.by_class.to(self.dtype), share * -self.jml_weight
+            )
+            values.extend(sum_over_images(value.unsqueeze(0), sync=sync))
+            slopes.append(rows)
+        total = [_total(list(rows)) for rows in zip(*slopes)]
         if sync:
-            slopes = [row * number_of_processes() for row in slopes]
-        return value, slopes
+            total = [row * number_of_processes() for row in total]
+        return _total(values), total
+
+    def _weighted_scores(
+        self, by_class: Tensor, weight: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Sum scores, which are class terms with a minus sign.
+
+        ``by_class`` is (R, 3 or 4, C), ``weight`` (R, C). With the weighted
+        sum come its derivatives by P, by T and, for JML2, by the sum of p y,
+        each (R, C).
+        """
+        options = self.options
+        index, bottom, empty = index_of(by_class, options)
+        if self.class_weight is not None:
+            weight = weight * self.class_weight.to(weight)
+        score, slope = score_of(index, options)
+        value = (score * weight).sum()
+        if slope is not None:
+            weight = weight * slope
+        if empty is not None:
+            weight = weight.masked_fill(empty, 0.0)
+        by_top = weight / bottom
+        by_bottom = by_top * index
+        by_prediction = by_bottom * -options.alpha
+        both = options.alpha + options.beta
+        if options.variant == 'jml2':
+            by_product = by_top - by_bottom
+            return value, [by_prediction, by_bottom * both, by_product]
+        return value, [by_prediction, by_top.add(by_bottom, alpha=both - 1)]
 
     def _cross_entropy(self, sums: RegionSums) -> tuple[Tensor, Tensor]:
-        """Its mean times its factor, and the slope (1, C) of each class."""
+        """Compute its mean times its factor, and its slopes (1, C)."""
         sync = self.sync and self.avg_factor is None
         (total,) = sum_over_images(sums.by_image, sync=sync, dtype=self.dtype)
         likelihood, mass = total.unbind()
         if self.avg_factor is not None:  # of this process alone
             least = torch.finfo(torch.float32).eps
             mass = torch.full_like(mass, max(float(self.avg_factor), least))
-        scale = mass.clamp(min=_LEAST_MASS).reciprocal() * -self.ce_weight
+        scale = mass.clamp(min=LEAST_MASS).reciprocal() * -self.ce_weight
         pull = scale
         if sync:
             pull = pull * number_of_processes()
@@ -125,7 +147,7 @@ class LossReduction:
 def _sum_of_batch(
     sums: RegionSums, dtype: torch.dtype, sync: bool
 ) -> RegionSums:
-    """The sums of all images as those of one."""
+    """Add up the sums of all images, as if they were one."""
     (by_class,) = sum_over_images(sums.by_class, sync=sync, dtype=dtype)
     largest = sums.largest
     if largest is not None:
@@ -138,7 +160,7 @@ def _sum_of_batch(
 def _share_of_images(
     active: Tensor, options: RegionLossOptions, sync: bool
 ) -> Tensor:
-    """(N, C), how much the term of a class in an image counts.
+    """Compute how much the term of a class in an image counts, (N, C).
 
     At the image level terms are averaged over the classes of an image, then
     over images that have any; at the class level over the images of a class,
@@ -154,97 +176,5 @@ def _share_of_images(
     return active * (options.mIoUI / image + options.mIoUC / category)
 
 
-def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
-    """Jaccard, Dice or Tversky index of each class.
-
-    With P, Y and T of :class:`mmseg_jml.kernels.RegionSums` it is
-    ``(tp + s) / (tp + alpha (P - T) + beta (Y - T) + s)``; tp is T, or the
-    sum of p y for JML2. It is 1 where nothing is labelled and nothing
-    predicted, also with s = 0.
-
-    Args:
-        sums (RegionSums): Sums of N images and C classes.
-        options (RegionLossOptions): Its alpha, beta, smooth and variant.
-
-    Returns:
-        Tensor: (N, C) in [0, 1].
-    """
-    return _index(sums.by_class, options)[0]
-
-
-def _index(
-    by_class: Tensor, options: RegionLossOptions
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The index, its denominator, and where that is 0; None: nowhere."""
-    prediction, label, overlap, *product = by_class.unbind(1)
-    top = product[0] if options.variant == 'jml2' else overlap
-    top = top + options.smooth
-    bottom = top.add(prediction, alpha=options.alpha)
-    bottom = bottom.add(label, alpha=options.beta)
-    bottom = bottom.sub(overlap, alpha=options.alpha + options.beta)
-    if options.smooth > 0:
-        return top / bottom, bottom, None
-    empty = bottom <= 0
-    top, divisor = (x.masked_fill(empty, 1.0) for x in (top, bottom))
-    return top / divisor, bottom.clamp(min=_LEAST_MASS), empty
-
-
-def weighted_scores(
-    by_class: Tensor,
-    weight: Tensor,
-    options: RegionLossOptions,
-    class_weight: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """A weighted sum of scores, the negative terms of a region loss.
-
-    With the index of :func:`overlap_index`, the score of a class is
-    ``index - 1``, or ``log(index)``, or minus the power gamma of its
-    negative.
-
-    Args:
-        by_class (Tensor): (R, 3 or 4, C) sums.
-        weight (Tensor): (R, C), the weight of each score.
-        options (RegionLossOptions): Which index and score.
-        class_weight (Tensor, optional): (C,), multiplies ``weight``.
-            Defaults to None.
-
-    Returns:
-        tuple[Tensor, list[Tensor]]: The sum, and its derivatives by P, by T
-        and, for JML2, by the sum of p y, each (R, C).
-    """
-    index, bottom, empty = _index(by_class, options)
-    if class_weight is not None:
-        weight = weight * class_weight.to(weight)
-    score, slope = _score(index, options)
-    value = (score * weight).sum()
-    if slope is not None:
-        weight = weight * slope
-    if empty is not None:
-        weight = weight.masked_fill(empty, 0.0)
-    by_top = weight / bottom
-    by_bottom = by_top * index
-    by_prediction = by_bottom * -options.alpha
-    both = options.alpha + options.beta
-    if options.variant == 'jml2':
-        return value, [by_prediction, by_bottom * both, by_top - by_bottom]
-    return value, [by_prediction, by_top.add(by_bottom, alpha=both - 1)]
-
-
-def _score(
-    index: Tensor, options: RegionLossOptions
-) -> tuple[Tensor, Tensor | None]:
-    """The score of an index and its derivative; None means 1."""
-    if options.log_loss:
-        score, slope = index.log(), index.reciprocal()
-    else:
-        score, slope = index - 1, None
-    if options.gamma > 1:
-        # rounding may leave 1 - index at -1e-17, whose power is NaN
-        term = (-score).clamp(min=0)
-        steep = options.gamma * term ** (options.gamma - 1)
-        score, slope = -(term**options.gamma), _times(steep, slope)
-    return score, slope
-
-
-def _times(value: Tensor, factor: Tensor | None) -> Tensor:
-    return value if factor is None else value * factor
+def _total(values: list[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, values)

@@ -13,7 +13,7 @@ __all__ = ['resized_dtype', 'resized_rows']
 
 
 def resized_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype that ``F.interpolate`` gives, which autocast may change.
+    """Return the dtype that ``F.interpolate`` gives; autocast may change it.
 
     Args:
         dtype (torch.dtype): That of what is resized.
@@ -34,7 +34,7 @@ def resized_rows(
     dtype: torch.dtype,
     align_corners: bool = False,
 ) -> Tensor:
-    """Resizes an image bilinearly, and computes some of its rows alone.
+    """Resize an image bilinearly, and compute some of its rows alone.
 
     With ``image`` = ``read(torch.arange(size[0]))`` it equals, up to the
     rounding of the last operation::

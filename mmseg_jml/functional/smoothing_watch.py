@@ -16,13 +16,9 @@ from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel, Request
 
-from .arrival import Arrival
+from .checks import Arrival
 
-__all__ = [
-    'label_mass',
-    'swamped_classes',
-    'warn_of_swamped_classes',
-]
+__all__ = ['label_mass', 'swamped_classes', 'warn_of_swamped_classes']
 
 # So many batches are counted, and a class is judged that is in so many of
 # them: the share of a class in two images says little about a data set.
@@ -32,9 +28,9 @@ _NAMED = 5  # classes at most in a message
 
 @torch.no_grad()
 def label_mass(target: HardLabel, num_classes: int) -> Tensor:
-    """How much label each class has, from its own pixels and from others.
+    """Sum the label of each class, from its own pixels and from others.
 
-    With n_c pixels of class c, b_c of which are smoothed, these are
+    With n_c pixels of class c, b_c of which are smoothed, the two sums are
     ``n_c - (1 - on) b_c`` and ``off`` times the sum of all other b.
 
     Args:
@@ -67,7 +63,7 @@ def label_mass(target: HardLabel, num_classes: int) -> Tensor:
 
 
 def swamped_classes(own: list[float], foreign: list[float]) -> str | None:
-    """What to say of classes that get more label than they have.
+    """Name the classes that get more label than they have.
 
     Args:
         own (list[float]): C numbers of :func:`label_mass`; a class with 0 is
@@ -75,8 +71,8 @@ def swamped_classes(own: list[float], foreign: list[float]) -> str | None:
         foreign (list[float]): C numbers, from pixels of other classes.
 
     Returns:
-        str | None: A message that names the worst classes, None where no
-        class is swamped.
+        str | None: A message about the worst classes; None where no class is
+        swamped.
 
     Examples:
         >>> swamped_classes([90.0, 1.0], [0.5, 8.5])[101:141]
@@ -155,11 +151,10 @@ def warn_of_swamped_classes(request: Request) -> None:
     target = request.target
     if not isinstance(target, HardLabel) or target.off == 0:
         return
-    if _is_recorded(target.label):
-        return
-    num_classes, device = request.logits.shape[1], target.label.device
-    watch = _watch(num_classes, target.on, target.off, device)
-    watch.look(target, num_classes)
+    if not _is_recorded(target.label):
+        classes, device = request.logits.shape[1], target.label.device
+        watch = _watch(classes, target.on, target.off, device)
+        watch.look(target, classes)
 
 
 def _is_recorded(label: Tensor) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel
 
-from .windows import boundary_mask, check_kernel_size, label_windows
+from .windows import (
+    boundary_mask,
+    check_kernel_size,
+    label_windows,
+    narrowest_dtype,
+)
 
 __all__ = ['check_label_smoothing', 'smooth_label']
 
@@ -21,8 +25,10 @@ _KEYS = {
 }
 
 
-def check_label_smoothing(options: Mapping | None) -> dict | None:
-    """Checks what a user says of label smoothing.
+def check_label_smoothing(
+    options: Mapping[str, Any] | None,
+) -> dict[str, Any] | None:
+    """Check the options of label smoothing.
 
     Args:
         options (Mapping, optional): ``mode``, ``epsilon`` and, where a mode
@@ -62,25 +68,13 @@ def check_label_smoothing(options: Mapping | None) -> dict | None:
             f'{list(_KEYS[mode])}, but got also {unknown}; leave them out'
         )
     epsilon = options.get('epsilon', 0.5)
-    if not isinstance(epsilon, Real) or not 0 <= epsilon <= 1:
+    if not isinstance(epsilon, (int, float)) or not 0 <= epsilon <= 1:
         raise ValueError(
             'Expected label_smoothing epsilon to be in [0, 1], '
             f'but got {epsilon!r}; epsilon=0.5 gives half of a label away'
         )
     check_kernel_size(options.get('kernel_size', 3))
     return options
-
-
-def _narrowed(
-    label: Tensor, num_classes: int, ignore_index: int | None
-) -> Tensor:
-    """The label in as few bytes as hold all its values."""
-    values = (0, num_classes - 1, ignore_index or 0)
-    for dtype in (torch.uint8, torch.int16):
-        info = torch.iinfo(dtype)
-        if info.min <= min(values) and max(values) <= info.max:
-            return label.to(dtype)
-    return label
 
 
 def smooth_label(
@@ -92,7 +86,7 @@ def smooth_label(
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
 ) -> HardLabel:
-    """Label smoothing, without a dense label.
+    """Smooth a label, without a dense label.
 
     A smoothed pixel gives ``epsilon`` of its label away::
 
@@ -138,6 +132,7 @@ def smooth_label(
         ValueError: If a value is out of range, or ``label`` is no image.
 
     Examples:
+        >>> import torch
         >>> label = torch.tensor([[[0, 0, 1, 255]]])
         >>> target = smooth_label(label, 2, 'uniform', epsilon=0.2)
         >>> target.dense(2, torch.float32)[0, :, 0]
@@ -148,25 +143,24 @@ def smooth_label(
         tensor([[1.0000, 0.8333, 0.2500, 0.0000],
                 [0.0000, 0.1667, 0.7500, 0.0000]])
     """
-    options = dict(mode=mode, epsilon=epsilon)
+    options: dict[str, Any] = dict(mode=mode, epsilon=epsilon)
     if mode != 'uniform':
         options['kernel_size'] = kernel_size
     check_label_smoothing(options)
     if epsilon == 0:
         return HardLabel(label, ignore_index)
     num_classes = max(num_classes, 2)
+    on = 1 - epsilon
     if mode == 'neighbours':
         window = label_windows(label, num_classes, kernel_size, ignore_index)
-        return HardLabel(label, ignore_index, on=1 - epsilon, window=window)
+        return HardLabel(label, ignore_index, on=on, window=window)
     share = epsilon / (2 if use_sigmoid else num_classes)
     smoothed = None
     if mode == 'boundary':
-        narrow = _narrowed(label, num_classes, ignore_index)
+        # in a byte or two a pixel, which is faster
+        dtype = narrowest_dtype(0, num_classes - 1, ignore_index or 0)
+        narrow = label.to(dtype)
         smoothed = boundary_mask(narrow, kernel_size, ignore_index)
     return HardLabel(
-        label,
-        ignore_index,
-        on=1 - epsilon + share,
-        off=share,
-        smoothed=smoothed,
+        label, ignore_index, on=on + share, off=share, smoothed=smoothed
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmseg_jml.kernels import TeacherLogits
 
-__all__ = ['mean_teacher', 'score_logits', 'teacher_target']
+__all__ = ['average_teachers', 'score_logits', 'teacher_target']
 
 
 def score_logits(scores: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def teacher_target(
     use_sigmoid: bool,
     temperature: float = 1.0,
 ) -> TeacherLogits:
-    """A teacher's logits as the target of a student's.
+    """Make a teacher's logits the target of a student.
 
     Where the heads are of one kind this is ``TeacherLogits(logits)``. In all
     other cases the teacher's classes are made exclusive first: one channel z
@@ -76,12 +76,12 @@ def teacher_target(
     return TeacherLogits(logits, temperature)
 
 
-def mean_teacher(
+def average_teachers(
     targets: Sequence[TeacherLogits],
     use_sigmoid: bool,
     weights: Sequence[float] | None = None,
 ) -> TeacherLogits:
-    """One teacher with the mean of the probabilities of several.
+    """Average the probabilities of several teachers.
 
     Args:
         targets (Sequence[TeacherLogits]): Of one shape and temperature.
@@ -95,11 +95,11 @@ def mean_teacher(
     Examples:
         >>> certain = TeacherLogits(torch.tensor([[50.0, 0.0]]))
         >>> undecided = TeacherLogits(torch.tensor([[0.0, 0.0]]))
-        >>> mean_teacher([certain, undecided], False).value.softmax(1)
+        >>> average_teachers([certain, undecided], False).value.softmax(1)
         tensor([[0.7500, 0.2500]])
     """
-    first, *others = targets
-    if not others:
+    first = targets[0]
+    if len(targets) == 1:
         return first
     classes, dtype = first.value.shape[1], first.value.dtype
     weights = weights or [1.0] * len(targets)

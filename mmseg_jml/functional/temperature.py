@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .confidence import KINDS, pixel_chunks
+from .pixel_chunks import check_kind, pixel_chunks
 from .teacher_logits import score_logits
 
 __all__ = ['TemperatureSums', 'fit_temperature', 'temperature_sums']
@@ -16,8 +16,7 @@ __all__ = ['TemperatureSums', 'fit_temperature', 'temperature_sums']
 _FACTORS = tuple(10 ** (i / 8) for i in range(-8, 9))
 
 
-@dataclass(frozen=True)
-class TemperatureSums:
+class TemperatureSums(NamedTuple):
     """How the negative log-likelihood changes with the temperature.
 
     Attributes:
@@ -30,17 +29,8 @@ class TemperatureSums:
     curvature: Tensor
 
     def plus(self, other: TemperatureSums) -> TemperatureSums:
-        """The sums over the pixels of both.
-
-        Args:
-            other (TemperatureSums): Sums over other pixels.
-
-        Returns:
-            TemperatureSums: Their sum.
-        """
-        return TemperatureSums(
-            self.slope + other.slope, self.curvature + other.curvature
-        )
+        """Add sums over other pixels."""
+        return TemperatureSums(*(a + b for a, b in zip(self, other)))
 
 
 def temperature_sums(
@@ -50,36 +40,25 @@ def temperature_sums(
     kind: str = 'logits',
     ignore_index: int | None = 255,
 ) -> TemperatureSums:
-    """Sums of one image's pixels that a temperature is fitted from.
+    """Sum what a temperature is fitted from over one image's pixels.
 
     With logits z, label y and a factor b = 1 / temperature, the NLL is
     log sum exp(b z) - b z_y. Its derivative by b is the mean of z under the
     softmax of b z, minus z_y; the second derivative is the variance of z.
 
-    Args:
-        scores (Tensor): (C, *) floats.
-        label (Tensor): (*) integers in [0, C), or ``ignore_index``.
-        kind (str): What ``scores`` are, as in :func:`confidence_sums`.
-            Defaults to 'logits'.
-        ignore_index (int, optional): Label of pixels that do not count.
-            Defaults to 255.
+    Arguments and errors are those of :func:`confidence_sums`, which has the
+    same defaults.
 
     Returns:
         TemperatureSums: On the CPU.
-
-    Raises:
-        ValueError: As in :func:`confidence_sums`.
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f'Expected kind to be one of {KINDS}, but got {kind!r}'
-        )
+    check_kind(kind)
     total = torch.zeros(2, len(_FACTORS), dtype=torch.float64)
     for chunk in pixel_chunks(scores, label, None, ignore_index):
-        logits = chunk.scores[:, chunk.counted]
+        logits = chunk.scores
         if kind == 'probabilities':
-            logits = score_logits(logits[None])[0]
-        own = logits.gather(0, chunk.label[chunk.counted][None])[0]
+            logits = score_logits(logits)
+        own = logits.gather(0, chunk.label[None])[0]
         rows = [
             _derivatives(logits, own, factor, kind == 'sigmoid')
             for factor in _FACTORS
@@ -92,19 +71,18 @@ def _derivatives(
     logits: Tensor, own: Tensor, factor: float, is_sigmoid: bool
 ) -> Tensor:
     """First and second derivative of the summed NLL, (2,) float64."""
+    scaled = factor * logits
+    prob = scaled.sigmoid() if is_sigmoid else scaled.softmax(0)
+    mean = (prob * logits).sum(0)
     if is_sigmoid:
-        prob = (factor * logits).sigmoid()
-        mean = (prob * logits).sum(0)
         variance = (prob * (1 - prob) * logits.square()).sum(0)
     else:
-        prob = (factor * logits).softmax(0)
-        mean = (prob * logits).sum(0)
         variance = (prob * (logits - mean).square()).sum(0)
     return torch.stack([mean - own, variance]).sum(1, dtype=torch.float64)
 
 
 def fit_temperature(sums: TemperatureSums) -> float:
-    """The temperature of the lowest negative log-likelihood.
+    """Find the temperature of the lowest negative log-likelihood.
 
     The NLL is convex in the factor of the logits. Its slope is known at 17
     factors with its own slope; between two it is a cubic polynomial, which
@@ -135,9 +113,10 @@ def fit_temperature(sums: TemperatureSums) -> float:
     right = int((slope > 0).nonzero()[0])
     left = right - 1
     low, high = _FACTORS[left], _FACTORS[right]
-    ends = slope[[left, right]].tolist()
-    steps = (curvature[[left, right]] * (high - low)).tolist()
-    share = _root(*ends, *steps)
+    tangents = curvature * (high - low)
+    share = _root(
+        *slope[[left, right]].tolist(), *tangents[[left, right]].tolist()
+    )
     return 1 / (low + share * (high - low))
 
 

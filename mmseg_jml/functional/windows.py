@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ['boundary_mask', 'check_kernel_size', 'label_windows']
+__all__ = [
+    'boundary_mask',
+    'check_kernel_size',
+    'label_windows',
+    'narrowest_dtype',
+]
 
 
 def check_kernel_size(kernel_size: int) -> None:
@@ -26,7 +31,8 @@ def check_kernel_size(kernel_size: int) -> None:
         )
 
 
-def _check_image(label: Tensor) -> None:
+def _check(label: Tensor, kernel_size: int) -> None:
+    check_kernel_size(kernel_size)
     if label.ndim != 3:
         raise ValueError(
             'Expected label of shape (N, H, W), since a window needs an '
@@ -34,10 +40,19 @@ def _check_image(label: Tensor) -> None:
         )
 
 
+def narrowest_dtype(*values: int) -> torch.dtype:
+    """Return the smallest integer type that holds all values."""
+    for dtype in (torch.uint8, torch.int16):
+        info = torch.iinfo(dtype)
+        if info.min <= min(values) and max(values) <= info.max:
+            return dtype
+    return torch.int64
+
+
 def boundary_mask(
     label: Tensor, kernel_size: int = 3, ignore_index: int | None = 255
 ) -> Tensor:
-    """Pixels near a class boundary.
+    """Find the pixels near a class boundary.
 
     A pixel is one where the ``kernel_size`` x ``kernel_size`` window around
     it holds a class other than its own and no ignored pixel. What lies beyond
@@ -62,8 +77,7 @@ def boundary_mask(
         >>> boundary_mask(label).int()
         tensor([[[0, 0, 1, 1, 0]]], dtype=torch.int32)
     """
-    check_kernel_size(kernel_size)
-    _check_image(label)
+    _check(label, kernel_size)
     mask = torch.empty_like(label, dtype=torch.bool)
     # on a CPU image by image, which stays in the cache
     together = 1 if label.device.type == 'cpu' else max(1, len(label))
@@ -86,7 +100,7 @@ def label_windows(
     kernel_size: int = 3,
     ignore_index: int | None = 255,
 ) -> Tensor:
-    """The labels around each pixel, as a view.
+    """View the labels around each pixel.
 
     It takes the memory of one padded label, a byte or two a pixel, whatever
     the size of the window. ``num_classes`` stands in place of ignored pixels,
@@ -113,42 +127,32 @@ def label_windows(
                 [0, 1, 2],
                 [2, 2, 2]], dtype=torch.uint8)
     """
-    check_kernel_size(kernel_size)
-    _check_image(label)
+    _check(label, kernel_size)
     mute = (label < 0) | (label >= num_classes)
     if ignore_index is not None:
         mute |= label == ignore_index
-    votes = label.masked_fill(mute, num_classes).to(_narrowest(num_classes))
+    dtype = narrowest_dtype(0, num_classes)
+    votes = label.masked_fill(mute, num_classes).to(dtype)
     padded = F.pad(votes, [kernel_size // 2] * 4, value=num_classes)
     windows = padded.unfold(1, kernel_size, 1).unfold(2, kernel_size, 1)
     return windows.permute(0, 3, 4, 1, 2)
 
 
-def _narrowest(highest: int) -> torch.dtype:
-    """The smallest dtype that holds 0 to ``highest``."""
-    for dtype in (torch.uint8, torch.int16):
-        if highest <= torch.iinfo(dtype).max:
-            return dtype
-    return torch.int64
-
-
 def _pad(label: Tensor, size: int) -> Tensor:
-    """Repeats the border, which any window beyond it holds anyway."""
-    images, height, width = label.shape
-    padded = label.new_empty(images, height + 2 * size, width + 2 * size)
-    rows = padded.narrow(1, size, height)
-    rows.narrow(2, size, width).copy_(label)
+    """Repeat the border, which any window beyond it holds anyway."""
+    padded = F.pad(label, [size] * 4)
+    rows = padded[:, size : size + label.shape[1]]
     rows[:, :, :size] = label[:, :, :1]
-    rows[:, :, size + width :] = label[:, :, -1:]
+    rows[:, :, size + label.shape[2] :] = label[:, :, -1:]
     padded[:, :size] = rows[:, :1]
-    padded[:, size + height :] = rows[:, -1:]
+    padded[:, size + label.shape[1] :] = rows[:, -1:]
     return padded
 
 
 def _over_windows(
     value: Tensor, size: int, join: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Joins each ``size`` x ``size`` window of the last two dimensions."""
+    """Join each ``size`` x ``size`` window of the last two dimensions."""
     for dim in (1, 2):
         width = 1
         while width < size:

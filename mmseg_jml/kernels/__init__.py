@@ -2,15 +2,9 @@
 
 from .chunked import label_entropy
 from .region_sums import IMPLEMENTATIONS, choose, reduced, region_sums
-from .request import (
-    HardLabel,
-    Probabilities,
-    Reduction,
-    RegionSums,
-    Request,
-    Target,
-    TeacherLogits,
-)
+from .request import Request
+from .results import Reduction, RegionSums
+from .targets import HardLabel, Probabilities, Target, TeacherLogits
 
 __all__ = [
     'IMPLEMENTATIONS',

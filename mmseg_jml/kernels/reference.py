@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .request import HardLabel, RegionSums, Request
+from .request import Request
+from .results import RegionSums
+from .targets import HardLabel
 
 __all__ = ['cross_entropy', 'pixel_weight', 'region_sums', 'upsampled']
 
@@ -128,9 +130,9 @@ def _largest(
 
 @torch.no_grad()
 def _hits(request: Request, weight: Tensor) -> Tensor | None:
-    if not request.with_hits:
+    logits, target = request.logits, request.target
+    if not request.with_hits or not isinstance(target, HardLabel):
         return None
-    logits, label = request.logits, request.target.label.unsqueeze(1)
-    classes = logits.shape[1]
+    label, classes = target.label.unsqueeze(1), logits.shape[1]
     own = logits.gather(1, label.clamp(0, classes - 1))
     return _sum(weight * (own >= logits.amax(1, keepdim=True))).sum(1)

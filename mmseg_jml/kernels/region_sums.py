@@ -5,25 +5,25 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import chunked, reference
-from .request import Reduction, RegionSums, Request
+from .autograd import Engine, Reduce, differentiable, reduced_by
+from .request import Request
+from .results import RegionSums
 
 __all__ = ['IMPLEMENTATIONS', 'choose', 'reduced', 'region_sums']
-
-Reduce = Callable[[RegionSums], Reduction]
 
 IMPLEMENTATIONS = ('auto', 'reference', 'torch', 'triton')
 _VARIABLE = 'MMSEG_JML_IMPL'
 
 
 def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
-    """Sums over pixels that Jaccard, Dice, Tversky and cross-entropy need.
+    """Sum over pixels what Jaccard, Dice, Tversky and cross-entropy need.
 
     Equal, for a dense label ``y`` and n = 1, to::
 
@@ -48,19 +48,31 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
     Raises:
         ValueError: If ``impl`` is unknown, or is 'triton' where Triton cannot
             serve the request; the message says why.
+
+    Examples:
+        >>> from mmseg_jml.kernels import Probabilities
+        >>> logits = torch.zeros(1, 2, 1, requires_grad=True)  # p = 1/2, 1/2
+        >>> label = Probabilities(torch.tensor([[[0.75], [0.25]]]))
+        >>> sums = region_sums(Request(logits, label))
+        >>> sums.overlap.tolist()  # min(p, y)
+        [[0.5, 0.25]]
+        >>> sums.overlap.sum().backward()
+        >>> logits.grad.flatten().tolist()  # p_0 p_1 (1 - 0), and minus that
+        [0.25, -0.25]
     """
     name = choose(request, impl)
     # bfloat16 sums under autocast would lose small classes
     with torch.autocast(request.logits.device.type, enabled=False):
         if name == 'reference':
             return reference.region_sums(request)
-        return _as_one_step(_apply)(request, _engine(name))
+        sums: RegionSums = _as_one_step(differentiable)(request, _engine(name))
+        return sums
 
 
 def reduced(
     request: Request, reduce: Reduce, impl: str = 'auto'
 ) -> tuple[Tensor | None, ...]:
-    """A scalar function of region sums, with a derivative in closed form.
+    """Reduce region sums to a scalar, with a derivative in closed form.
 
     Args:
         request (Request): What to sum.
@@ -81,11 +93,14 @@ def reduced(
             result = reduce(reference.region_sums(request))
             others = (v if v is None else v.detach() for v in result.others)
             return (result.value, *others)
-        return _as_one_step(_reduce)(request, _engine(name), reduce)
+        values: tuple[Tensor | None, ...] = _as_one_step(reduced_by)(
+            request, _engine(name), reduce
+        )
+        return values
 
 
 def choose(request: Request, impl: str = 'auto') -> str:
-    """The implementation that serves a request.
+    """Name the implementation that serves a request.
 
     'auto' is what the environment variable MMSEG_JML_IMPL names, if it is
     set. Otherwise it is 'triton' on CUDA wherever Triton can serve, else
@@ -127,10 +142,10 @@ def choose(request: Request, impl: str = 'auto') -> str:
 
 def _why_not_triton(request: Request) -> str | None:
     try:
-        from . import triton_engine
+        from .triton import engine
     except ImportError as error:
         return f'Triton does not import here ({error})'
-    return triton_engine.why_not(request)
+    return engine.why_not(request)
 
 
 @functools.cache
@@ -142,190 +157,24 @@ def _say_once(reason: str) -> None:
     )
 
 
-def _engine(name: str) -> ModuleType:
-    """A module with ``sums(request)`` and ``gradient(request, slopes)``."""
+def _engine(name: str) -> Engine:
     if name == 'torch':
         return chunked
-    from . import triton_engine
+    from .triton import engine
 
-    return triton_engine
+    return engine
 
 
-def _as_one_step(function):
-    """Hides loops and launches from ``torch.compile``.
+def _as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hide loops and launches from ``torch.compile``.
 
     A compiler would unroll a loop over chunks into thousands of operations.
     It is imported only where it is in use, since that takes more than a
     second; ``torch.compiler.disable`` as a decorator imports it at once.
     """
-    compiler = getattr(torch, 'compiler', None)  # torch 2.1
+    compiler: Any = getattr(torch, 'compiler', None)  # torch 2.1
     is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
     if is_compiling is not None and is_compiling():
-        return compiler.disable(function)
+        hidden: Callable[..., Any] = compiler.disable(function)
+        return hidden
     return function
-
-
-def _apply(request: Request, engine: ModuleType) -> RegionSums:
-    return RegionSums(*_RegionSums.apply(engine, *_taken_apart(request)))
-
-
-def _reduce(
-    request: Request, engine: ModuleType, reduce: Reduce
-) -> tuple[Tensor | None, ...]:
-    bare, names, *tensors = _taken_apart(request)
-    return _Reduced.apply(engine, bare, names, reduce, [], *tensors)
-
-
-def _taken_apart(request: Request) -> tuple:
-    """The request without its tensors, their names, and they."""
-    tensors = request.tensors()
-    names = tuple(tensors)
-    bare = request.with_tensors(dict.fromkeys(names))
-    return bare, names, *tensors.values()
-
-
-class _Reduced(torch.autograd.Function):
-    """Keeps the derivative by the sums, a few numbers, besides the inputs."""
-
-    @staticmethod
-    def forward(
-        engine: ModuleType,
-        bare: Request,
-        names: tuple[str, ...],
-        reduce: Reduce,
-        kept: list,
-        *tensors: Tensor | None,
-    ) -> tuple:
-        request = bare.with_tensors(dict(zip(names, tensors)))
-        sums = engine.sums(request)
-        result = reduce(sums)
-        kept += result.slopes, sums.kept
-        # one tensor cannot be an output with and without a derivative
-        others = (
-            value.clone() if value is result.value else value
-            for value in result.others
-        )
-        return (result.value, *others)
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple, output: tuple) -> None:
-        ctx.static = inputs[:3]
-        ctx.slopes, ctx.kept = inputs[4]
-        ctx.save_for_backward(*inputs[5:])
-        others = [value for value in output[1:] if value is not None]
-        ctx.mark_non_differentiable(*others)
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor | None, *others) -> tuple:
-        tensors = ctx.saved_tensors  # which checkpointing gives once
-        if gradient is not None:
-            gradient = _RegionGradient.apply(
-                *ctx.static, ctx.slopes * gradient, ctx.kept, *tensors
-            )
-        return (*[None] * 5, gradient, *[None] * (len(tensors) - 1))
-
-
-class _RegionSums(torch.autograd.Function):
-    """Nothing is kept for the backward pass but the inputs."""
-
-    @staticmethod
-    def forward(
-        engine: ModuleType,
-        bare: Request,
-        names: tuple[str, ...],
-        *tensors: Tensor | None,
-    ) -> tuple:
-        request = bare.with_tensors(dict(zip(names, tensors)))
-        sums = engine.sums(request)
-        return sums.by_class, sums.by_image, sums.largest, sums.hits
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple, output: tuple) -> None:
-        ctx.static = inputs[:3]
-        ctx.save_for_backward(*inputs[3:])
-        fixed = [value for value in output[2:] if value is not None]
-        ctx.mark_non_differentiable(*fixed)
-
-    @staticmethod
-    def backward(ctx, by_class, by_image, *others) -> tuple:
-        tensors, bare = ctx.saved_tensors, ctx.static[1]
-        likelihood = by_image[:, :1] * bare.with_cross_entropy
-        if tensors[2] is not None:  # the class weights
-            likelihood = likelihood * tensors[2].to(likelihood)
-        likelihood = likelihood.expand_as(by_class[:, 1]).unsqueeze(1)
-        slopes = [by_class[:, :1], likelihood, by_class[:, 2:]]
-        gradient = _RegionGradient.apply(
-            *ctx.static, torch.cat(slopes, 1), None, *tensors
-        )
-        return (None, None, None, gradient, *[None] * (len(tensors) - 1))
-
-    @staticmethod
-    def vmap(info, in_dims: tuple, *inputs) -> tuple:
-        size = info.batch_size
-        folded = _fold(size, in_dims[3:], inputs[3:], inputs[2])
-        output = [
-            None if value is None else value.unflatten(0, (size, -1))
-            for value in _RegionSums.apply(*inputs[:3], *folded)
-        ]
-        dims = tuple(None if value is None else 0 for value in output)
-        return tuple(output), dims
-
-
-class _RegionGradient(torch.autograd.Function):
-    """A function of its own, so that a second derivative is refused."""
-
-    @staticmethod
-    def forward(
-        engine: ModuleType,
-        bare: Request,
-        names: tuple[str, ...],
-        slopes: Tensor,
-        kept: object,
-        *tensors: Tensor | None,
-    ) -> Tensor:
-        request = bare.with_tensors(dict(zip(names, tensors)))
-        return engine.gradient(request, slopes, kept)
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> None:
-        raise NotImplementedError(
-            'Expected one derivative of region sums, but got a request for '
-            "the second; impl='reference' has all of them"
-        )
-
-    @staticmethod
-    def vmap(info, in_dims: tuple, *inputs) -> tuple:
-        size, names = info.batch_size, ('slopes', 'kept', *inputs[2])
-        folded = _fold(size, in_dims[3:], inputs[3:], names)
-        output = _RegionGradient.apply(*inputs[:3], *folded)
-        return output.unflatten(0, (size, -1)), 0
-
-
-def _fold(
-    size: int,
-    in_dims: Sequence[int | None],
-    tensors: Sequence[Tensor | None],
-    names: Sequence[str],
-) -> list[Tensor | None]:
-    """A mapped dimension becomes part of the images, which are independent."""
-    folded = []
-    for name, dim, value in zip(names, in_dims, tensors):
-        if name == 'class_weight' and dim is not None:
-            raise NotImplementedError(
-                'Expected the same class_weight for all that vmap maps over, '
-                f'but got one with a mapped dimension {dim}'
-            )
-        if value is not None and name != 'class_weight':
-            value = (
-                value.expand(size, *value.shape)
-                if dim is None
-                else value.movedim(dim, 0)
-            )
-            value = value.flatten(0, 1)
-        folded.append(value)
-    return folded

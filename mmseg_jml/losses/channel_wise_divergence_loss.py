@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from mmseg_jml.functional import channel_wise_divergence
 from mmseg_jml.kernels import Target, TeacherLogits
 
+from .loss_entry import LossEntry
+
 __all__ = ['ChannelWiseDivergenceLoss']
 
 
-class ChannelWiseDivergenceLoss(nn.Module):
+class ChannelWiseDivergenceLoss(LossEntry):
     """Channel-wise divergence of a student's logits from its teacher's.
 
     The formula is that of
@@ -27,9 +31,12 @@ class ChannelWiseDivergenceLoss(nn.Module):
         use_sigmoid (bool): Whether the head has sigmoids, which makes no
             difference: it is the pixels that exclude one another. Defaults to
             False.
+        **unknown: Refused, with the option that is meant.
 
     Raises:
-        ValueError: If the temperature is not above 0.
+        TypeError: If an option is unknown.
+        ValueError: If the temperature is not above 0, or ``loss_weight`` is
+            negative.
 
     Examples:
         >>> import torch
@@ -48,21 +55,15 @@ class ChannelWiseDivergenceLoss(nn.Module):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_cwd',
         use_sigmoid: bool = False,
+        **unknown: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight, loss_name, unknown)
         if not temperature > 0:
             raise ValueError(
                 f'Expected temperature above 0 but got {temperature!r}.'
             )
         self.temperature = temperature
-        self.loss_weight = loss_weight
         self.use_sigmoid = use_sigmoid
-        self._loss_name = loss_name
-
-    @property
-    def loss_name(self) -> str:
-        """Name of the term in the log."""
-        return self._loss_name
 
     def forward(
         self,
@@ -71,7 +72,7 @@ class ChannelWiseDivergenceLoss(nn.Module):
         weight: Tensor | None = None,
         **unused: object,
     ) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             pred (Tensor): Logits (N, C, *), divided by the temperature of the
@@ -95,10 +96,6 @@ class ChannelWiseDivergenceLoss(nn.Module):
                 f'pixels of a channel, but got {type(target).__name__}. '
                 'JaccardMetricCELoss and KLDivergenceLoss take other targets.'
             )
-        own = target.temperature
         return self.loss_weight * channel_wise_divergence(
-            pred if own == 1 else pred * own,
-            target.value,
-            weight,
-            own * self.temperature,
+            pred, target, weight, self.temperature
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_jml.functional import (
     LossParts,
@@ -13,30 +13,27 @@ from mmseg_jml.functional import (
     loss_parts,
     pixel_loss,
 )
-from mmseg_jml.functional.options import ActiveClasses
+from mmseg_jml.functional.options import ActiveClasses, check_not_negative
 from mmseg_jml.kernels import Target
 
-from .stock_arguments import (
-    load_class_weight,
-    note_once,
-    take_stock_arguments,
-)
+from .class_weight import load_class_weight
+from .loss_entry import LossEntry
+from .stock_arguments import note_once, take_stock_arguments
 
 __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']
 
-_OPTIONS = tuple(field.name for field in fields(RegionLossOptions))
 
-
-class JaccardMetricLoss(nn.Module):
+class JaccardMetricLoss(LossEntry):
     """Jaccard metric loss (JML) for hard and soft labels.
 
     Takes the place of the cross-entropy in any stock config. The formula is
-    that of :func:`mmseg_jml.functional.jaccard_metric_loss`, the options
-    ``alpha`` to ``active_classes_mode_soft`` are those of
-    :class:`mmseg_jml.functional.RegionLossOptions`.
+    that of :func:`mmseg_jml.functional.jaccard_metric_loss`. The options
+    ``alpha`` to ``active_classes_mode_soft``, which choose the index, its
+    levels and its classes, are those of
+    :class:`mmseg_jml.functional.RegionLossOptions`, with the same defaults.
 
     Args:
-        loss_weight (float): Factor of the loss. Defaults to 1.0.
+        loss_weight (float): Factor of the loss, at least 0. Defaults to 1.0.
         loss_name (str): Name in the log; a term without "loss" in its name
             is logged but not optimised. Defaults to 'loss_jml'.
         use_sigmoid (bool): One sigmoid per class in place of the softmax,
@@ -45,22 +42,6 @@ class JaccardMetricLoss(nn.Module):
             a .npy, .json or .yaml file with them. Defaults to None.
         ignore_index (int, optional): A label to ignore besides the one that
             the head passes. Defaults to None.
-        alpha (float): Weight of false positives. Defaults to 1.0.
-        beta (float): Weight of false negatives. Defaults to 1.0.
-        gamma (float): Focal power of each class term. Defaults to 1.0.
-        smooth (float): Added to numerator and denominator. Defaults to 1.0.
-        norm (float): n of the sums of abs(.)^n. Defaults to 1.
-        log_loss (bool): -log(index) in place of 1 - index. Defaults to
-            False.
-        variant (str): 'jml1' or 'jml2'. Defaults to 'jml1'.
-        mIoUD (float): Share of the batch level. Defaults to 1.0.
-        mIoUI (float): Share of the image level. Defaults to 0.0.
-        mIoUC (float): Share of the class level. Defaults to 0.0.
-        threshold (float): What makes a class active. Defaults to 0.01.
-        active_classes_mode_hard (str | Sequence[int]): 'ALL', 'PRESENT',
-            'PROB', 'LABEL', 'BOTH' or a list. Defaults to 'PRESENT'.
-        active_classes_mode_soft (str | Sequence[int]): The same for soft and
-            smoothed labels. Defaults to 'ALL'.
         label_smoothing (dict, optional): Smooths hard labels as
             :func:`mmseg_jml.functional.smooth_label` does:
             ``dict(mode='neighbours', epsilon=0.5, kernel_size=3)``, the same
@@ -113,41 +94,45 @@ class JaccardMetricLoss(nn.Module):
         threshold: float = 0.01,
         active_classes_mode_hard: ActiveClasses = 'PRESENT',
         active_classes_mode_soft: ActiveClasses = 'ALL',
-        label_smoothing: dict | None = None,
+        label_smoothing: dict[str, Any] | None = None,
         sync: bool = False,
         impl: str = 'auto',
         check: bool | None = None,
-        **stock,
+        **stock: Any,
     ) -> None:
-        given = locals()
-        super().__init__()
+        used = take_stock_arguments(type(self).__name__, stock)
+        super().__init__(loss_weight, loss_name, unknown=stock)
         self.options = RegionLossOptions(
-            **{name: given[name] for name in _OPTIONS}
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
+            smooth=smooth,
+            norm=norm,
+            log_loss=log_loss,
+            variant=variant,
+            mIoUD=mIoUD,
+            mIoUI=mIoUI,
+            mIoUC=mIoUC,
+            threshold=threshold,
+            active_classes_mode_hard=active_classes_mode_hard,
+            active_classes_mode_soft=active_classes_mode_soft,
         )
-        stock = take_stock_arguments(type(self).__name__, stock)
-        self.avg_non_ignore = stock.get('avg_non_ignore', True)
-        self.ignore_index = (
-            stock.get('ignore_label') if ignore_index is None else ignore_index
-        )
-        self.loss_weight = loss_weight
+        self.avg_non_ignore = used.get('avg_non_ignore', True)
+        self.ignore_index = ignore_index
+        if ignore_index is None:
+            self.ignore_index = used.get('ignore_label')
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.sync = sync
         self.impl = impl
         self.check = check
-        self._loss_name = loss_name
         # Moves with the model, and stays out of its checkpoints.
         self.register_buffer(
             'class_weight', load_class_weight(class_weight), persistent=False
         )
 
-    @property
-    def loss_name(self) -> str:
-        """Name of the term in the log."""
-        return self._loss_name
-
     def extra_repr(self) -> str:
-        """The settings, for ``print(model)``."""
+        """Return the settings, for ``print(model)``."""
         return (
             f'loss_weight={self.loss_weight}, '
             f'use_sigmoid={self.use_sigmoid}, '
@@ -163,35 +148,22 @@ class JaccardMetricLoss(nn.Module):
         reduction_override: str | None = None,
         ignore_index: int | None = 255,
         align_corners: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
+
+        Its other arguments and its errors are those of
+        :func:`mmseg_jml.functional.loss_parts`, with the same defaults.
 
         Args:
-            pred (Tensor): Logits (N, C, *); with two spatial dimensions they
-                may be smaller than the label.
-            target (Tensor | Target): Hard label (N, *) integers, soft label
-                (N, C, *) floats in [0, 1], or a target of
-                :mod:`mmseg_jml.kernels`.
-            weight (Tensor, optional): Pixel weights (N, *); a pixel of
-                weight 0 does not count. Defaults to None.
-            avg_factor (float, optional): Divides the summed cross-entropy,
-                where there is one. Defaults to None.
+            pred (Tensor): Logits (N, C, *).
             reduction_override (str, optional): 'none' gives each pixel's own
                 term (N, *), which samplers use to rank pixels. Defaults to
                 None.
-            ignore_index (int, optional): Label of ignored pixels. Defaults
-                to 255.
-            align_corners (bool): How a smaller ``pred`` is upsampled, as for
-                ``F.interpolate``. Defaults to False.
             **kwargs: Accepted for heads that pass more, and not used.
 
         Returns:
             Tensor: A scalar, or (N, *) for 'none'.
-
-        Raises:
-            TypeError: If a dtype does not fit.
-            ValueError: If a shape or value does not fit.
         """
         if reduction_override not in (None, 'mean', 'none'):
             raise ValueError(
@@ -205,7 +177,12 @@ class JaccardMetricLoss(nn.Module):
                 pred, target, weight, align_corners=align_corners, **shared
             )
         return self.parts(
-            pred, target, weight, avg_factor, ignore_index, align_corners
+            pred,
+            target,
+            weight,
+            avg_factor,
+            ignore_index,
+            align_corners=align_corners,
         ).loss
 
     def parts(
@@ -215,23 +192,14 @@ class JaccardMetricLoss(nn.Module):
         weight: Tensor | None = None,
         avg_factor: float | None = None,
         ignore_index: int | None = 255,
-        align_corners: bool = False,
-        with_accuracy: bool = False,
+        **arguments: Any,
     ) -> LossParts:
-        """The loss of a batch, and what it is made of.
+        """Compute the loss of a batch, and what it is made of.
 
-        Args:
-            pred (Tensor): As for :meth:`forward`.
-            target (Tensor | Target): As for :meth:`forward`.
-            weight (Tensor, optional): Pixel weights. Defaults to None.
-            avg_factor (float, optional): Divides the summed cross-entropy.
-                Defaults to None.
-            ignore_index (int, optional): Label of ignored pixels. Defaults
-                to 255.
-            align_corners (bool): How a smaller ``pred`` is upsampled.
-                Defaults to False.
-            with_accuracy (bool): Whether to give the accuracy, for hard
-                labels. Defaults to False.
+        Its arguments and its errors are those of
+        :func:`mmseg_jml.functional.loss_parts`, with the same defaults; the
+        constructor has set most of them, which leaves ``align_corners`` and
+        ``with_accuracy`` for ``arguments``.
 
         Returns:
             LossParts: ``loss`` is what :meth:`forward` returns; the other
@@ -248,10 +216,9 @@ class JaccardMetricLoss(nn.Module):
             avg_factor=avg_factor,
             avg_non_ignore=self.avg_non_ignore,
             sync=self.sync,
-            align_corners=align_corners,
-            with_accuracy=with_accuracy,
             impl=self.impl,
             **shared,
+            **arguments,
         )
         if self.loss_weight == 1:
             return parts
@@ -259,9 +226,21 @@ class JaccardMetricLoss(nn.Module):
 
     def _shared(
         self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
-    ) -> tuple[Tensor | Target, dict]:
-        """The target, and arguments that all forms of the loss take."""
-        target, ignore_index = self._merge_ignored(pred, target, ignore_index)
+    ) -> tuple[Tensor | Target, dict[str, Any]]:
+        """Merge the target and the arguments that all forms of the loss take.
+
+        Where the head and the constructor each have an ignored label, the
+        target gets the constructor's in place of the head's.
+        """
+        own = self.ignore_index
+        if (
+            isinstance(target, Tensor)
+            and target.ndim < pred.ndim
+            and own not in (None, ignore_index)
+        ):
+            if ignore_index is not None:
+                target = target.masked_fill(target == ignore_index, own)
+            ignore_index = own
         return target, dict(
             ce_weight=self.ce_weight,
             jml_weight=self.jml_weight,
@@ -271,22 +250,6 @@ class JaccardMetricLoss(nn.Module):
             label_smoothing=self.label_smoothing,
             check=self.check,
         )
-
-    def _merge_ignored(
-        self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
-    ) -> tuple[Tensor | Target, int | None]:
-        """One ignored label in place of the head's and the constructor's."""
-        own = self.ignore_index
-        if (
-            own is None
-            or own == ignore_index
-            or not isinstance(target, Tensor)
-            or target.ndim == pred.ndim
-        ):
-            return target, ignore_index
-        if ignore_index is not None:
-            target = target.masked_fill(target == ignore_index, own)
-        return target, own
 
 
 class JaccardMetricCELoss(JaccardMetricLoss):
@@ -323,19 +286,20 @@ class JaccardMetricCELoss(JaccardMetricLoss):
         ce_weight: float = 0.25,
         jml_weight: float = 0.75,
         loss_name: str = 'loss_jml_ce',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
-        if min(ce_weight, jml_weight) < 0 or ce_weight + jml_weight == 0:
+        check_not_negative(ce_weight=ce_weight, jml_weight=jml_weight)
+        if ce_weight == jml_weight == 0:
             raise ValueError(
-                'Expected ce_weight and jml_weight to be at least 0 and not '
-                f'both 0, but got {ce_weight} and {jml_weight}'
+                'Expected ce_weight or jml_weight to be above 0, but got 0 '
+                'for both; to switch the loss off take loss_weight=0'
             )
         super().__init__(loss_name=loss_name, **kwargs)
         self.ce_weight = ce_weight
         self.jml_weight = jml_weight
 
     def extra_repr(self) -> str:
-        """The settings, for ``print(model)``."""
+        """Return the settings, for ``print(model)``."""
         return (
             f'ce_weight={self.ce_weight}, jml_weight={self.jml_weight}, '
             f'{super().extra_repr()}'

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from mmseg_jml.functional import kl_divergence
 from mmseg_jml.kernels import Target
 
+from .loss_entry import LossEntry
+
 __all__ = ['KLDivergenceLoss']
 
 
-class KLDivergenceLoss(nn.Module):
+class KLDivergenceLoss(LossEntry):
     """Kullback-Leibler divergence of a student from its teacher.
 
-    The formula is that of :func:`mmseg_jml.functional.kl_divergence`. With a
-    temperature T it is multiplied by T squared, so that the gradient does not
-    fade as T grows (Hinton, Vinyals and Dean, arXiv 1503.02531).
+    The formula, with the square of the temperature, is that of
+    :func:`mmseg_jml.functional.kl_divergence`.
 
     mmseg's ``KLDivLoss`` differs: it passes the student's probabilities where
     logarithms belong, averages over classes, and counts ignored pixels.
@@ -27,6 +30,17 @@ class KLDivergenceLoss(nn.Module):
             one-channel heads. Defaults to False.
         impl (str): Implementation of the sums over pixels. Defaults to
             'auto'.
+        **unknown: Refused, with the option that is meant.
+
+    Raises:
+        TypeError: If an option is unknown.
+        ValueError: If ``loss_weight`` is negative.
+
+    Examples:
+        >>> import torch
+        >>> label = torch.tensor([[[0.5], [0.5]]])
+        >>> KLDivergenceLoss()(torch.tensor([[[3.0], [1.0]]]).log(), label)
+        tensor(0.1438)
     """
 
     def __init__(
@@ -35,17 +49,11 @@ class KLDivergenceLoss(nn.Module):
         loss_name: str = 'loss_kl',
         use_sigmoid: bool = False,
         impl: str = 'auto',
+        **unknown: Any,
     ) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight, loss_name, unknown)
         self.use_sigmoid = use_sigmoid
         self.impl = impl
-        self._loss_name = loss_name
-
-    @property
-    def loss_name(self) -> str:
-        """Name of the term in the log."""
-        return self._loss_name
 
     def forward(
         self,
@@ -55,35 +63,17 @@ class KLDivergenceLoss(nn.Module):
         ignore_index: int | None = 255,
         align_corners: bool = False,
     ) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
-        Args:
-            pred (Tensor): Logits (N, C, *), divided by the temperature of the
-                target if it has one.
-            target (Tensor | Target): Soft label (N, C, *), hard label (N, *),
-                or a target of :mod:`mmseg_jml.kernels`.
-            weight (Tensor, optional): (N, *); a pixel of weight 0 does not
-                count. Defaults to None.
-            ignore_index (int, optional): Label of ignored pixels. Defaults
-                to 255.
-            align_corners (bool): How a ``pred`` that is smaller than the
-                target is upsampled, as for ``F.interpolate``. Defaults to
-                False.
-
-        Returns:
-            Tensor: A scalar.
+        Arguments and result are those of
+        :func:`mmseg_jml.functional.kl_divergence`, with the same defaults.
         """
-        temperature = getattr(target, 'temperature', 1.0)
-        return (
-            self.loss_weight
-            * temperature**2
-            * kl_divergence(
-                pred,
-                target,
-                weight,
-                ignore_index=ignore_index,
-                use_sigmoid=self.use_sigmoid,
-                align_corners=align_corners,
-                impl=self.impl,
-            )
+        return self.loss_weight * kl_divergence(
+            pred,
+            target,
+            weight,
+            ignore_index=ignore_index,
+            use_sigmoid=self.use_sigmoid,
+            align_corners=align_corners,
+            impl=self.impl,
         )

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ..functional import (
     CalibrationOptions,
+    CalibrationState,
     calibration_figures,
     calibration_state,
     expected_calibration_error,
 )
 from ..registry import METRICS
 from ..visualization import log_image, reliability_diagram
-from .predictions import check_kind, read_label, read_prediction, read_scores
 from .running_metric import RunningMetric
 
 __all__ = ['CalibrationMetric']
@@ -82,28 +82,23 @@ class CalibrationMetric(RunningMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        check_kind(scores)
+        super().__init__(scores, ignore_index, collect_device, prefix)
         self.options = CalibrationOptions(num_bins, binning, sce, temperature)
-        self.scores = scores
         self.plot = plot
         self.plot_classes = plot_classes
-        self.ignore_index = ignore_index
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Add the sums of each image."""
-        for sample in data_samples:
-            prediction = read_prediction(sample)
-            scores, kind = read_scores(sample, prediction, self.scores)
-            state = calibration_state(
-                scores,
-                read_label(sample, prediction),
-                prediction,
-                kind=kind,
-                ignore_index=self.ignore_index,
-                options=self.options,
-            )
-            self.add(state)
+    def measure(
+        self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
+    ) -> CalibrationState:
+        """Sum over the bins of one image."""
+        return calibration_state(
+            scores,
+            label,
+            prediction,
+            kind=kind,
+            ignore_index=self.ignore_index,
+            options=self.options,
+        )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the figures, log the tables and draw the diagrams."""

@@ -5,21 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..functional.confidence import KINDS
-
-__all__ = ['check_kind', 'read_label', 'read_prediction', 'read_scores']
-
-
-def check_kind(kind: str | None) -> None:
-    """Refuse a kind of scores that does not exist.
-
-    Raises:
-        ValueError: If it is unknown.
-    """
-    if kind not in (None, *KINDS):
-        raise ValueError(
-            f'Expected scores to be one of {KINDS} but got {kind!r}.'
-        )
+__all__ = ['read_label', 'read_prediction', 'read_scores']
 
 
 def read_prediction(sample: dict) -> Tensor:

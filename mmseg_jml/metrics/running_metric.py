@@ -1,14 +1,18 @@
-"""A metric that keeps one state, however many images there are."""
+"""A metric of scores that keeps one state, however many images there are."""
 
 from __future__ import annotations
 
-from abc import ABCMeta
+from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from ..functional.pixel_chunks import KINDS
+from .predictions import read_label, read_prediction, read_scores
 
 __all__ = ['RunningMetric']
 
@@ -19,22 +23,39 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
     mmengine leaves out the images that a sampler repeats by cutting the list
     of results, one for each image. Here there is no list: the state of the
     last image is added when it is known whether that image was a repeated
-    one. A subclass calls :meth:`add` for each image, in ``process``, and
-    :meth:`total` in ``compute_metrics``.
+    one. A subclass says in :meth:`measure` what the state of an image is, and
+    calls :meth:`total` in ``compute_metrics``.
 
     Args:
+        scores (str, optional): What the model leaves in ``seg_logits``. See
+            :class:`CalibrationMetric`. Defaults to None.
+        ignore_index (int): Label of pixels that do not count. Defaults to
+            255.
         collect_device (str): 'cpu' or 'gpu', by which results are gathered
             from other processes. Defaults to 'cpu'.
         prefix (str, optional): Put before the names of figures, with a
             slash. Defaults to None.
+
+    Raises:
+        ValueError: If ``scores`` is unknown.
     """
 
     default_prefix = ''
 
     def __init__(
-        self, collect_device: str = 'cpu', prefix: str | None = None
+        self,
+        scores: str | None = None,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        if scores not in (None, *KINDS):
+            raise ValueError(
+                f'Expected scores to be one of {KINDS} but got {scores!r}.'
+            )
+        self.scores = scores
+        self.ignore_index = ignore_index
         self._forget()
 
     def _forget(self) -> None:
@@ -42,11 +63,32 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
         self._last: Any = None
         self._images = 0
 
-    def add(self, state: Any) -> None:
-        """Add an image."""
-        self._settle_last()
-        self._last = state
-        self._images += 1
+    @abstractmethod
+    def measure(
+        self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
+    ) -> Any:
+        """Measure one image.
+
+        Args:
+            scores (Tensor): (C, H, W).
+            label (Tensor): (H, W) int64.
+            prediction (Tensor): (H, W) int64.
+            kind (str): What the scores are: 'logits', 'sigmoid' or
+                'probabilities'.
+
+        Returns:
+            Any: A state, with a method ``plus`` that adds another.
+        """
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Add the states of the images."""
+        for sample in data_samples:
+            prediction = read_prediction(sample)
+            scores, kind = read_scores(sample, prediction, self.scores)
+            label = read_label(sample, prediction)
+            self._settle_last()
+            self._last = self.measure(scores, label, prediction, kind)
+            self._images += 1
 
     def _settle_last(self) -> None:
         if self._state is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from torch import Tensor
 
-from ..functional import fit_temperature, temperature_sums
+from ..functional import TemperatureSums, fit_temperature, temperature_sums
 from ..registry import METRICS
-from .predictions import check_kind, read_label, read_prediction, read_scores
 from .running_metric import RunningMetric
 
 __all__ = ['TemperatureMetric']
@@ -37,29 +36,13 @@ class TemperatureMetric(RunningMetric):
         >>> val_evaluator = [dict(type='mmseg_jml.TemperatureMetric')]
     """
 
-    def __init__(
-        self,
-        scores: str | None = None,
-        ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        check_kind(scores)
-        self.scores = scores
-        self.ignore_index = ignore_index
-
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Add the sums of each image."""
-        for sample in data_samples:
-            prediction = read_prediction(sample)
-            scores, kind = read_scores(sample, prediction, self.scores)
-            label = read_label(sample, prediction)
-            self.add(
-                temperature_sums(
-                    scores, label, kind=kind, ignore_index=self.ignore_index
-                )
-            )
+    def measure(
+        self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
+    ) -> TemperatureSums:
+        """Sum the derivatives of one image."""
+        return temperature_sums(
+            scores, label, kind=kind, ignore_index=self.ignore_index
+        )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Fit the temperature."""

@@ -22,7 +22,7 @@ _CHECKPOINTING = torch.utils.checkpoint, activation_checkpointing
 
 
 def share_statistics(segmentor: nn.Module) -> None:
-    """Averages the statistics over all processes.
+    """Average the statistics over all processes.
 
     Without SyncBN each process has its own, of which only the first's would
     be in a checkpoint, and teachers would differ.
@@ -44,7 +44,7 @@ def share_statistics(segmentor: nn.Module) -> None:
 
 @contextmanager
 def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
-    """Lets images pass in training mode without a trace in the statistics.
+    """Let images pass in training mode without a trace in the statistics.
 
     Blocks that are computed again in the backward pass (``with_cp``, or
     ``activation_checkpointing`` of mmengine) leave none then either.

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..functional import mean_teacher, teacher_target
+from ..functional import average_teachers, teacher_target
 from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
 from .student_outputs import StudentOutput
@@ -158,7 +158,7 @@ class Ensemble:
             )
             for teacher, answer in zip(self.teachers, answers)
         ]
-        return mean_teacher(targets, output.use_sigmoid, self.shares)
+        return average_teachers(targets, output.use_sigmoid, self.shares)
 
 
 def _target(

@@ -38,7 +38,7 @@ _WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
 
 
 def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
-    """The part of a training pipeline that needs no label.
+    """Return the part of a training pipeline that needs no label.
 
     Args:
         labelled (Sequence[Mapping]): Transforms of labelled images.
@@ -90,7 +90,7 @@ def _listed(entries: Mapping | Sequence[Mapping]) -> Sequence[Mapping]:
 
 
 def pipeline_of(dataset: Mapping) -> list[Mapping]:
-    """The transforms of a data set, through all of its wrappers.
+    """Return the transforms of a data set, through all of its wrappers.
 
     Args:
         dataset (Mapping): The data set. Of several in a wrapper the first
@@ -107,7 +107,7 @@ def pipeline_of(dataset: Mapping) -> list[Mapping]:
 
 
 def give_pipeline(dataset: dict, labelled: Mapping) -> None:
-    """Completes a data set of unlabelled images, and marks their pixels.
+    """Complete a data set of unlabelled images, and marks their pixels.
 
     A pipeline of its own stays. What another one is derived from, and what
     could not be, is logged.
@@ -171,7 +171,7 @@ def _told(pipeline: Sequence[Mapping]) -> str:
 def _marked(
     pipeline: Sequence[Mapping], annotations: Mapping | None = None
 ) -> list[dict]:
-    """Marks the pixels once all is loaded, and has filler marked as such."""
+    """Mark the pixels once all is loaded, and has filler marked as such."""
     pipeline = [_filling(entry) for entry in pipeline]
     loads = [i for i, e in enumerate(pipeline) if 'Load' in type_name(e)]
     if loads:

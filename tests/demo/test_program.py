@@ -33,7 +33,7 @@ NAMES = {
 TERMS = {
     'student-kl': 'decode.loss_kd_kl',
     'student-jml': 'decode.loss_kd_jml_ce',
-    'mean-teacher-ce': 'decode.loss_pseudo_ce',
+    'mean-teacher-ce': 'decode.loss_pseudo_jml_ce',
     'soft-ce-jml': 'decode.loss_pseudo_jml_ce',
 }
 

@@ -8,6 +8,7 @@ from mmseg_jml import functional
 from mmseg_jml.functional import RegionLossOptions
 from tests.devices import on_device
 from tests.oracles import ACTIVE, jaccard_loss, one_hot, softmax
+from tests.tolerances import EXACT
 
 jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
@@ -77,7 +78,7 @@ def test_options(options, soft, impl):
     data = draw(0, soft)
     for mode in ('PRESENT', 'ALL'):
         assert value(*data, mode, options, impl=impl) == pytest.approx(
-            expected(*data, mode, options), abs=1e-12
+            expected(*data, mode, options), abs=EXACT['atol']
         )
 
 
@@ -90,7 +91,7 @@ def test_active_classes(mode, soft, impl):
     assert value(
         logits, label, weight, mode, levels, impl=impl
     ) == pytest.approx(
-        expected(logits, label, weight, mode, levels), abs=1e-12
+        expected(logits, label, weight, mode, levels), abs=EXACT['atol']
     )
 
 
@@ -100,7 +101,7 @@ def test_class_weight_multiplies_terms(soft, impl):
     weights = [1.0, 0.5, 2.0, 0.0]
     levels = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
     assert value(*data, 'ALL', levels, weights, impl) == pytest.approx(
-        expected(*data, 'ALL', levels, weights), abs=1e-12
+        expected(*data, 'ALL', levels, weights), abs=EXACT['atol']
     )
 
 
@@ -115,7 +116,7 @@ def test_listed_classes(impl):
         ACTIVE['ALL'],
         smooth=1.0,
     )
-    assert result == pytest.approx(oracle, abs=1e-12)
+    assert result == pytest.approx(oracle, abs=EXACT['atol'])
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -132,7 +133,7 @@ def test_sigmoid_heads_treat_classes_alone(seed, impl):
     oracle = jaccard_loss(
         1 / (1 + np.exp(-logits)), label, weight, ACTIVE['ALL'], smooth=1.0
     )
-    assert result.item() == pytest.approx(oracle, abs=1e-12)
+    assert result.item() == pytest.approx(oracle, abs=EXACT['atol'])
 
 
 def test_one_channel_head_predicts_label_one(impl):
@@ -154,7 +155,7 @@ def test_one_channel_head_predicts_label_one(impl):
         ACTIVE['ALL'],
         smooth=1.0,
     )
-    assert result.item() == pytest.approx(oracle, abs=1e-12)
+    assert result.item() == pytest.approx(oracle, abs=EXACT['atol'])
 
 
 @pytest.mark.parametrize('dims', [(), (5,), (4, 3), (2, 3, 2)])
@@ -173,4 +174,4 @@ def test_any_number_of_spatial_dimensions(dims, impl):
         ACTIVE['PRESENT'],
         smooth=1.0,
     )
-    assert result.item() == pytest.approx(oracle, abs=1e-12)
+    assert result.item() == pytest.approx(oracle, abs=EXACT['atol'])

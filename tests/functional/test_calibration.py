@@ -14,10 +14,11 @@ from torchmetrics.functional.classification import (
 )
 
 from mmseg_jml import functional
-from mmseg_jml.functional import CalibrationOptions, confidence
+from mmseg_jml.functional import CalibrationOptions, pixel_chunks
 from tests.devices import on_device
 from tests.metric_oracles import assert_same
 from tests.metric_oracles import calibration_figures as loop_figures
+from tests.tolerances import EXACT, FIGURES, ROUNDED_FIGURES
 
 calibration_figures = on_device(functional.calibration_figures)
 calibration_state = on_device(functional.calibration_state)
@@ -63,10 +64,10 @@ def test_recorded_figures(case):
     same = dict(kind='probabilities', num_bins=case['num_bins'])
     ours = figures(prob, label, sce='authors', **same)
     assert len(theirs) == 4
-    assert_same({name: ours[name] for name in theirs}, theirs, 1e-4)
+    assert_same({name: ours[name] for name in theirs}, theirs, ROUNDED_FIGURES)
     default = figures(prob, label, **same)
     for name in ('ECED', 'ECEI'):
-        assert default[name] == pytest.approx(ours[name], abs=1e-9)
+        assert default[name] == pytest.approx(ours[name], abs=FIGURES)
     # theirs, in permille, misses the hits that are not predicted
     assert 10 * default['SCED'] < 0.9 * theirs['SCED']
 
@@ -108,7 +109,7 @@ def test_torchmetrics(num_bins):
         'SCEI': torch.stack([sce(*pair) for pair in pairs]).mean(),
     }
     theirs = {name: value.item() for name, value in theirs.items()}
-    assert_same({name: ours[name] for name in theirs}, theirs, 1e-4)
+    assert_same({name: ours[name] for name in theirs}, theirs, ROUNDED_FIGURES)
 
 
 @pytest.mark.parametrize('kind', ['logits', 'probabilities'])
@@ -119,7 +120,7 @@ def test_figures_by_loops(kind):
     scores = logits.double() if kind == 'logits' else 7 * prob
     ours = figures(scores, label, kind=kind)
     theirs = loop_figures(prob.flatten(2).numpy(), label.flatten(1))
-    assert_same(ours, theirs, 1e-9)
+    assert_same(ours, theirs, FIGURES)
 
 
 def test_sigmoid_heads():
@@ -137,7 +138,7 @@ def test_sigmoid_heads():
         .mean()
         .item()
     )
-    assert_same(ours, theirs, 1e-4)
+    assert_same(ours, theirs, ROUNDED_FIGURES)
 
 
 def test_nll_is_the_cross_entropy():
@@ -171,18 +172,18 @@ def test_ignored_pixels_and_images_change_nothing(binning):
     ours = figures(logits, label, binning=binning)
     changed = logits.masked_fill((label == 255)[:, None], math.nan)
     empty = torch.full_like(label[:1], 255)
-    assert_same(figures(changed, label, binning=binning), ours, 1e-12)
+    assert_same(figures(changed, label, binning=binning), ours, FIGURES)
     more = torch.cat([changed, logits[:1]])
     same = figures(more, torch.cat([label, empty]), binning=binning)
-    assert_same(same, ours, 1e-12)
+    assert_same(same, ours, FIGURES)
 
 
 def test_chunks_change_nothing(monkeypatch):
     logits, label = noisy()
     whole = figures(logits.double(), label)
     for limit in ('_CHUNK_ON_CPU', '_CHUNK_ON_GPU'):
-        monkeypatch.setattr(confidence, limit, 40)
-    assert_same(figures(logits.double(), label), whole, 1e-9)
+        monkeypatch.setattr(pixel_chunks, limit, 40)
+    assert_same(figures(logits.double(), label), whole, FIGURES)
 
 
 def test_ignored_label_of_the_caller():
@@ -190,7 +191,7 @@ def test_ignored_label_of_the_caller():
     label[label == 255] = 0
     expected = confidence_sums(logits[0], label[0].where(label[0] != 1, 255))
     sums = confidence_sums(logits[0], label[0], ignore_index=1)
-    torch.testing.assert_close(sums, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(sums, expected, **EXACT)
     sums = confidence_sums(logits[0], label[0], ignore_index=None)
     assert sums.top[0].sum() == label[0].numel()
 
@@ -199,7 +200,9 @@ def test_ignored_label_of_the_caller():
 def test_half_precision_scores_are_read_in_full(dtype):
     logits, label = noisy()
     logits = logits.to(dtype)
-    assert_same(figures(logits, label), figures(logits.float(), label), 1e-9)
+    assert_same(
+        figures(logits, label), figures(logits.float(), label), FIGURES
+    )
 
 
 def test_prediction_of_the_caller():
@@ -217,7 +220,7 @@ def test_prediction_of_the_caller():
     for one, prediction in zip(logits, logits.argmax(1)):
         given = confidence_sums(one, label[0], prediction)
         torch.testing.assert_close(
-            given, confidence_sums(one, label[0]), rtol=1e-12, atol=0
+            given, confidence_sums(one, label[0]), **EXACT
         )
 
 

@@ -6,7 +6,7 @@ import torch
 from mmseg_jml.functional import checks, jaccard_metric_loss
 from mmseg_jml.functional.checks import Expectation, check_later
 
-EXPECTED = Expectation(3, 255, use_sigmoid=False)
+EXPECTED = Expectation(3, 255, use_sigmoid=False, is_hard=True)
 
 
 class Arrival:
@@ -44,31 +44,31 @@ def label(*values):
 
 
 def test_a_wrong_label_is_reported_when_its_numbers_have_come(arrivals):
-    check_later(EXPECTED, label(0, 7, 255), None, is_hard=True)
-    check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+    check_later(EXPECTED, label(0, 7, 255), None)
+    check_later(EXPECTED, label(0, 1, 2), None)
     arrivals[0].has_come = True
     with pytest.raises(
         ValueError, match=r'but got \[7\]; check num_classes.*'
     ):
-        check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+        check_later(EXPECTED, label(0, 1, 2), None)
     arrivals[1].has_come = True
-    check_later(EXPECTED, label(0, 1, 2), None, is_hard=True)
+    check_later(EXPECTED, label(0, 1, 2), None)
 
 
 def test_nothing_is_read_before_it_has_come(arrivals):
     for _ in range(5):
-        check_later(EXPECTED, label(9), None, is_hard=True)
+        check_later(EXPECTED, label(9), None)
     assert len(arrivals) == 5
 
 
 def test_the_first_batches_are_checked_and_then_now_and_then(arrivals):
     for _ in range(200):
-        check_later(EXPECTED, label(0), None, is_hard=True)
+        check_later(EXPECTED, label(0), None)
     for arrival in arrivals:
         arrival.has_come = True
     first = checks._FIRST
     assert len(arrivals) == first + len(range(47, 201, 47))
-    check_later(EXPECTED, label(0), None, is_hard=True)
+    check_later(EXPECTED, label(0), None)
     assert not checks._late.pending
 
 
@@ -77,7 +77,7 @@ def test_losses_that_take_turns_are_all_checked(arrivals):
     turns = []
     for call in range(1, 400):
         before = len(arrivals)
-        check_later(EXPECTED, label(0), None, is_hard=True)
+        check_later(EXPECTED, label(0), None)
         if len(arrivals) > before and call > checks._FIRST:
             turns.append(call % 2)
     assert set(turns) == {0, 1}

@@ -13,6 +13,7 @@ from torchmetrics.functional.segmentation import mean_iou
 from mmseg_jml import functional
 from tests.devices import on_device
 from tests.metric_oracles import NAMES, assert_same, iou_figures
+from tests.tolerances import FIGURES, ROUNDED_FIGURES
 
 class_scores = on_device(functional.class_scores)
 dataset_scores = on_device(functional.dataset_scores)
@@ -67,14 +68,14 @@ def test_recorded_figures(case):
     for name in undefined:
         assert 0 < loops[name] < 100
         theirs[name] = loops[name]
-    assert_same(ours, theirs, 1e-4)
+    assert_same(ours, theirs, ROUNDED_FIGURES)
 
 
 @pytest.mark.parametrize('q', [5, 20, 57])
 def test_figures_by_loops(q):
     prediction, label = noisy()
     ours = fine_grained_iou(region_counts(prediction, label, 5), q)
-    assert_same(ours, iou_figures(prediction, label, 5, q), 1e-9)
+    assert_same(ours, iou_figures(prediction, label, 5, q), FIGURES)
 
 
 @pytest.mark.parametrize('q', [5, 30])
@@ -85,7 +86,7 @@ def test_binary_figures_by_loops(q):
     label[3:6] = label[3:6].clamp(max=1)
     label[4:7] = torch.randint(0, 2, label[4:7].shape)
     ours = fine_grained_iou(region_counts(prediction, label, 2), q, True)
-    assert_same(ours, iou_figures(prediction, label, 2, q, True), 1e-9)
+    assert_same(ours, iou_figures(prediction, label, 2, q, True), FIGURES)
 
 
 def test_images_of_torchmetrics():
@@ -124,7 +125,7 @@ def test_absent_class_changes_nothing():
     prediction, label = noisy(classes=4)
     three = region_counts(prediction.clamp(max=2), label, 3)
     more = region_counts(prediction.clamp(max=2), label, 30)
-    assert_same(fine_grained_iou(more), fine_grained_iou(three), 1e-9)
+    assert_same(fine_grained_iou(more), fine_grained_iou(three), FIGURES)
     assert class_scores(more)['IoU'][3:].isnan().all()
 
 

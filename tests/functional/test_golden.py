@@ -10,13 +10,13 @@ import torch
 from mmseg_jml import functional
 from mmseg_jml.functional import RegionLossOptions
 from tests.devices import on_device
+from tests.tolerances import RECORDED
 
 boundary_mask = on_device(functional.boundary_mask)
 jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}
 
 
 def arrays(case):
@@ -52,7 +52,7 @@ def test_all_cases_are_there():
     assert {case['kind'] for case in CASES} == {'hard', 'soft', 'bls'}
 
 
-@pytest.mark.parametrize('dtype', TOLERANCE, ids=str)
+@pytest.mark.parametrize('dtype', RECORDED, ids=str)
 @pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
 def test_value_and_gradient(case, dtype, impl):
     data = arrays(case)
@@ -60,7 +60,7 @@ def test_value_and_gradient(case, dtype, impl):
     target, keywords = arguments(case, data, dtype)
     loss = jaccard_metric_loss(logits, target, impl=impl, **keywords)
     loss.backward()
-    tolerance = dict(rtol=0, atol=TOLERANCE[dtype])
+    tolerance = dict(rtol=0, atol=RECORDED[dtype])
     torch.testing.assert_close(loss.double(), data['loss'], **tolerance)
     torch.testing.assert_close(logits.grad.double(), data['grad'], **tolerance)
 

@@ -22,139 +22,90 @@ def filled(value, like=LABEL):
     return torch.full_like(like, value)
 
 
-@pytest.mark.parametrize(
-    ('logits', 'target', 'keywords', 'error', 'message'),
-    [
-        (
-            LOGITS.long(),
-            LABEL,
-            {},
-            TypeError,
-            r'float logits .* got torch.int64 of shape \(2, 3, 4, 4\)',
-        ),
-        (
-            LOGITS[:, :1],
-            LABEL,
-            {},
-            ValueError,
-            r'at least 2 channels .* takes use_sigmoid=True',
-        ),
-        (
-            LOGITS,
-            LABEL.float(),
-            {},
-            TypeError,
-            r'to hold integers, but got torch.float32 .*target.long\(\)',
-        ),
-        (
-            LOGITS,
-            LABEL[:, :2],
-            {},
-            ValueError,
-            r'hard label of shape \(2, 4, 4\) or a soft label of shape '
-            r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)',
-        ),
-        (LOGITS, SOFT[:, :2], {}, ValueError, r'shape \(2, 2, 4, 4\)'),
-        (LOGITS, SOFT.long(), {}, TypeError, r'float probabilities'),
-        (
-            LOGITS,
-            filled(3),
-            {},
-            ValueError,
-            r'in \[0, 3\) or ignore_index=255, but got \[3\]; check num_cl',
-        ),
-        (LOGITS, filled(-1), {}, ValueError, r'but got \[-1\]'),
-        (LOGITS, filled(255), dict(ignore_index=None), ValueError, r'\[255\]'),
-        (
-            LOGITS[:, :1],
-            filled(2),
-            dict(use_sigmoid=True),
-            ValueError,
-            r'labels in \[0, 2\)',
-        ),
-        (
-            LOGITS,
-            SOFT * 2,
-            {},
-            ValueError,
-            r'sum to 1 over the classes, but got a sum that is off by 1;',
-        ),
-        (
-            LOGITS,
-            SOFT - 0.5,
-            {},
-            ValueError,
-            r'soft labels in \[0, 1\], but got',
-        ),
-        (LOGITS, SOFT.round() + 7, {}, ValueError, r'look like class indices'),
-        (LOGITS, SOFT * float('nan'), {}, ValueError, r'from nan to nan'),
-        (
-            LOGITS,
-            LABEL,
-            dict(weight=torch.ones(2, 4)),
-            ValueError,
-            r'of shape \(2, 4, 4\), .* got torch.float32 of shape \(2, 4\)',
-        ),
-        (
-            LOGITS,
-            LABEL,
-            dict(weight=filled(-1).float()),
-            ValueError,
-            r'weight to be at least 0, but got -1',
-        ),
-        (
-            LOGITS,
-            LABEL,
-            dict(class_weight=torch.ones(2)),
-            ValueError,
-            r'class_weight to have 3 numbers, .* but got 2',
-        ),
-        (
-            LOGITS,
-            LABEL,
-            dict(impl='fast'),
-            ValueError,
-            r"impl to be 'auto' or one of .* but got 'fast'",
-        ),
-    ],
-)
-def test_message(logits, target, keywords, error, message):
+# What is said of logits, a target and other arguments.
+TYPE_ERRORS = {
+    r'float logits .* got torch.int64 of shape \(2, 3, 4, 4\)': (
+        (LOGITS.long(), LABEL)
+    ),
+    r'to hold integers, but got torch.float32 .*target.long\(\)': (
+        (LOGITS, LABEL.float())
+    ),
+    'float probabilities': (LOGITS, SOFT.long()),
+}
+VALUE_ERRORS = {
+    'at least 2 channels .* takes use_sigmoid=True': (LOGITS[:, :1], LABEL),
+    r'hard label of shape \(2, 4, 4\) or a soft label of shape '
+    r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)': (
+        (LOGITS, LABEL[:, :2])
+    ),
+    r'shape \(2, 2, 4, 4\)': (LOGITS, SOFT[:, :2]),
+    r'in \[0, 3\) or ignore_index=255, but got \[3\]; check num_cl': (
+        (LOGITS, filled(3))
+    ),
+    r'but got \[-1\]': (LOGITS, filled(-1)),
+    r'\[255\]': (LOGITS, filled(255), dict(ignore_index=None)),
+    r'labels in \[0, 2\)': (
+        (LOGITS[:, :1], filled(2), dict(use_sigmoid=True))
+    ),
+    'sum to 1 over the classes, but got a sum that is off by 1;': (
+        (LOGITS, SOFT * 2)
+    ),
+    r'soft labels in \[0, 1\], but got': (LOGITS, SOFT - 0.5),
+    'look like class indices': (LOGITS, SOFT.round() + 7),
+    'from nan to nan': (LOGITS, SOFT * float('nan')),
+    r'of shape \(2, 4, 4\), .* got torch.float32 of shape \(2, 4\)': (
+        (LOGITS, LABEL, dict(weight=torch.ones(2, 4)))
+    ),
+    'weight to be at least 0, but got -1': (
+        (LOGITS, LABEL, dict(weight=filled(-1).float()))
+    ),
+    'class_weight to have 3 numbers, .* but got 2': (
+        (LOGITS, LABEL, dict(class_weight=torch.ones(2)))
+    ),
+    "impl to be 'auto' or one of .* but got 'fast'": (
+        (LOGITS, LABEL, dict(impl='fast'))
+    ),
+    'ce_weight to be at least 0, but got -1': (
+        (LOGITS, LABEL, dict(ce_weight=-1))
+    ),
+    'ce_weight or jml_weight to be above 0': (
+        (LOGITS, LABEL, dict(jml_weight=0))
+    ),
+}
+
+
+@pytest.mark.parametrize('message', [*TYPE_ERRORS, *VALUE_ERRORS])
+def test_message(message):
+    error = TypeError if message in TYPE_ERRORS else ValueError
+    logits, target, *rest = (TYPE_ERRORS | VALUE_ERRORS)[message]
     with pytest.raises(error, match=message):
-        jaccard_metric_loss(logits, target, check=True, **keywords)
+        jaccard_metric_loss(
+            logits, target, check=True, **(rest[0] if rest else {})
+        )
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(alpha=-1), 'alpha to be at least 0, but got -1'),
-        (dict(alpha=0, beta=0), 'beta to be above 0 where alpha is 0'),
-        (dict(gamma=0.5), 'gamma to be at least 1, but got 0.5'),
-        (dict(norm=0), 'norm to be at least 1, but got 0'),
-        (dict(smooth=-1e-3), 'smooth to be at least 0'),
-        (dict(smooth=0, log_loss=True), 'smooth to be above 0 with log_loss'),
-        (
-            dict(norm=3, beta=0, log_loss=True),
-            'alpha to be equal to beta=0 with log_loss=True .* but got 1.0',
-        ),
-        (
-            dict(variant='jml3'),
-            "variant to be 'jml1' or 'jml2', but got 'jml3'",
-        ),
-        (dict(mIoUD=0), 'mIoUD to be above 0 where mIoUI and mIoUC are 0'),
-        (dict(threshold=1.0), r'threshold to be in \[0, 1\), but got 1.0'),
-        (
-            dict(active_classes_mode_hard='SOME'),
-            "active_classes_mode_hard .*'SOM",
-        ),
-        (
-            dict(active_classes_mode_soft=[]),
-            r'active_classes_mode_soft .*\[\]',
-        ),
-    ],
-)
-def test_options(options, message):
+OPTION_ERRORS = {
+    'alpha to be at least 0, but got -1': dict(alpha=-1),
+    'beta to be above 0 where alpha is 0': dict(alpha=0, beta=0),
+    'gamma to be at least 1, but got 0.5': dict(gamma=0.5),
+    'norm to be at least 1, but got 0': dict(norm=0),
+    'smooth to be at least 0': dict(smooth=-1e-3),
+    'smooth to be above 0 with log_loss': dict(smooth=0, log_loss=True),
+    'alpha to be equal to beta=0 with log_loss=True .* but got 1.0': dict(
+        norm=3, beta=0, log_loss=True
+    ),
+    "variant to be 'jml1' or 'jml2', but got 'jml3'": dict(variant='jml3'),
+    'mIoUD to be above 0 where mIoUI and mIoUC are 0': dict(mIoUD=0),
+    r'threshold to be in \[0, 1\), but got 1.0': dict(threshold=1.0),
+    "active_classes_mode_hard .*'SOM": dict(active_classes_mode_hard='SOME'),
+    r'active_classes_mode_soft .*\[\]': dict(active_classes_mode_soft=[]),
+}
+
+
+@pytest.mark.parametrize('message', OPTION_ERRORS)
+def test_options(message):
     with pytest.raises(ValueError, match=message):
-        RegionLossOptions(**options)
+        RegionLossOptions(**OPTION_ERRORS[message])
 
 
 def test_a_listed_class_must_exist():

@@ -31,19 +31,10 @@ def distributions(seed, count=1, concentration=0.5):
     return torch.tensor(value).transpose(2, 3)
 
 
-def random_logits(seed, images=2, **keywords):
+def random_logits(seed, images=2, shape=(CLASSES, PIXELS)):
     generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.randn(
-            images,
-            CLASSES,
-            PIXELS,
-            generator=generator,
-            dtype=torch.float64,
-            **keywords,
-        )
-        * 2
-    )
+    logits = torch.randn(images, *shape, generator=generator)
+    return 2 * logits.double()
 
 
 def random_label(seed, images=2):
@@ -134,46 +125,44 @@ def test_triangle_inequality(variant, concentration, impl):
         assert max(sides) <= sum(sides) - max(sides) + 1e-12
 
 
-def test_dice_and_squared_forms_break_the_triangle_inequality():
-    """By hand: sets {1}, {1, 2}, {2} for Dice; .8, .9, 1 for squares."""
+@pytest.mark.parametrize(
+    ('options', 'sets', 'sides'),
+    [
+        # the sets {1}, {1, 2} and {2} of two pixels
+        (
+            dict(alpha=0.5, beta=0.5),
+            [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
+            [1 / 3, 1 / 3, 1.0],
+        ),
+        # numbers: d(x, y) = 1 - xy / (x^2 + y^2 - xy)
+        (
+            dict(norm=2),
+            [[0.8], [0.9], [1.0]],
+            [1 - 72 / 73, 1 - 90 / 91, 1 - 80 / 84],
+        ),
+    ],
+    ids=['dice', 'squared'],
+)
+def test_dice_and_squared_forms_break_the_triangle_inequality(
+    options, sets, sides
+):
+    """By hand."""
 
-    def binary(a, b, **options):
-        sums = region_sums(
-            Request(
-                100 * (2 * torch.tensor([[a]]).double() - 1),
-                Probabilities(torch.tensor([[b]]).double()),
-                use_sigmoid=True,
-            )
+    def side(a, b):
+        a, b = torch.tensor([[[a]], [[b]]]).double()
+        norm = options.get('norm', 1)
+        request = Request(
+            a.logit(), Probabilities(b), use_sigmoid=True, norm=norm
         )
-        options = RegionLossOptions(smooth=0.0, **options)
-        return 1 - overlap_index(sums, options).item()
+        index = overlap_index(
+            region_sums(request), RegionLossOptions(smooth=0.0, **options)
+        )
+        return 1 - index.item()
 
-    dice = dict(alpha=0.5, beta=0.5)
-    ab, bc, ac = (
-        binary(*pair, **dice)
-        for pair in (
-            ([1.0, 0.0], [1.0, 1.0]),
-            ([1.0, 1.0], [0.0, 1.0]),
-            ([1.0, 0.0], [0.0, 1.0]),
-        )
-    )
-    assert (ab, bc, ac) == pytest.approx((1 / 3, 1 / 3, 1.0))
-    # norm 2 on numbers: d(x, y) = 1 - xy / (x^2 + y^2 - xy)
-    low, mid, high = 0.8, 0.9, 1.0
-    side = {}
-    for x, y in ((low, mid), (mid, high), (low, high)):
-        sums = region_sums(
-            Request(
-                torch.logit(torch.tensor([[[x]]]).double()),
-                Probabilities(torch.tensor([[[y]]]).double()),
-                use_sigmoid=True,
-                norm=2,
-            )
-        )
-        index = overlap_index(sums, RegionLossOptions(smooth=0.0, norm=2))
-        side[x, y] = 1 - index.item()
-        assert side[x, y] == pytest.approx(1 - x * y / (x * x + y * y - x * y))
-    assert side[low, high] > side[low, mid] + side[mid, high]
+    a, b, c = sets
+    found = side(a, b), side(b, c), side(a, c)
+    assert found == pytest.approx(sides)
+    assert found[2] > found[0] + found[1]
 
 
 @pytest.mark.parametrize('soft', [False, True])
@@ -373,26 +362,17 @@ def test_at_a_tie_the_gradient_is_half_way_between_its_sides(impl):
 @pytest.mark.parametrize('norm', [1, 2, 1.5])
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft', 'teacher'])
 def test_gradcheck_away_from_ties(kind, norm, impl):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(
-        2,
-        3,
-        4,
-        4,
-        generator=generator,
-        dtype=torch.float64,
-        requires_grad=True,
-    )
-    target = torch.randint(0, 3, (2, 4, 4), generator=generator)
+    logits = random_logits(0, shape=(3, 4, 4)).requires_grad_()
+    teacher = random_logits(1, shape=(3, 4, 4))
+    target = random_logits(2, shape=(3, 4, 4)).argmax(1)
     target[0, 0] = 255
     smoothing = None
     if kind == 'boundary':
         smoothing = dict(mode='boundary', epsilon=0.5)
-    if kind in ('soft', 'teacher'):
-        teacher = torch.randn(2, 3, 4, 4, generator=generator).double()
-        target = (
-            TeacherLogits(teacher) if kind == 'teacher' else teacher.softmax(1)
-        )
+    elif kind == 'soft':
+        target = teacher.softmax(1)
+    elif kind == 'teacher':
+        target = TeacherLogits(teacher)
 
     def loss(z):
         return jaccard_metric_loss(

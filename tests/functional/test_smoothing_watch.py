@@ -11,13 +11,15 @@ from mmseg_jml.functional import (
     make_request,
     smooth_label,
     smoothing_watch,
+)
+from mmseg_jml.functional.smoothing_watch import (
     swamped_classes,
     warn_of_swamped_classes,
 )
 from mmseg_jml.losses import JaccardMetricCELoss
 from tests.devices import on_device
 
-label_mass = on_device(functional.label_mass)
+label_mass = on_device(smoothing_watch.label_mass)
 
 BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
 # Percent of the pixels of Cityscapes' training set that have a label: road,

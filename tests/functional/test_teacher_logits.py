@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from mmseg_jml import functional
 from mmseg_jml.kernels import TeacherLogits
 from tests.devices import on_device
 
-mean_teacher = on_device(functional.mean_teacher)
+average_teachers = on_device(functional.average_teachers)
 score_logits = on_device(functional.score_logits)
 teacher_target = on_device(functional.teacher_target)
 
@@ -26,60 +28,53 @@ def dense(target, channels):
     return target.dense(channels, FLOAT)
 
 
-@pytest.mark.parametrize('temperature', [1.0, 3.0])
-def test_softmax_for_softmax(logits, temperature):
-    # the function itself, to see that nothing is copied
-    target = functional.teacher_target(logits, False, 3, False, temperature)
+def exclusive(p):
+    return p / p.sum(1, keepdim=True)
+
+
+# A teacher's channels, whether they have sigmoids, the student's channels and
+# whether those have, and the probabilities that the student is to learn.
+HEADS = {
+    'softmax for softmax': (3, False, 3, False, lambda z: z.softmax(1)),
+    'softmax for sigmoids': (3, False, 3, True, lambda z: z.softmax(1)),
+    'sigmoids for sigmoids': (3, True, 3, True, lambda z: z.sigmoid()),
+    'one channel for one': (1, True, 1, True, lambda z: z.sigmoid()),
+    'one channel for two classes': (
+        *(1, True, 2, False),
+        lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
+    ),
+    'two classes for one channel': (
+        *(2, False, 1, True),
+        lambda z: z.softmax(1)[:, 1:],
+    ),
+}
+# These divide probabilities by their sum before there is a temperature.
+SIGMOIDS = {
+    'sigmoids for softmax': (
+        *(3, True, 3, False),
+        lambda z: exclusive(z.sigmoid()),
+    ),
+    'two sigmoids for one channel': (
+        *(2, True, 1, True),
+        lambda z: exclusive(z.sigmoid())[:, 1:],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ('name', 'temperature'),
+    [*itertools.product(HEADS, [1.0, 3.0]), *((x, 1.0) for x in SIGMOIDS)],
+)
+def test_probabilities_that_the_student_learns(logits, name, temperature):
+    own, is_sigmoid, channels, use_sigmoid, law = (HEADS | SIGMOIDS)[name]
+    z = logits[:, :own]
+    target = teacher_target(z, is_sigmoid, channels, use_sigmoid, temperature)
+    torch.testing.assert_close(dense(target, channels), law(z / temperature))
+
+
+def test_logits_are_not_copied(logits):
+    target = functional.teacher_target(logits, False, 3, False)
     assert target.value is logits
-    torch.testing.assert_close(
-        dense(target, 3), (logits / temperature).softmax(1)
-    )
-
-
-def test_sigmoids_for_sigmoids_of_as_many_classes(logits):
-    target = teacher_target(logits, True, 3, True)
-    torch.testing.assert_close(dense(target, 3), logits.sigmoid())
-
-
-def test_softmax_for_sigmoids(logits):
-    target = teacher_target(logits, False, 3, True)
-    torch.testing.assert_close(dense(target, 3), logits.softmax(1))
-
-
-def test_sigmoids_for_softmax_are_divided_by_their_sum(logits):
-    target = teacher_target(logits, True, 3, False)
-    p = logits.sigmoid()
-    torch.testing.assert_close(dense(target, 3), p / p.sum(1, keepdim=True))
-
-
-@pytest.mark.parametrize('temperature', [1.0, 3.0])
-def test_one_channel_for_two_classes(logits, temperature):
-    one = logits[:, :1]
-    target = teacher_target(one, True, 2, False, temperature)
-    p = (one / temperature).sigmoid()
-    torch.testing.assert_close(dense(target, 2), torch.cat([1 - p, p], 1))
-
-
-@pytest.mark.parametrize('temperature', [1.0, 3.0])
-def test_two_classes_for_one_channel(logits, temperature):
-    two = logits[:, :2]
-    target = teacher_target(two, False, 1, True, temperature)
-    torch.testing.assert_close(
-        dense(target, 1), (two / temperature).softmax(1)[:, 1:]
-    )
-
-
-def test_two_sigmoids_for_one_channel(logits):
-    p = logits[:, :2].sigmoid()
-    target = teacher_target(logits[:, :2], True, 1, True)
-    torch.testing.assert_close(
-        dense(target, 1), (p / p.sum(1, keepdim=True))[:, 1:]
-    )
-
-
-def test_one_channel_for_one_channel(logits):
-    target = teacher_target(logits[:, :1], True, 1, True)
-    torch.testing.assert_close(dense(target, 1), logits[:, :1].sigmoid())
 
 
 def test_scores_are_divided_by_their_sum():
@@ -101,7 +96,7 @@ def test_mean_of_probabilities(logits, temperature, use_sigmoid):
         TeacherLogits(value, temperature, use_sigmoid)
         for value in (logits, logits.flip(0), -logits)
     ]
-    mean = mean_teacher(targets, use_sigmoid)
+    mean = average_teachers(targets, use_sigmoid)
     assert mean.temperature == temperature
     expected = sum(target.dense(3, FLOAT) for target in targets) / 3
     torch.testing.assert_close(dense(mean, 3), expected)
@@ -109,13 +104,13 @@ def test_mean_of_probabilities(logits, temperature, use_sigmoid):
 
 def test_mean_of_one_is_itself(logits):
     target = TeacherLogits(logits)
-    assert functional.mean_teacher([target], False) is target
+    assert functional.average_teachers([target], False) is target
 
 
 def test_mean_of_certain_teachers_is_finite():
     targets = [TeacherLogits(torch.tensor([[1e4, -1e4]]))] * 2
     for use_sigmoid in (False, True):
-        mean = mean_teacher(targets, use_sigmoid)
+        mean = average_teachers(targets, use_sigmoid)
         assert mean.value.isfinite().all()
         expected = torch.tensor([[1.0, 0.0]])
         torch.testing.assert_close(mean.dense(2, torch.float32), expected)
@@ -124,6 +119,6 @@ def test_mean_of_certain_teachers_is_finite():
 def test_teachers_of_other_weights(logits):
     """Three times one and once the other."""
     others = [TeacherLogits(logits, 2.0), TeacherLogits(-logits, 2.0)]
-    found = mean_teacher(others, False, [3, 1])
+    found = average_teachers(others, False, [3, 1])
     first, second = (one.dense(3, FLOAT) for one in others)
     torch.testing.assert_close(dense(found, 3), (3 * first + second) / 4)

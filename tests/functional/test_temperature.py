@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from mmseg_jml import functional
-from mmseg_jml.functional import CalibrationOptions, confidence
+from mmseg_jml.functional import CalibrationOptions, pixel_chunks
 from tests.devices import on_device
 
 calibration_figures = on_device(functional.calibration_figures)
@@ -64,7 +64,7 @@ def test_sums_of_images_are_the_sums_of_all_pixels(monkeypatch):
     torch.testing.assert_close(both.slope, whole.slope)
     torch.testing.assert_close(both.curvature, whole.curvature)
     for limit in ('_CHUNK_ON_CPU', '_CHUNK_ON_GPU'):
-        monkeypatch.setattr(confidence, limit, 55)
+        monkeypatch.setattr(pixel_chunks, limit, 55)
     chunked = temperature_sums(logits, label)
     torch.testing.assert_close(chunked.slope, whole.slope)
 

@@ -1,20 +1,15 @@
-"""The average in runs of other kinds: accumulation, TTA, FlexibleRunner."""
+"""The average where gradients accumulate, in TTA, and in files."""
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 from mmengine.runner import Runner
-from mmengine.runner._flexible_runner import FlexibleRunner
 from PIL import Image
 
 from tests.tools import run
 
-from .distillation import assert_same, build, forward, load, train
+from .distillation import build, forward, load, train
 from .semi import PSEUDO, certain, learn, unlabeled
 from .test_pseudo_label_beside import miou_by_hand, with_evaluation
 
@@ -131,34 +126,3 @@ def test_files_of_student_and_teacher(cfg, pictures, tmp_path):
     assert different
     assert (tmp_path / 'all.pkl').stat().st_size
     assert (tmp_path / 'teacher/all.pkl').stat().st_size
-
-
-def flexible(cfg) -> FlexibleRunner:
-    cfg = copy.deepcopy(cfg)
-    cfg.experiment_name = str(torch.rand(()).item())
-    cfg.env_cfg = dict(dist_cfg=dict(backend='gloo'))
-    return FlexibleRunner.from_cfg(cfg)
-
-
-@pytest.mark.filterwarnings('ignore::DeprecationWarning')
-def test_flexible_runner_resumes_the_average(cfg, pictures):
-    """It loads the checkpoint before it starts the run."""
-    cfg.train_cfg.max_iters = 6
-    cfg.custom_hooks.append(
-        dict(
-            type=PSEUDO,
-            unlabeled_dataloader=unlabeled(pictures),
-            momentum=0.6,
-        )
-    )
-    flexible(cfg).train()
-    unbroken = load(f'{cfg.work_dir}/iter_6.pth')
-    Path(cfg.work_dir, 'iter_6.pth').unlink()
-    cfg.load_from, cfg.resume = f'{cfg.work_dir}/iter_3.pth', True
-    flexible(cfg).train()
-    resumed = load(f'{cfg.work_dir}/iter_6.pth')
-    assert resumed[TEACHER]['steps'] == 6
-    assert_same(unbroken['state_dict'], resumed['state_dict'])
-    assert_same(unbroken[TEACHER], resumed[TEACHER])
-    logs = (p.read_text() for p in Path(cfg.work_dir).glob('*/*.log'))
-    assert 'no mean teacher' not in ''.join(logs)

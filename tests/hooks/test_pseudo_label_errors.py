@@ -34,27 +34,20 @@ def refuse(cfg, error, match, loader, **options):
     assert reason in log.read_text()
 
 
-def test_missing_folder(cfg, tmp_path):
-    loader = unlabeled(tmp_path / 'nowhere')
-    refuse(cfg, ValueError, f'{LIST} .*nowhere.* Check data_root', loader)
-
-
-def test_empty_folder(cfg, tmp_path):
+@pytest.mark.parametrize(
+    ('folder', 'changes', 'named'),
+    [
+        ('nowhere', {}, '.*nowhere.* Check data_root'),
+        ('empty', {}, '.* Check data_root'),
+        ('pictures', dict(img_suffix='.jpg'), '.* Check data_root'),
+        ('pictures', dict(ann_file='nowhere.txt'), '.*nowhere.txt'),
+    ],
+)
+def test_no_images(cfg, pictures, tmp_path, folder, changes, named):
     (tmp_path / 'empty').mkdir()
-    loader = unlabeled(tmp_path / 'empty')
-    refuse(cfg, ValueError, f'{LIST} .* Check data_root', loader)
-
-
-def test_images_of_another_suffix(cfg, pictures):
-    loader = unlabeled(pictures)
-    loader['dataset']['img_suffix'] = '.jpg'
-    refuse(cfg, ValueError, f'{LIST} .* Check data_root', loader)
-
-
-def test_missing_list(cfg, pictures):
-    loader = unlabeled(pictures)
-    loader['dataset']['ann_file'] = 'nowhere.txt'
-    refuse(cfg, ValueError, f'{LIST} .*nowhere.txt', loader)
+    loader = unlabeled(tmp_path / folder)
+    loader['dataset'].update(changes)
+    refuse(cfg, ValueError, f'{LIST} {named}', loader)
 
 
 def test_unknown_dataset(cfg, pictures):

@@ -24,19 +24,19 @@ def engines():
 @pytest.fixture
 def configure(monkeypatch):
     """Changes the launch configuration of Triton's kernels."""
-    triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
-    original = triton_engine.launch_configuration
+    full_size = pytest.importorskip('mmseg_jml.kernels.triton.full_size')
+    original = full_size.launch_configuration
 
     def change(function):
         def changed(num_classes, *arguments, **keywords):
             usual = original(num_classes, *arguments, **keywords)
             return function(num_classes, usual)
 
-        monkeypatch.setattr(triton_engine, 'launch_configuration', changed)
-        triton_engine._plan.cache_clear()
+        monkeypatch.setattr(full_size, 'launch_configuration', changed)
+        full_size._plan.cache_clear()
 
     yield change
-    triton_engine._plan.cache_clear()
+    full_size._plan.cache_clear()
 
 
 @pytest.fixture(autouse=True)

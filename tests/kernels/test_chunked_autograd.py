@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Request, region_sums
@@ -23,38 +22,6 @@ def scalar_of(target, weight=None, impl='torch', **options):
         return total(region_sums(request, impl))
 
     return function
-
-
-@pytest.mark.parametrize('kind', KINDS)
-def test_a_second_backward_gives_the_same_gradient(kind):
-    logits, target, weight = draw(kind, weighted=True)
-    logits.requires_grad_()
-    value = scalar_of(target, weight)(logits)
-    (first,) = torch.autograd.grad(value, logits, retain_graph=True)
-    (second,) = torch.autograd.grad(value, logits)
-    assert torch.equal(first, second)
-    assert first.any()
-
-
-def test_a_changed_input_is_noticed():
-    logits, target, _ = draw('hard')
-    logits.requires_grad_()
-    value = scalar_of(target)(logits)
-    target.label.add_(0)
-    with pytest.raises(RuntimeError, match='modified by an inplace'):
-        value.backward()
-
-
-@pytest.mark.parametrize('curved', [True, False])
-def test_a_second_derivative_is_refused(curved):
-    """Also of a scalar that is linear in the sums."""
-    logits, target, _ = draw('hard')
-    logits.requires_grad_()
-    sums = region_sums(Request(logits, target, **OPTIONS), 'torch')
-    value = total(sums) if curved else sums.cross_entropy.sum()
-    (gradient,) = torch.autograd.grad(value, logits, create_graph=True)
-    with pytest.raises(NotImplementedError, match="impl='reference' has"):
-        gradient.square().sum().backward()
 
 
 def test_the_reference_has_a_second_derivative():
@@ -155,32 +122,6 @@ def test_torch_compile_runs_it_as_one_step():
     torch.compiler.reset()
     torch.testing.assert_close(result, plain)
     assert 0 < sum(operations) < 20
-
-
-@pytest.mark.parametrize('use_reentrant', [False, True])
-def test_checkpointing(use_reentrant):
-    logits, target, _ = draw('boundary')
-    logits.requires_grad_()
-    function = scalar_of(target)
-    (expected,) = torch.autograd.grad(function(logits), logits)
-    checkpoint(function, logits, use_reentrant=use_reentrant).backward()
-    assert torch.equal(logits.grad, expected)
-
-
-def test_deterministic_algorithms_are_enough():
-    logits, target, weight = draw('boundary', weighted=True)
-    logits.requires_grad_()
-    (expected,) = torch.autograd.grad(
-        scalar_of(target, weight)(logits), logits
-    )
-    torch.use_deterministic_algorithms(True)
-    try:
-        (result,) = torch.autograd.grad(
-            scalar_of(target, weight)(logits), logits
-        )
-    finally:
-        torch.use_deterministic_algorithms(False)
-    assert torch.equal(result, expected)
 
 
 def test_inference_mode():

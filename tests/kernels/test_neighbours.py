@@ -6,7 +6,14 @@ import torch
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import jaccard_metric_loss, smooth_label
 from mmseg_jml.kernels import Request, chunked
-from tests.kernels.cases import OPTIONS, ask, assert_right, by_name, draw, run
+from tests.kernels.cases import (
+    OPTIONS,
+    ask,
+    assert_right,
+    assert_same,
+    draw,
+    run,
+)
 
 
 def problem(dtype, size, options, kernel_size=5, device='cpu'):
@@ -32,15 +39,7 @@ def test_pieces_of_any_size(options, size, elements, monkeypatch):
     """Windows reach beyond a piece."""
     monkeypatch.setattr(chunked, '_PIECE_ON_CPU', elements)
     data = problem(torch.float64, size, options)
-    ours, theirs = (
-        by_name(*run(*data, impl, **options))
-        for impl in ('torch', 'reference')
-    )
-    for name, value in ours.items():
-        if value is not None:
-            torch.testing.assert_close(
-                value, theirs[name], rtol=1e-12, atol=1e-12
-            )
+    assert_same(run(*data, **options), run(*data, 'reference', **options))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
@@ -57,13 +56,13 @@ def test_the_error_budget(options, size, dtype, engine):
 
 
 def test_triton_says_that_it_does_not_serve_them(monkeypatch):
-    triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
-    monkeypatch.setattr(triton_engine, '_INTERPRETED', True)
+    engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
+    monkeypatch.setattr(engine, '_INTERPRETED', True)
     logits, target, weight = problem(torch.float32, (12, 13), {})
-    reason = triton_engine.why_not(ask(logits, target, weight))
+    reason = engine.why_not(ask(logits, target, weight))
     assert reason == 'labels smoothed towards neighbours are not served'
     plain = smooth_label(target.label, 6, 'boundary')
-    assert triton_engine.why_not(Request(logits, plain)) is None
+    assert engine.why_not(Request(logits, plain)) is None
 
 
 @pytest.mark.parametrize('kernel_size', [3, 7])

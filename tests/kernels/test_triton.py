@@ -15,7 +15,7 @@ from mmseg_jml.kernels import HardLabel, Request, region_sums
 
 triton = pytest.importorskip('triton', reason='Triton is not installed')
 
-from mmseg_jml.kernels import triton_engine  # noqa: E402
+from mmseg_jml.kernels.triton import engine  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -85,14 +85,14 @@ def test_what_a_machine_may_lack(reason, monkeypatch):
     monkeypatch.setattr(
         torch.cuda, 'get_device_capability', lambda device: (8, 0)
     )
-    triton_engine._why_not_on.cache_clear()
-    assert triton_engine._why_not_on(0) is None
+    engine._why_not_on.cache_clear()
+    assert engine._why_not_on(0) is None
     name, value = LACKS[reason]
     if name == '_VERSION':
         monkeypatch.setattr(triton, '__version__', '3.0.0')
-        monkeypatch.setattr(triton_engine, name, value)
+        monkeypatch.setattr(engine, name, value)
     else:
         monkeypatch.setattr(name, value)
-    triton_engine._why_not_on.cache_clear()
-    assert reason in triton_engine._why_not_on(0)
-    triton_engine._why_not_on.cache_clear()
+    engine._why_not_on.cache_clear()
+    assert reason in engine._why_not_on(0)
+    engine._why_not_on.cache_clear()

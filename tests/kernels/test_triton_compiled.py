@@ -8,7 +8,7 @@ import torch
 triton = pytest.importorskip('triton', reason='Triton is not installed')
 
 from benchmarks import spills  # noqa: E402
-from mmseg_jml.kernels import triton_engine  # noqa: E402
+from mmseg_jml.kernels.triton import engine  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -51,7 +51,7 @@ def test_full_size_spills_nothing(architecture, classes, variant):
 
     Triton 3.6 moves tiles of strided slices between threads, and spills.
     """
-    moves = 'strided' in variant and triton_engine._VERSION < (3, 7)
+    moves = 'strided' in variant and engine._VERSION < (3, 7)
     both = [
         launch.compile(architecture)
         for launch in spills.launches_of(classes, **spills.VARIANTS[variant])

@@ -16,7 +16,8 @@ from mmseg_jml.kernels import (
 )
 from tests.kernels.cases import KINDS, assert_right, draw
 
-triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
+engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
+full_size = pytest.importorskip('mmseg_jml.kernels.triton.full_size')
 CE = dict(with_cross_entropy=True)
 
 
@@ -39,7 +40,7 @@ def test_offsets_beyond_32_bits(kind, stride, device):
         far = torch.empty(2 * stride + 40, dtype=torch.half, device=device)
     logits = far.as_strided((1, 3, 4, 5), (1, stride, 10, 2))
     logits.copy_(torch.randn(1, 3, 4, 5))
-    wide = triton_engine.span(logits.shape, logits.stride()) >= 2**31
+    wide = full_size.span(logits.shape, logits.stride()) >= 2**31
     assert wide == (stride == 2**30)
     near, target, _ = draw(kind, logits.shape, torch.float32, device=device)
     assert_right(logits, target, None, 'triton', **CE)
@@ -66,7 +67,7 @@ def test_chunks_of_classes(kind, use_sigmoid, configure, device):
 
 def test_chunks_of_classes_as_on_a_gpu(configure, device):
     configure(lambda _, usual: usual)
-    assert triton_engine.launch_configuration(193, 1)['BLOCK_C'] == 4
+    assert full_size.launch_configuration(193, 1)['BLOCK_C'] == 4
     data = draw('boundary', (1, 193, 2, 3), torch.float32, device=device)
     assert_right(*data, 'triton', **CE)
 
@@ -80,14 +81,14 @@ def test_sums_too_many_for_the_registers_take_chunks(configure, device):
 
 def test_large_inputs_take_several_tiles_a_program(configure):
     configure(lambda _, usual: usual)
-    few = triton_engine.launch_configuration(19, 128 * 1024)
-    many = triton_engine.launch_configuration(19, 8 * 512 * 1024)
+    few = full_size.launch_configuration(19, 128 * 1024)
+    many = full_size.launch_configuration(19, 8 * 512 * 1024)
     assert (few['tiles'], many['tiles']) == (1, 32)
 
 
 def test_150_classes_take_tiles_of_32_pixels(configure):
     configure(lambda _, usual: usual)
-    configuration = triton_engine.launch_configuration(150, 512 * 512)
+    configuration = full_size.launch_configuration(150, 512 * 512)
     assert configuration['BLOCK_P'] == 32
     assert configuration['num_warps'] == 8
 
@@ -134,7 +135,7 @@ def test_why_not(reason, device):
         HardLabel(label.to(device)),
         **options,
     )
-    assert reason in triton_engine.why_not(request)
+    assert reason in engine.why_not(request)
     with pytest.raises(ValueError, match="for impl='triton', but .*"):
         region_sums(request, 'triton')
 
@@ -142,6 +143,6 @@ def test_why_not(reason, device):
 def test_whatever_else_is_served(device):
     logits = torch.zeros(1, 1000, 4, 4, dtype=torch.bfloat16, device=device)
     request = Request(logits, TeacherLogits(logits), norm=2)
-    assert triton_engine.why_not(request) is None
+    assert engine.why_not(request) is None
     small = replace(request, logits=logits[:, :, ::2, ::2])
-    assert triton_engine.why_not(small) is None
+    assert engine.why_not(small) is None

@@ -14,7 +14,7 @@ from tests.functional import test_against_loops as loops
 from tests.functional import test_golden as golden
 from tests.functional import test_laws as laws
 
-pytest.importorskip('mmseg_jml.kernels.triton_engine')
+pytest.importorskip('mmseg_jml.kernels.triton.engine')
 from tests.functional.test_laws import (  # noqa: E402, F401
     test_a_hard_target_object_is_the_label,
     test_a_one_hot_soft_label_is_the_hard_label,

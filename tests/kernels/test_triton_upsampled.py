@@ -11,8 +11,7 @@ import torch
 from mmseg_jml.kernels import HardLabel, Request, reference
 from tests.tolerances import assert_within_budget
 
-triton_engine = pytest.importorskip('mmseg_jml.kernels.triton_engine')
-triton_upsampled = triton_engine.triton_upsampled
+triton_upsampled = pytest.importorskip('mmseg_jml.kernels.triton.upsampled')
 
 # classes, size of the logits, size of the label, align_corners
 CASES = {

@@ -23,7 +23,6 @@ finally:
 TOOLS = sorted(
     path.relative_to(run.ROOT / 'tools').as_posix()
     for path in (run.ROOT / 'tools').rglob('*.py')
-    if not path.name.startswith('demo')
 )
 
 

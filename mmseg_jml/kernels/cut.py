@@ -1,0 +1,61 @@
+"""Cutting a request, and its gradient, into pieces that fit a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .pieces import Chunks, Scratch
+from .request import Request
+from .upsampling import Bands
+
+__all__ = ['cut', 'gradient_by_pieces']
+
+
+def cut(request: Request, elements: int, scratch: Scratch) -> Chunks | Bands:
+    """Return pieces of about ``elements`` logits at full size.
+
+    Iterating gives the :class:`Index` of each piece, and ``read(index)`` the
+    piece. Logits that are smaller than the label are upsampled piece by
+    piece, so that they never exist at full size.
+
+    Raises:
+        ValueError: If the logits are larger than the label.
+    """
+    if request.is_upsampled:
+        return Bands(request, elements, scratch)
+    return Chunks(request, elements)
+
+
+def gradient_by_pieces(
+    request: Request,
+    slopes: Tensor,
+    elements: int,
+    write: Callable[[Request, Tensor, Scratch, Tensor], None],
+) -> Tensor:
+    """Return the gradient of the logits, computed piece by piece.
+
+    Args:
+        request (Request): What the gradient belongs to.
+        slopes (Tensor): (N or 1, 3 or 4, C), handed on.
+        elements (int): As for :func:`cut`.
+        write (Callable): Takes a piece, the slopes of its images, room to
+            work in, and where to write the gradient of the piece, (B, C, M).
+
+    Returns:
+        Tensor: (N, C, *), laid out and typed like the logits.
+    """
+    scratch = Scratch(request)
+    pieces = cut(request, elements, scratch)
+    result = pieces.new_gradient()
+    for index in pieces:
+        piece, room = pieces.read(index), pieces.room(result, index)
+        out = room
+        if out is None:
+            out = scratch('gradient', piece.logits.shape)
+        part = slopes if len(slopes) == 1 else slopes[index.images]
+        write(piece, part, scratch, out)
+        if room is None:
+            pieces.write(result, index, out)
+    return pieces.finish(result)

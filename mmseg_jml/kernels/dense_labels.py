@@ -1,0 +1,267 @@
+"""Sums and gradient of a piece with any label, norm and activation.
+
+The label is made dense. The formulas stand on top of
+:mod:`mmseg_jml.kernels.chunked`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from .pieces import Scratch
+from .pixels import (
+    exp_,
+    hits,
+    labelled,
+    softmax,
+    times_class_weight,
+    weight_of,
+)
+from .request import Request
+from .results import RegionSums
+from .targets import HardLabel, TeacherLogits
+
+__all__ = ['dense_gradient', 'dense_sums', 'piece_entropy']
+
+
+class DensePixels(NamedTuple):
+    """Probabilities and labels of pixels.
+
+    With n = 1 and a softmax the pixel weight is a factor of both, which costs
+    nothing; otherwise it stands beside them.
+
+    Attributes:
+        prob (Tensor): (B, C, M), p or w p.
+        label (Tensor): (B, C, M), y or w y.
+        weight (Tensor, optional): (B, 1, M), w where it stands beside them;
+            None means 1.
+        inverse (Tensor, optional): (B, 1, M), 1 / w where w is a factor, and
+            anything finite where w is 0; None means 1.
+        likelihood (Tensor, optional): (B,), the log-likelihood, if asked for.
+    """
+
+    prob: Tensor
+    label: Tensor
+    weight: Tensor | None
+    inverse: Tensor | None
+    likelihood: Tensor | None
+
+
+def dense_sums(piece: Request, scratch: Scratch) -> RegionSums:
+    """Region sums of a piece."""
+    norm = piece.norm
+    pixels = _pixels(piece, scratch, piece.with_cross_entropy)
+    prob, label, weight, inverse, likelihood = pixels
+    work = scratch('work', prob.shape)
+    rows = [
+        _weighted_sum(prob if norm == 1 else prob**norm, weight, work),
+        _weighted_sum(label if norm == 1 else label**norm, weight, work),
+        _weighted_sum(_overlap(prob, label, norm, work), weight, work),
+    ]
+    if piece.with_product:
+        product = torch.mul(prob, label, out=work)
+        outer = weight if inverse is None else inverse
+        rows.append(_weighted_sum(product, outer, work))
+    if piece.use_sigmoid:
+        mass = _weighted_sum(torch.ones_like(label), weight, work)
+    elif norm == 1:
+        mass = rows[1]
+    else:
+        mass = _weighted_sum(label, weight, work)
+    mass = times_class_weight(piece, mass.double()).sum(1)
+    if likelihood is None:
+        likelihood = torch.zeros_like(mass)
+    hit = hits(piece, *labelled(piece)) if piece.with_hits else None
+    return RegionSums(
+        torch.stack(rows, 1).double(),
+        torch.stack([likelihood, mass], 1),
+        _largest(piece, pixels),
+        hit,
+    )
+
+
+def dense_gradient(
+    piece: Request, slopes: Tensor, scratch: Scratch, out: Tensor
+) -> None:
+    """Write the gradient to ``out``, (B, C, M)."""
+    prob, label, weight, inverse, _ = _pixels(piece, scratch, False)
+    slopes = slopes.unsqueeze(3)
+    _slope_of_overlap(prob, label, piece.norm, slopes[:, 2], out)
+    if piece.norm == 1:
+        out.add_(slopes[:, 0])
+    else:
+        power = piece.norm * prob ** (piece.norm - 1)
+        out.addcmul_(power, slopes[:, 0])
+    if piece.with_product:
+        plain = label if inverse is None else label * inverse
+        out.addcmul_(plain, slopes[:, 3])
+    out.mul_(prob)
+    if piece.use_sigmoid:
+        out.addcmul_(out, prob, value=-1)
+        if piece.with_cross_entropy:
+            out.addcmul_(label - prob, slopes[:, 1])
+    else:
+        if piece.with_cross_entropy:
+            out.addcmul_(label, slopes[:, 1])
+        total = out.sum(1, keepdim=True)
+        if inverse is not None:
+            total *= inverse
+        out.addcmul_(prob, total, value=-1)
+    if weight is not None:
+        out.mul_(weight)
+
+
+def piece_entropy(piece: Request, scratch: Scratch) -> Tensor:
+    """Sum w sum_c (-y_c log y_c), with sigmoid also of 1 - y."""
+    label = _dense(piece, None, scratch)
+    terms = torch.special.entr(label)
+    if piece.use_sigmoid:
+        terms += torch.special.entr(1 - label)
+    by_class = _weighted_sum(terms, weight_of(piece), terms)
+    return by_class.sum(dtype=torch.float64)
+
+
+def _pixels(
+    piece: Request, scratch: Scratch, with_likelihood: bool
+) -> DensePixels:
+    weight, inverse, factor = weight_of(piece), None, None
+    if weight is not None and piece.norm == 1 and not piece.use_sigmoid:
+        inverse = weight.masked_fill(weight == 0, 1).reciprocal()
+        weight, factor = None, weight
+    label = _dense(piece, factor, scratch)
+    out, terms = scratch('prob', label.shape), None
+    if piece.use_sigmoid:
+        logits = piece.logits.to(piece.dtype)
+        if with_likelihood:
+            terms = F.binary_cross_entropy_with_logits(
+                logits, label, reduction='none'
+            ).neg_()
+        prob = torch.sigmoid(logits, out=out)
+    elif with_likelihood:
+        power = torch.log_softmax(piece.logits, 1, piece.dtype, out=out)
+        # a class of probability 0 may have a logit of minus infinity
+        power.clamp_(min=torch.finfo(piece.dtype).min)
+        terms = torch.mul(power, label, out=scratch('work', label.shape))
+        prob = exp_(power)
+        if factor is not None:
+            prob.mul_(factor)
+    else:
+        prob = softmax(piece.logits, piece.dtype, factor, out)
+    if terms is not None:
+        by_class = _weighted_sum(terms, weight, terms).double()
+        terms = times_class_weight(piece, by_class).sum(1)
+    return DensePixels(prob, label, weight, inverse, terms)
+
+
+def _slope_of_overlap(
+    prob: Tensor, label: Tensor, norm: float, slope: Tensor, out: Tensor
+) -> None:
+    """Write slope d/dp (p^n + y^n - |p - y|^n) / 2 to ``out``."""
+    if norm == 2:
+        torch.mul(label, slope, out=out)
+        return
+    torch.sub(label, prob, out=out)
+    if norm == 1:
+        out.sign_().mul_(slope / 2).add_(slope / 2)
+        return
+    gap = out.abs() ** (norm - 1)
+    out.sign_().mul_(gap).add_(prob ** (norm - 1)).mul_(slope * norm / 2)
+
+
+def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
+    """(p^n + y^n - |p - y|^n) / 2, in the form that does not cancel."""
+    if norm == 1:
+        return torch.minimum(prob, label, out=out)
+    if norm == 2:
+        return torch.mul(prob, label, out=out)
+    gap = torch.sub(prob, label, out=out).abs_().pow_(norm)
+    return gap.neg_().add_(prob**norm).add_(label**norm).div_(2)
+
+
+def _dense(piece: Request, factor: Tensor | None, scratch: Scratch) -> Tensor:
+    """(B, C, M) times ``factor``; anything finite where a pixel is ignored."""
+    target, shape = piece.target, piece.logits.shape
+    if isinstance(target, HardLabel):
+        index, _ = labelled(piece)
+        out = scratch('label', shape)
+        if target.window is not None:
+            return _of_window(target, target.window, index, factor, out)
+        return _smoothed(target, index, factor, out)
+    value = target.value.to(piece.dtype)
+    if isinstance(target, TeacherLogits):
+        out = scratch('label', shape)
+        if target.temperature != 1:
+            work = scratch('work', shape)
+            value = torch.div(value, target.temperature, out=work)
+        if not target.use_sigmoid:
+            return softmax(value, piece.dtype, factor, out)
+        value = torch.sigmoid(value, out=out)
+    elif factor is None and piece.weight is not None:
+        # no power of what may stand at pixels of weight 0 shall overflow
+        factor = piece.weight.unsqueeze(1) > 0
+    if factor is None:
+        return value
+    return torch.mul(value, factor, out=scratch('label', shape))
+
+
+def _smoothed(
+    target: HardLabel, index: Tensor, factor: Tensor | None, out: Tensor
+) -> Tensor:
+    soft = torch.ones_like(index, dtype=out.dtype)
+    if target.smoothed is not None:
+        # torch vectorises the conversion of bytes, not that of bools
+        soft = target.smoothed.view(torch.uint8).unsqueeze(1).to(out.dtype)
+    own = 1 - soft * (1 - target.on)
+    soft = soft * target.off
+    if factor is not None:
+        own, soft = own * factor, soft * factor
+    return out.copy_(soft).scatter_(1, index, own)
+
+
+def _of_window(
+    target: HardLabel,
+    window: Tensor,
+    index: Tensor,
+    factor: Tensor | None,
+    out: Tensor,
+) -> Tensor:
+    """As :meth:`HardLabel.dense`, where the window votes."""
+    total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
+    out.zero_()
+    for row in window.unbind(1):  # indices take 8 bytes a vote
+        votes = (row < classes).to(out.dtype)
+        total += votes.sum(1, keepdim=True)
+        # whole numbers, whose sum does not depend on the order of additions
+        out.scatter_add_(1, row.clamp(max=classes - 1).long(), votes)
+    total.clamp_(min=1)
+    scale = (1 - target.on) / total
+    own = 1 - (total - out.gather(1, index)) * scale
+    if factor is not None:
+        own, scale = own * factor, scale * factor
+    return out.mul_(scale).scatter_(1, index, own)
+
+
+def _weighted_sum(value: Tensor, weight: Tensor | None, out: Tensor) -> Tensor:
+    """Sum over pixels, (B, C, M) -> (B, C); ``out`` is room to work in."""
+    if weight is not None:
+        value = torch.mul(value, weight, out=out)
+    return value.sum(2)
+
+
+def _largest(piece: Request, pixels: DensePixels) -> Tensor | None:
+    """(B, C), the largest p, y or p + y of each class."""
+    prob, label, weight, inverse, _ = pixels
+    if piece.largest_of is None:
+        return None
+    value = {'prediction': prob, 'label': label}.get(piece.largest_of)
+    if value is None:
+        value = prob + label
+    if inverse is not None:
+        value = value * inverse
+    if weight is not None:
+        value = value * (weight > 0)
+    return value.amax(2).double()

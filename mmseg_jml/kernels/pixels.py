@@ -1,0 +1,98 @@
+"""What pieces of all labels share: classes, weights, and the softmax."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from .request import Request
+from .targets import HardLabel
+
+__all__ = [
+    'LOG2_E',
+    'centred',
+    'exp_',
+    'hits',
+    'labelled',
+    'softmax',
+    'times_class_weight',
+    'weight_of',
+]
+
+LOG2_E = 1 / math.log(2)
+
+
+def labelled(piece: Request) -> tuple[Tensor, Tensor]:
+    """The class of each pixel, and its weight, both (B, 1, M).
+
+    A pixel that does not count has weight 0 and some class. Without pixel
+    weights they are bools.
+    """
+    target = cast(HardLabel, piece.target)
+    own, ignored = target.label.unsqueeze(1), target.ignore_index
+    index = own.clamp(0, piece.logits.shape[1] - 1)
+    counted = index == own
+    if ignored is not None and 0 <= ignored < piece.logits.shape[1]:
+        counted &= own != ignored
+    if piece.weight is None:
+        return index, counted
+    return index, counted * piece.weight.unsqueeze(1).to(piece.dtype)
+
+
+def weight_of(piece: Request) -> Tensor | None:
+    """(B, 1, M) pixel weights; None means 1."""
+    if isinstance(piece.target, HardLabel):
+        return labelled(piece)[1].to(piece.dtype)
+    if piece.weight is None:
+        return None
+    return piece.weight.to(piece.dtype).unsqueeze(1)
+
+
+def times_class_weight(piece: Request, value: Tensor) -> Tensor:
+    """(B, C) times the weight of each class."""
+    if piece.class_weight is None:
+        return value
+    return value * piece.class_weight.to(value)
+
+
+def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor | None:
+    """(B,), sum of the weights where the labelled class has the largest."""
+    if not piece.with_hits:
+        return None
+    logits = piece.logits
+    hit = logits.gather(1, index) >= logits.amax(1, keepdim=True)
+    return (weight * hit).sum((1, 2), dtype=torch.float64)
+
+
+def softmax(
+    logits: Tensor, dtype: torch.dtype, scale: Tensor | None, out: Tensor
+) -> Tensor:
+    """Write the softmax, times (B, 1, M) ``scale``, to ``out``."""
+    if out.is_cuda:
+        torch.softmax(logits, 1, dtype, out=out)
+        return out if scale is None else out.mul_(scale)
+    total = centred(logits, out).exp2_().sum(1, keepdim=True)
+    share = total.reciprocal_() if scale is None else scale / total
+    return out.mul_(share)
+
+
+def centred(logits: Tensor, out: Tensor) -> Tensor:
+    """Write log2 of exp(logits), with a maximum over classes of 0."""
+    if logits.dtype != out.dtype:
+        logits = out.copy_(logits)
+    torch.sub(logits, logits.amax(1, keepdim=True), out=out)
+    return out.mul_(LOG2_E)
+
+
+def exp_(power: Tensor) -> Tensor:
+    """exp(power) in place.
+
+    On a CPU torch vectorises powers of 2 itself, whereas those of e come
+    from a library that is slow on some processors.
+    """
+    if power.device.type == 'cpu':
+        return power.mul_(LOG2_E).exp2_()
+    return power.exp_()

@@ -1,0 +1,46 @@
+"""What the kernels of both resolutions read alike, as float32.
+
+``classes`` are indices of any shape. Those outside [0, CLASSES) are padding,
+or stand for no class at all; what is read there is 0.
+"""
+
+# mypy: ignore-errors
+# Triton compiles these functions: its types are no annotations.
+import triton
+import triton.language as tl
+
+
+# fmt: off
+@triton.jit
+def target(label, weight, at, inside, ignore_index, CLASSES: tl.constexpr):
+    """Class and weight of pixels: -1 and 0 of those that do not count."""
+    index = tl.load(label + at, mask=inside, other=0).to(tl.int64)
+    counted = inside & (index >= 0) & (index < CLASSES)
+    if ignore_index is not None:
+        counted &= index != ignore_index
+    w = counted.to(tl.float32)
+    if weight is not None:
+        w = tl.load(weight + at, mask=counted, other=0).to(tl.float32)
+    return tl.where(counted, index, -1).to(tl.int32), w
+
+
+@triton.jit
+def class_weight(weight, classes, CLASSES: tl.constexpr):
+    """Class weights, 1 where there are none."""
+    real = (classes >= 0) & (classes < CLASSES)
+    value = real.to(tl.float32)
+    if weight is not None:
+        value = tl.load(weight + classes, mask=real, other=0)
+    return value.to(tl.float32)
+
+
+@triton.jit
+def slope(slopes, row: tl.constexpr, classes, ASKED: tl.constexpr,
+          CLASSES: tl.constexpr):
+    """A row of the slopes: 0 P, 1 log-likelihood, 2 T, 3 product."""
+    value = tl.zeros(classes.shape, tl.float32)
+    if ASKED:
+        real = (classes >= 0) & (classes < CLASSES)
+        at = slopes + row * CLASSES + classes
+        value = tl.load(at, mask=real, other=0).to(tl.float32)
+    return value
