@@ -211,10 +211,18 @@ class FreezeBackbone(Hook):
         runner.model.backbone.requires_grad_(False)
 
 
-def test_student_that_does_not_learn_there(cfg, teacher):
-    cfg.custom_hooks.append(dict(type='FreezeBackbone'))
-    with pytest.raises(ValueError, match="decoder.1' .* gradient but got non"):
-        train(cfg, dict(type=KD, features=[ATTENTION], **teacher))
+@pytest.mark.filterwarnings('ignore:.*use_reentrant')
+@pytest.mark.parametrize('reason', ['frozen', 'with_cp'])
+def test_student_that_does_not_learn_there(cfg, teacher, reason):
+    pair = dict(
+        ATTENTION, student='backbone.decoder.1.conv_block.convs.0.conv'
+    )
+    if reason == 'frozen':
+        cfg.custom_hooks.append(dict(type='FreezeBackbone'))
+    else:
+        cfg.model.backbone.with_cp = True
+    with pytest.raises(ValueError, match="conv' .* gradient but got none"):
+        train(cfg, dict(type=KD, features=[pair], **teacher))
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_options_of_every_hook(hook, arguments, options, error, match):
         (dict(checkpoint=['a', None]), TypeError, "got .'a', None."),
         (dict(teacher=None), TypeError, 'teacher to be the path .* got None'),
         (dict(teacher=[]), ValueError, '0 configs and 1 checkpoints'),
+        (dict(teacher=['a'] * 3), ValueError, '3 configs and 1 checkpoints'),
+        (dict(checkpoint=[]), ValueError, '0 checkpoints'),
+        (dict(amp='half'), ValueError, "amp .* but got 'half'"),
+        (dict(label_weight=-1), ValueError, 'label_weight .* got -1'),
+        (dict(teacher_weight='1'), TypeError, "teacher_weight .* got '1'"),
+        (dict(temperature=0), ValueError, 'temperature .* 0.01 but got 0'),
         (
             dict(outputs=['decode']),
             ValueError,
