@@ -117,6 +117,8 @@ print(*[cls.__module__.split('.')[0] for cls in found])
         'import mmseg_jml.registry',
         'import mmseg_jml.cli',
         'import mmseg_jml.supervision.teacher',
+        'import mmseg_jml.supervision.pseudo_labels',
+        'import mmseg_jml.head_resolution.losses',
         'from mmseg_jml import CalibrationMetric',
         'from mmseg_jml.datasets import DeepGlobeLandDataset',
         'from mmengine.registry import MODELS\n'
