@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -26,7 +26,9 @@ __all__ = [
 _CELLS = 1024
 
 
-class CalibrationState(NamedTuple):
+# No tuple: mmengine makes plain tuples of those that processes exchange.
+@dataclass(frozen=True)
+class CalibrationState:
     """What is kept of the images seen so far; its size does not grow.
 
     Attributes:

@@ -185,7 +185,11 @@ def test_worker_that_dies(cfg, pictures, tmp_path, apart):
     cfg.custom_hooks.append(dict(type=PSEUDO, unlabeled_dataloader=loader))
     cfg.dump(tmp_path / 'run.py')
     done = run.apart(
-        sys.executable, 'tools/train.py', tmp_path / 'run.py', cwd=run.ROOT
+        sys.executable,
+        'tools/train.py',
+        tmp_path / 'run.py',
+        '--no-check',  # which would load the image that kills
+        cwd=run.ROOT,
     )
     assert done.returncode == 1
     assert 'exited unexpectedly with exit code 3' in done.stderr

