@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ __all__ = ['TemperatureSums', 'fit_temperature', 'temperature_sums']
 _FACTORS = tuple(10 ** (i / 8) for i in range(-8, 9))
 
 
-class TemperatureSums(NamedTuple):
+# No tuple: mmengine makes plain tuples of those that processes exchange.
+@dataclass(frozen=True)
+class TemperatureSums:
     """How the negative log-likelihood changes with the temperature.
 
     Attributes:
