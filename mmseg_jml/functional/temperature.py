@@ -32,7 +32,9 @@ class TemperatureSums:
 
     def plus(self, other: TemperatureSums) -> TemperatureSums:
         """Add sums over other pixels."""
-        return TemperatureSums(*(a + b for a, b in zip(self, other)))
+        return TemperatureSums(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values()))
+        )
 
 
 def temperature_sums(
