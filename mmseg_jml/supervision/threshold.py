@@ -64,7 +64,7 @@ class Threshold:
         if not isinstance(option, Mapping):
             check_shares(threshold=option)
             return cls(option, momentum=None)
-        given = dict(type=None, start=0.85, momentum=0.999) | dict(option)
+        given = {'type': None, 'start': 0.85, 'momentum': 0.999, **option}
         if given.pop('type') != 'adaptive' or len(given) > 2:
             raise ValueError(
                 'Expected threshold to be a number in [0, 1], or '
