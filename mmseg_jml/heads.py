@@ -34,8 +34,8 @@ class HeadFacts(NamedTuple):
         other_classes (bool): Whether ``num_classes`` counts something else
             than the classes of the data.
         main_output (int): Index, among the logits that its losses get in
-            turn, of those that it predicts with; negative ones count from the
-            end. PIDNet's second logits, 1, are those of its prediction.
+            turn, of those that it predicts with; -1 is the last. PIDNet
+            predicts with its second logits, so that it has 1.
         predicts_scores (bool): Whether it predicts sums of masks, weighted by
             class probabilities, in place of logits.
     """
@@ -198,8 +198,5 @@ def _why_not_dense(head: nn.Module) -> str:
 
 
 def main_output(head: nn.Module) -> int:
-    """Return which of the logits for its losses a head predicts with.
-
-    See :attr:`HeadFacts.main_output`.
-    """
+    """Return the :attr:`~HeadFacts.main_output` of a head."""
     return _facts(head).main_output

@@ -160,7 +160,7 @@ class _SmallInference(EncoderDecoder):
 
 
 def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
-    """Place windows along an axis; the last one ends where it ends."""
+    """Place windows along an axis, the last one flush with its end."""
     crop, stride = test_cfg.crop_size[axis], test_cfg.stride[axis]
     count = max(length - crop + stride - 1, 0) // stride + 1
     stops = [min(i * stride + crop, length) for i in range(count)]

@@ -27,8 +27,8 @@ class ExactResumeHook(Hook):
     the workers, augmentation draw other numbers. With this hook the random
     numbers of a training step depend on the run's seed, the process and the
     step alone, and those of a sample on its place in the stream. There is
-    nothing to save. The data of the steps that were done is not loaded again,
-    as mmengine 0.10.7 does it.
+    nothing to save. Resuming skips the data of the steps that were done, where
+    mmengine 0.10.7 would load all of it again.
 
     The seed need not be configured: mmengine keeps it in the checkpoint. The
     number of processes, the batch size and the dataset must stay the same. Two

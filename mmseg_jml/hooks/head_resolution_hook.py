@@ -37,7 +37,7 @@ class HeadResolutionHook(Hook):
     In validation and test the classes of an image are computed row by row from
     the head's logits as well, unless an evaluator, visualizer or hook of the
     run may read ``seg_logits``. Data samples then have the ``pred_sem_seg`` of
-    a stock run, and no ``seg_logits``. The log says which of both happens.
+    a stock run, and no ``seg_logits``. The log says which it is, and why.
 
     Examples:
         >>> custom_hooks = [dict(type='mmseg_jml.HeadResolutionHook')]

@@ -85,7 +85,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             Defaults to 0.5.
         cutmix_from (str): Where boxes come from: 'batch', the unlabelled
             images, or 'labelled', the labelled ones, with their labels as
-            those of a certain teacher. Defaults to 'batch'.
+            pseudo labels of full confidence. Defaults to 'batch'.
         feature_dropout (float): Share of the images, in [0, 1], whose second
             view has just those channels of the backbone that its first view
             lacks: 0.5 in UniMatch V2 (arXiv 2410.10777). 0 drops none.
@@ -196,9 +196,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         """
         main = main_head(segmentor)
         self._ignore_index = named_heads(segmentor)[main].ignore_index
-        self._num_classes = max(
-            segmentor.num_classes, 2
-        )  # one channel means two
+        # one channel tells two classes apart
+        self._num_classes = max(segmentor.num_classes, 2)
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(

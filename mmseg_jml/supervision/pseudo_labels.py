@@ -156,7 +156,7 @@ def labelled_views(
     num_classes: int,
     ignore_index: int,
 ) -> Views:
-    """Treat labels of images as pseudo labels of a certain teacher.
+    """Treat labels of images as pseudo labels of full confidence.
 
     Args:
         views (Views): N unlabelled images. The result has their number and

@@ -124,7 +124,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         ]
 
     def suffix(self, runner: Runner) -> str:
-        """Return '' for the first hook of its source, '_2' for the next ..."""
+        """Return '' for the first hook of its source, '_2' for the second."""
         alike = [
             hook
             for hook in runner.hooks

@@ -47,7 +47,7 @@ def strong_views(
     Args:
         weak (Views): N images with their pseudo labels.
         distort (PhotometricDistortion): Changes the colours.
-        number (int): Number of views of each image, at random each.
+        number (int): Number of views of each image, each drawn by itself.
         cutmix (float): Probability that a view has a box of another image.
         source (Views, optional): The images that boxes come from. None means
             the distorted ones themselves. Defaults to None.

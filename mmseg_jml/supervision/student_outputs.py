@@ -71,7 +71,7 @@ class StudentOutputs:
     ``decode_0``, ``decode_1`` ... in a cascade, and ``aux`` or ``aux_0``,
     ``aux_1`` ... If a head has several outputs, this is the one that it
     predicts with; the others have their place in their name, such as
-    ``decode.0`` and ``decode.2`` beside PIDNet's ``decode``. Logits that
+    ``decode.1`` and ``decode.2`` beside DANet's ``decode``. Logits that
     several losses share are one output.
 
     Args:

@@ -172,7 +172,7 @@ def _told(pipeline: Sequence[Mapping]) -> str:
 def _marked(
     pipeline: Sequence[Mapping], annotations: Mapping | None = None
 ) -> list[dict]:
-    """Mark pixels behind the last transform that loads, and filler as such."""
+    """Insert MarkPixels behind the loading, and let filler be marked."""
     pipeline = [_filling(entry) for entry in pipeline]
     loads = [i for i, e in enumerate(pipeline) if 'Load' in type_name(e)]
     if loads:
