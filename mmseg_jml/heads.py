@@ -1,4 +1,4 @@
-"""What has to be known of mmseg's segmentors and heads."""
+"""All that this package knows of mmseg's segmentors and heads."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ __all__ = [
 
 
 class HeadFacts(NamedTuple):
-    """What sets a head apart from one that classifies pixels.
+    """How a head differs from one that classifies each pixel once.
 
     Attributes:
         not_dense (str): Why its losses do not get the logits of all pixels;
             empty if they do.
         has_pixel_loss (bool): Whether its ``loss_decode`` may hold a loss
-            over the classes of pixels all the same.
+            over the classes of pixels, such as that of single points.
         other_classes (bool): Whether ``num_classes`` counts something else
             than the classes of the data.
-        main_output (int): The place of what it predicts with among what its
-            losses get.
+        main_output (int): Index, among the logits that its losses get in
+            turn, of those that it predicts with; -1 is the last. PIDNet
+            predicts with its second logits, so that it has 1.
         predicts_scores (bool): Whether it predicts sums of masks, weighted by
             class probabilities, in place of logits.
     """
@@ -55,7 +56,7 @@ _MASKS = _other(
     'matched queries, and a loss_decode entry is ignored silently',
     predicts_scores=True,
 )
-# The heads of mmseg that are not like all others, and what derives from them.
+# The heads of mmseg that differ. The facts hold for their subclasses too.
 HEADS = {
     'IterativeDecodeHead': HeadFacts(main_output=-1),
     'Mask2FormerHead': _MASKS,
@@ -72,8 +73,8 @@ HEADS = {
     ),
     'VPDDepthHead': _other('regresses depth', other_classes=True),
 }
-# Losses whose use_sigmoid says how the head predicts, and one whose default
-# says sigmoid beside any other loss.
+# Losses whose use_sigmoid tells how the head predicts, and one whose default
+# is True whatever the head does.
 _CROSS_ENTROPIES = {
     'CrossEntropyLoss',
     'OhemCrossEntropy',
@@ -88,7 +89,7 @@ def _facts(head: nn.Module) -> HeadFacts:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Take a segmentor out of what runs it.
+    """Take a segmentor out of its wrappers.
 
     Args:
         model (nn.Module): A segmentor, perhaps in a wrapper for distributed
@@ -127,7 +128,7 @@ def main_head(segmentor: nn.Module) -> str:
         str: ``decode`` or, in a cascade, ``decode_0``, ``decode_1`` ...
 
     Raises:
-        ValueError: If there is none, with the reason.
+        ValueError: If there is none; the message has the reason.
     """
     names = [name for name in dense_heads(segmentor) if is_main(name)]
     if names:
@@ -158,11 +159,11 @@ def is_main(name: str) -> bool:
 
 
 def uses_sigmoid(head: nn.Module) -> bool:
-    """Tell whether the classes of a head's logits are not exclusive.
+    """Tell whether each class of a head has a sigmoid of its own.
 
-    A cross-entropy in ``loss_decode`` tells, wherever it stands in a list;
-    without one the first entry does. What mmseg's DiceLoss says comes last:
-    its default is ``use_sigmoid=True``, beside a softmax too.
+    This is the ``use_sigmoid`` of a cross-entropy in ``loss_decode``, wherever
+    it stands in a list; without one, that of the first loss. mmseg's DiceLoss
+    is asked last: its default is True even beside a softmax.
     """
     losses = sorted(losses_of(head), key=_unreliability)
     said = bool(losses) and getattr(losses[0], 'use_sigmoid', False)
@@ -197,9 +198,5 @@ def _why_not_dense(head: nn.Module) -> str:
 
 
 def main_output(head: nn.Module) -> int:
-    """Find what a head predicts with among what its losses get.
-
-    Returns:
-        int: An index, which may count from the end.
-    """
+    """Return the :attr:`~HeadFacts.main_output` of a head."""
     return _facts(head).main_output

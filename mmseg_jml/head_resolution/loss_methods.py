@@ -1,4 +1,4 @@
-"""Methods of heads and losses in place of mmseg's, for smaller logits."""
+"""Methods that replace those of mmseg's heads and losses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def loss_modules(head: nn.Module) -> list[nn.Module]:
 
 
 class HeadWithSmallLogits(BaseDecodeHead):
-    """Replace a method that resizes logits before it computes losses."""
+    """Replace the method that resizes logits before it computes losses."""
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: list
@@ -37,8 +37,9 @@ class HeadWithSmallLogits(BaseDecodeHead):
         """Compute the losses of logits (N, C, h, w) as they are.
 
         Returns:
-            dict[str, Tensor]: What mmseg's method gives: losses by their
-            names and ``acc_seg``. The two terms of a loss of ours besides.
+            dict[str, Tensor]: The losses by name and ``acc_seg``, as mmseg's
+            method returns them, and ``ce`` and ``jml``, the two terms of a
+            loss of this package.
         """
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)
         sizes = tuple(seg_logits.shape[2:]), tuple(label.shape[1:])
@@ -60,12 +61,12 @@ class HeadWithSmallLogits(BaseDecodeHead):
             losses[name] = losses[name] + value if name in losses else value
             _add_logged(logged, parts)
         for name, value in logged.items():
-            losses.setdefault(name, value)  # a loss may be called 'ce'
+            losses.setdefault(name, value)  # a loss may have the name 'ce'
         return losses
 
 
 class LossWithParts(JaccardMetricLoss):
-    """Give the parts of a loss to who asks for them."""
+    """Return the parts of a loss of this package on demand."""
 
     def forward(
         self, *args, with_parts: bool = False, **kwargs
@@ -74,7 +75,7 @@ class LossWithParts(JaccardMetricLoss):
 
         Args:
             *args: Those of :class:`JaccardMetricLoss`.
-            with_parts (bool): Whether to give all parts. Defaults to False.
+            with_parts (bool): Whether to return all parts. Defaults to False.
             **kwargs: Those of :class:`JaccardMetricLoss`.
         """
         if with_parts:
@@ -83,7 +84,7 @@ class LossWithParts(JaccardMetricLoss):
 
 
 class CrossEntropyWithParts(CrossEntropyLoss):
-    """Give the parts of mmseg's cross-entropy to who asks for them."""
+    """Return the parts of mmseg's cross-entropy on demand."""
 
     def forward(
         self,
@@ -99,7 +100,7 @@ class CrossEntropyWithParts(CrossEntropyLoss):
             cls_score (Tensor): (N, C, H, W) or, with parts, smaller.
             label (Tensor): (N, H, W).
             *args: Those of mmseg's loss.
-            with_parts (bool): Whether to give all parts. Defaults to False.
+            with_parts (bool): Whether to return all parts. Defaults to False.
             **kwargs: Those of mmseg's loss or, with parts, of
                 :func:`mmseg_jml.functional.loss_parts`.
         """
@@ -107,7 +108,7 @@ class CrossEntropyWithParts(CrossEntropyLoss):
             return super().forward(cls_score, label, *args, **kwargs)
         class_weight = self.class_weight
         if class_weight is not None:
-            # half precision would round them
+            # half precision would round the weights
             dtype = torch.promote_types(cls_score.dtype, torch.float32)
             class_weight = cls_score.new_tensor(class_weight, dtype=dtype)
         parts = loss_parts(
@@ -123,7 +124,7 @@ class CrossEntropyWithParts(CrossEntropyLoss):
 
 
 def _add_logged(logged: dict[str, Tensor], parts: LossParts) -> None:
-    """Add what is logged and not optimised: names without 'loss' in them."""
+    """Collect figures to log; without 'loss' in the name none is optimised."""
     if parts.accuracy is not None:
         logged['acc_seg'] = parts.accuracy.reshape(1)
     if parts.cross_entropy is not None and parts.jaccard is not None:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # The code of BaseDecodeHead.loss_by_feat in mmsegmentation 1.2.2 and in
-# onedl-mmsegmentation 1.4.2; what replaces it says the same.
+# onedl-mmsegmentation 1.4.2, for which HeadWithSmallLogits was written.
 KNOWN = {'4663376f8f1015dd'}
 
 
@@ -34,11 +34,12 @@ class HeadResolution:
     """Let the heads of a segmentor compute losses from logits as they are.
 
     Args:
-        segmentor (nn.Module): A segmentor, out of its wrapper.
+        segmentor (nn.Module): A segmentor, without its wrapper.
 
     Attributes:
-        reasons (dict[str, str | None]): For each head, by its name in the log
-            and its class, why it stays as it is; None: it does not.
+        reasons (dict[str, str | None]): For each head, such as
+            'decode (PSPHead)', the reason why it stays as it is; None for a
+            head that takes part.
     """
 
     def __init__(self, segmentor: nn.Module) -> None:
@@ -72,7 +73,7 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
 
 
 def why_full_resolution(head: nn.Module) -> str | None:
-    """Say why a head's losses need logits of the label's size."""
+    """Return why a head's losses need logits of the label's size, or None."""
     if not isinstance(head, BaseDecodeHead):
         return 'it is no BaseDecodeHead'
     if not _calls_stock_method(head):
@@ -88,7 +89,7 @@ def why_full_resolution(head: nn.Module) -> str | None:
 
 
 def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """List all heads by their names in the log; K-Net's is inside another."""
+    """List all heads by name, with those inside other heads, as in K-Net."""
     found = {}
     for name, head in named_heads(segmentor).items():
         inner = {

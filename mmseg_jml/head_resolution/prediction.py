@@ -16,7 +16,7 @@ from .stock_code import fingerprint
 __all__ = ['predict_classes', 'predict_small', 'why_full_prediction']
 
 # The code of mmseg's methods in mmsegmentation 1.2.2 and in
-# onedl-mmsegmentation 1.4.2, which the methods below stand for.
+# onedl-mmsegmentation 1.4.2, for which those below were written.
 _KNOWN = {
     EncoderDecoder.predict: '12bbff8160b653b4',
     EncoderDecoder.inference: '043cb128e7ebfb36',
@@ -32,7 +32,7 @@ _ENCODE_DECODE = {
 
 
 def why_full_prediction(segmentor: nn.Module) -> str | None:
-    """Say why a segmentor predicts from logits of the image's size."""
+    """Return why a segmentor needs logits of the image's size, or None."""
     for method, code in {**_KNOWN, **_KNOWN_OF_HEAD}.items():
         if fingerprint(method) != code:
             name = method.__qualname__
@@ -52,7 +52,7 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
 
 
 def predict_classes(segmentor: nn.Module) -> list[StandIn]:
-    """Let a segmentor predict classes and no logits.
+    """Let a segmentor predict classes without ``seg_logits``.
 
     Returns:
         list[StandIn]: Handles; ``remove()`` gives each module its own methods
@@ -67,7 +67,7 @@ def predict_classes(segmentor: nn.Module) -> list[StandIn]:
 def predict_small(head: nn.Module) -> None:
     """Let a head predict at its own resolution, from now on.
 
-    A head that does not predict by mmseg's own method is left as it is.
+    A head with a ``predict_by_feat`` of its own is left as it is.
     """
     is_stock = (
         isinstance(head, BaseDecodeHead)
@@ -78,7 +78,7 @@ def predict_small(head: nn.Module) -> None:
 
 
 class _SmallPrediction(BaseDecodeHead):
-    """Replace a method that resizes logits to the image."""
+    """Replace the method that resizes logits to the image."""
 
     def predict_by_feat(
         self, seg_logits: Tensor, batch_img_metas: list[dict]
@@ -87,9 +87,9 @@ class _SmallPrediction(BaseDecodeHead):
 
 
 class _SmallInference(EncoderDecoder):
-    """Replace methods that make logits of the image's size.
+    """Replace the methods that make logits of the image's size.
 
-    Its head gives logits as they are: see :class:`_SmallPrediction`.
+    Its head has to return small logits: see :class:`_SmallPrediction`.
     """
 
     def whole_inference(
@@ -127,9 +127,9 @@ class _SmallInference(EncoderDecoder):
         seg_logits: list[Canvas],
         data_samples: list[SegDataSample] | None = None,
     ) -> list[SegDataSample]:
-        """Compute classes in the original images, without ``seg_logits``.
+        """Compute the classes of the original images, without ``seg_logits``.
 
-        Without data samples they are the classes of the inputs.
+        Without data samples, compute those of the inputs.
         """
         views = [None] * len(seg_logits)
         if data_samples is None:
@@ -160,7 +160,7 @@ class _SmallInference(EncoderDecoder):
 
 
 def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
-    """Place the windows along an axis; the last ones end at its end."""
+    """Place windows along an axis, the last one flush with its end."""
     crop, stride = test_cfg.crop_size[axis], test_cfg.stride[axis]
     count = max(length - crop + stride - 1, 0) // stride + 1
     stops = [min(i * stride + crop, length) for i in range(count)]
@@ -168,7 +168,7 @@ def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
 
 
 def _view(meta: dict) -> View:
-    """Say what mmseg's postprocess_result does to an image."""
+    """Collect how mmseg's postprocess_result crops, flips and resizes."""
     padding = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
     flip = str(meta.get('flip_direction')) if meta.get('flip') else None
     return View(tuple(meta['ori_shape']), tuple(padding), flip)
@@ -180,5 +180,5 @@ def _last_head(segmentor: nn.Module) -> nn.Module:
 
 
 def _function(module: nn.Module, name: str):
-    """Find the function behind a method, unless an instance has its own."""
+    """Return the function behind a method; None if an instance has its own."""
     return getattr(getattr(module, name, None), '__func__', None)

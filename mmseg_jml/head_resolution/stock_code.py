@@ -1,4 +1,4 @@
-"""What the code of mmseg and mmengine is known to do."""
+"""Recognition of the code of mmseg and mmengine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.runner.loops import BaseLoop
 
 __all__ = ['fingerprint', 'logit_reader']
 
-# What gets predictions and is known to look at pred_sem_seg alone.
+# Methods that get predictions, and are known not to read seg_logits.
 _METRICS = 'mmseg.evaluation.metrics.'
 _LOCAL_VISUALIZER = 'mmseg.visualization.local_visualizer.SegLocalVisualizer.'
 _VISUALIZATION_HOOK = (
@@ -51,7 +51,7 @@ def fingerprint(method: Callable) -> str:
 
     Returns:
         str: 16 hexadecimal digits; empty if there is no source, and on
-        Python 3.8, which cannot write code down.
+        Python 3.8, which lacks ``ast.unparse``.
     """
     if not hasattr(ast, 'unparse'):
         return ''
@@ -65,14 +65,14 @@ def fingerprint(method: Callable) -> str:
 
 
 def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
-    """Find who may read ``seg_logits`` from the predictions of a run.
+    """Find an object that may read ``seg_logits`` from a run's predictions.
 
-    Whatever is not known not to read them counts as a reader: evaluators,
-    hooks, visualizers, loops and test-time augmentation. A subclass is known
-    where it inherits the method that gets the predictions.
+    Evaluators, hooks, visualizers, loops and test-time augmentation count as
+    readers unless their code is known not to read them. A subclass is known
+    if it inherits the method that gets the predictions.
 
     Returns:
-        str | None: The class that may read them; None if there is none.
+        str | None: Name of the reader's class; None if there is no reader.
     """
     model = runner.model
     while is_model_wrapper(model):
@@ -88,7 +88,7 @@ def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
 def _receivers(
     runner: Runner, loop: BaseLoop, stage: str
 ) -> Iterator[tuple[object, str]]:
-    """List the objects that get predictions, and by which methods."""
+    """List the objects that get predictions, and the methods that do."""
     yield loop, 'run'
     yield loop, 'run_iter'
     yield loop.evaluator, 'process'

@@ -1,4 +1,4 @@
-"""Hooks, for `custom_hooks` of a config."""
+"""Hooks for `custom_hooks` of a config."""
 
 from .distillation_hook import DistillationHook
 from .exact_resume_hook import ExactResumeHook

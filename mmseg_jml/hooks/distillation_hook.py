@@ -31,7 +31,7 @@ from ..supervision.teacher_quality import (
 
 __all__ = ['DistillationHook']
 
-# Looking at values makes the host wait for a GPU.
+# Iterations between checks of values, which make the host wait for a GPU.
 _CHECK_INTERVAL = 100
 _PRECISIONS = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
@@ -41,20 +41,21 @@ class DistillationHook(SoftSupervision):
     """Let any stock segmentor learn from any other.
 
     The defaults are the recipe of the Jaccard metric losses paper (arXiv
-    2302.05666): half label, half teacher; cross-entropy and Jaccard metric
-    loss 0.25 : 0.75 on the main head; cross-entropy on the auxiliary head.
+    2302.05666): label and teacher weigh 0.5 each, with cross-entropy and
+    Jaccard metric loss 0.25 : 0.75 on the main head and cross-entropy alone on
+    the auxiliary head.
 
     The teacher sees the student's preprocessed images, normalised as its own
     config says. It is in no checkpoint, no optimizer and no gradient bucket,
-    and where ``teacher_weight`` is 0 it does not run. Pixels that the label
-    ignores do not count for logits; features are compared everywhere. The log
-    has the mIoU of the teachers on each batch, ``teacher_mIoU`` in percent,
-    and warns where it is not above chance (:class:`TeacherQuality`).
+    and does not run where ``teacher_weight`` is 0. The losses leave out pixels
+    that the label ignores; distances of features do not. The log has the mIoU
+    of the teachers on each batch, ``teacher_mIoU`` in percent, with a warning
+    where it is not above chance (:class:`TeacherQuality`).
 
     Args:
-        teacher (str | dict | Config | Sequence): A config, or its path, also
-            ``mmseg::pspnet/...``. Several teachers are averaged in
-            probability.
+        teacher (str | dict | Config | Sequence): A config or its path, also
+            in an installed package: ``mmseg::pspnet/...``. The probabilities
+            of several teachers are averaged.
         checkpoint (str | Sequence[str]): Path or URL of each teacher's
             weights. One config serves several checkpoints.
         loss (dict | Sequence[dict], optional): Losses of the main head
@@ -70,33 +71,34 @@ class DistillationHook(SoftSupervision):
         label_weight (float | dict): Factor of the losses of the student's own
             config, or a :class:`Schedule` such as ``dict(type='linear',
             start=1.0, stop=0.5, end=20000)``. Defaults to 0.5.
-        teacher_weight (float | dict): The same for what the teacher teaches.
-            Defaults to 0.5.
-        temperature (float | dict): Divides the logits of both. Defaults to
-            1.0.
+        teacher_weight (float | dict): The same for the losses against the
+            teacher. Defaults to 0.5.
+        temperature (float | dict): Divides the logits of student and teacher;
+            may be a schedule too. Defaults to 1.0.
         amp (str, optional): 'float16' or 'bfloat16' runs the teacher under
             autocast. None runs it in float32. Defaults to None.
         check_classes (bool): Whether the classes of a teacher must have the
             names of the student's. Their number always has to be the same.
             Defaults to True.
         strict (bool): Whether a checkpoint must have all weights of its
-            teacher and no other. If not, the log has those that do not fit.
+            teacher and no other. If not, the log names those that do not fit.
             Defaults to True.
         features (Sequence[dict], optional): Modules that learn from modules
-            of the teacher, each a :class:`FeaturePair`. With ``loss=[]`` and
-            ``auxiliary_loss=[]`` they alone teach. Defaults to None.
-        teacher_weights (Sequence[float], optional): What each teacher counts
-            in the mean, above 0. None counts them alike. Defaults to None.
+            of the teacher, each with the arguments of a
+            :class:`FeaturePair`. ``loss=[]`` and ``auxiliary_loss=[]`` leave
+            them as the only losses against the teacher. Defaults to None.
+        teacher_weights (Sequence[float], optional): The weight of each
+            teacher in the average, above 0. None weighs them equally.
+            Defaults to None.
         validate_teacher (bool): Whether to evaluate each teacher on the
             validation set before training starts. Defaults to False.
 
     Raises:
-        TypeError: If an option is of no kind that it can be.
-        ValueError: If an option has no meaning; when training starts, if
-            classes differ, a checkpoint does not fit or there is nothing to
-            learn with.
+        TypeError: If an option has a wrong type.
+        ValueError: If an option is out of range; when training starts, if
+            classes differ, a checkpoint does not fit or no output has a loss.
         FileNotFoundError: When training starts, if a file is missing.
-        FloatingPointError: If a teacher's logits are not finite; looked at in
+        FloatingPointError: If a teacher's logits are not finite; checked in
             the first and then in every 100th iteration.
 
     Examples:
@@ -195,12 +197,12 @@ class DistillationHook(SoftSupervision):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Read the schedules, and decide whether to look at values."""
+        """Read the schedules, and decide whether to check values."""
         super().before_train_iter(runner, batch_idx, data_batch)
         self._looks |= runner.iter % _CHECK_INTERVAL == 0
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
-        """Ask the teachers: targets, distances of features and their mIoU."""
+        """Make the targets, the distances of features and the mIoU."""
         outputs = self.select(labelled.outputs)
         wanted = {self._pairs[name] for name in outputs} or {'decode'}
         answers = self._ensemble(labelled.inputs, wanted)

@@ -1,4 +1,4 @@
-"""Resumes a run as if it had never stopped."""
+"""Resuming of a run as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..registry import HOOKS
 
 __all__ = ['ExactResumeHook']
 
-# Apart, so that a step and a sample of one number differ.
+# Part of the seed, so that step n and sample n draw different numbers.
 STEPS, SAMPLES = range(2)
 
 
@@ -22,12 +22,13 @@ STEPS, SAMPLES = range(2)
 class ExactResumeHook(Hook):
     """Let a resumed run end with the weights of the unbroken run.
 
-    mmengine restores weights, optimizer and schedule, but no random numbers:
-    dropout and, depending on the stack and the workers, augmentation go on
-    with others. With this hook the random numbers of a training step depend
-    on the run's seed, the process and the step alone, and those of a sample on
-    its place in the stream. There is nothing to save, and resuming does not
-    load the data of the steps that were done, as mmengine 0.10.7 does.
+    mmengine restores weights, optimizer and schedule, but not the state of
+    random generators: after a restart dropout and, depending on the stack and
+    the workers, augmentation draw other numbers. With this hook the random
+    numbers of a training step depend on the run's seed, the process and the
+    step alone, and those of a sample on its place in the stream. There is
+    nothing to save. Resuming skips the data of the steps that were done, where
+    mmengine 0.10.7 would load all of it again.
 
     The seed need not be configured: mmengine keeps it in the checkpoint. The
     number of processes, the batch size and the dataset must stay the same. Two
@@ -35,14 +36,14 @@ class ExactResumeHook(Hook):
     the checkpoint falls between two updates, and kernels of a GPU that are not
     deterministic, unless `randomness=dict(deterministic=True)`.
 
-    Example:
+    Examples:
         >>> custom_hooks = [dict(type='mmseg_jml.ExactResumeHook')]
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Exchange the batches of the loop.
+        """Give the loop batches whose random numbers depend on their place.
 
         Raises:
             TypeError: If the loop is not iteration-based.
@@ -77,19 +78,13 @@ class ExactResumeHook(Hook):
             trained=runner.iter,
         )
         if getattr(loop, 'fast_forward_on_resume', False):
-            batches.skip_iter(runner.iter)  # the loop would not
+            batches.skip_iter(runner.iter)  # the loop leaves it out
         loop.dataloader_iterator = batches
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Seed the generators for one step, this process's device included.
-
-        Args:
-            runner (Runner): It counts on when it resumes.
-            batch_idx (int): Number of the step.
-            data_batch (dict, optional): The batch. Defaults to None.
-        """
+        """Seed the generators for one step, those of devices included."""
         seed_generators(self._seed, STEPS, get_rank(), runner.iter)
         torch.manual_seed(torch.initial_seed())
 

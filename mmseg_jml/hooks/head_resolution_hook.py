@@ -21,23 +21,23 @@ class HeadResolutionHook(Hook):
     A stock head resizes its logits to the size of the label before it computes
     a loss; these tensors are most of the memory of a light model's training
     step. With this hook a head hands its logits to the losses as they are, and
-    the losses upsample them row by row: values and gradients are the same up
-    to rounding, ``acc_seg`` included, and logits of the label's size never
-    exist.
+    the losses upsample them row by row. Logits of the label's size never
+    exist; values and gradients are the same up to rounding, ``acc_seg``
+    included.
 
-    It needs losses that take smaller logits: :class:`JaccardMetricLoss`,
-    :class:`JaccardMetricCELoss` and mmseg's ``CrossEntropyLoss`` with softmax.
-    A head with another loss, a pixel sampler or a ``loss_by_feat`` of its own
-    that does not call mmseg's stays as it is. The log names each head, and the
-    reason if it is one of these.
+    The losses have to take smaller logits: :class:`JaccardMetricLoss`,
+    :class:`JaccardMetricCELoss` and mmseg's ``CrossEntropyLoss`` with softmax
+    do. A head stays as it is if it has another loss, a pixel sampler, or a
+    ``loss_by_feat`` of its own that does not call mmseg's. The log names each
+    head and, for one that stays, the reason.
 
     For a loss of two terms the log has both beside the sum, as ``decode.ce``
     and ``decode.jml``. Checkpoints are as without the hook.
 
-    In validation and test the classes of an image come from the head's logits
-    row by row as well, where no evaluator, visualizer or hook of the run may
-    read ``seg_logits``: data samples then have ``pred_sem_seg`` alone, the
-    same as ever. Otherwise nothing changes, and the log says why.
+    In validation and test the classes of an image are computed row by row from
+    the head's logits as well, unless an evaluator, visualizer or hook of the
+    run may read ``seg_logits``. Data samples then have the ``pred_sem_seg`` of
+    a stock run, and no ``seg_logits``. The log says which it is, and why.
 
     Examples:
         >>> custom_hooks = [dict(type='mmseg_jml.HeadResolutionHook')]
@@ -49,7 +49,7 @@ class HeadResolutionHook(Hook):
         self._logged: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Put other methods into heads and losses."""
+        """Exchange the methods of heads and losses."""
         # importing mmseg.models takes seconds
         from ..head_resolution.losses import HeadResolution
 

@@ -38,63 +38,66 @@ __all__ = ['PseudoLabelHook']
 class PseudoLabelHook(SoftSupervision, MeanTeacher):
     """Let any stock segmentor learn from images without labels too.
 
-    In each iteration a teacher labels a weakly augmented batch, and the
-    student learns these pseudo labels on strongly augmented views of the same
-    pixels, where the teacher is confident. The losses are means over the
-    confident pixels times their share of all valid ones, so that they fade in
-    as confidence grows.
+    In each iteration a teacher labels a weakly augmented batch. The student
+    learns these pseudo labels on strongly augmented views of the same pixels,
+    where the teacher is confident. The losses are means over the confident
+    pixels, multiplied by the share of these among all valid pixels, so that
+    they fade in as confidence grows.
 
     The teacher is no part of the model: ``state_dict`` in a checkpoint is
-    that of the student, and the average stands beside it under
-    ``pseudo_label_teacher``. The log has the losses as
-    ``decode.loss_pseudo_jml_ce``, the share of confident pixels as
-    ``pseudo_confident``, a threshold that adapts as ``pseudo_threshold`` and,
-    where the images happen to have labels, in percent, the mIoU of the
-    batch's pseudo labels over all valid pixels as ``pseudo_mIoU`` and the
-    accuracy of the confident ones as ``pseudo_accuracy``.
+    that of the student, with the average beside it under
+    ``pseudo_label_teacher``. The log has the losses, such as
+    ``decode.loss_pseudo_jml_ce``, and these figures:
+
+    - ``pseudo_confident``, the share of confident pixels;
+    - ``pseudo_threshold``, if the threshold is adaptive;
+    - for images that happen to have labels, in percent, ``pseudo_mIoU`` of
+      the pseudo labels of all valid pixels, and ``pseudo_accuracy`` of those
+      of confident pixels.
 
     Args:
         unlabeled_dataloader (dict): A dataloader of images. What it leaves
-            out is as for the labelled ones: ``dict(dataset=dict(type=...,
-            data_root=..., data_prefix=...))`` is enough.
-        teacher (str | dict): 'ema', the average of the student over its
-            training, 'self', the student itself in evaluation mode, or
-            ``dict(config=..., checkpoint=...)``, another segmentor that stays
-            as it is; :class:`DistillationHook` says what both may be.
-            Defaults to 'ema'.
-        momentum (float): What the average keeps of itself in a step, in
-            [0.5, 1); in the first steps less. mmengine's momentum is 1 minus
-            this. Defaults to 0.996.
-        warm_up (int): Iterations at first that learn from labels alone, and
-            hold the average at the student. Defaults to 0.
-        threshold (float | dict): Least confidence of a pixel that counts, in
+            out is taken from that of the labelled images:
+            ``dict(dataset=dict(type=..., data_root=..., data_prefix=...))``
+            is enough.
+        teacher (str | dict): 'ema', the moving average of the student;
+            'self', the student itself in evaluation mode; or
+            ``dict(config=..., checkpoint=...)``, a frozen segmentor, given as
+            for :class:`DistillationHook`. Defaults to 'ema'.
+        momentum (float): Share of itself that the average keeps in a step of
+            the optimizer, in [0.5, 1); less in the first steps. mmengine's
+            momentum is 1 minus this. Defaults to 0.996.
+        warm_up (int): First iterations, in which the student learns from
+            labels alone and the average is a copy of it. Defaults to 0.
+        threshold (float | dict): Least confidence of pixels to learn from, in
             [0, 1], or ``dict(type='adaptive', start=0.85, momentum=0.999)``;
             see :class:`mmseg_jml.supervision.threshold.Threshold`.
             Defaults to 0.95.
-        soft (bool): Whether the teacher's probabilities are the label, in
-            place of the most probable class. Defaults to True.
-        views (int): Strong views of each image. Defaults to 1.
-        distortions (str | Sequence[dict], optional): Of strong views, entries
-            from ``kornia.augmentation``. 'unimatch' stands for jitter of
-            colours, grey and blur as in UniMatch (arXiv 2208.09910); None and
-            an empty list for none. Defaults to 'unimatch'.
+        soft (bool): Whether to learn the teacher's probabilities instead of
+            its most probable class. Defaults to True.
+        views (int): Number of strong views of each image. Defaults to 1.
+        distortions (str | Sequence[dict], optional): Distortions of strong
+            views, as entries of ``kornia.augmentation``. 'unimatch' stands
+            for the colour jitter, grey and blur of UniMatch (arXiv
+            2208.09910), None and an empty list for none. Defaults to
+            'unimatch'.
         cutmix (float): Probability that a view has a box of another image.
             Defaults to 0.5.
         cutmix_from (str): Where boxes come from: 'batch', the unlabelled
-            images, or 'labelled', the labelled ones with their labels, as if
-            a teacher were certain of these. Defaults to 'batch'.
-        feature_dropout (float): Share of the images of which each of two
-            views lacks the channels of the backbone that the other one
-            keeps, in [0, 1]: UniMatch V2 (arXiv 2410.10777) has 0.5. 0 drops
-            none. Defaults to 0.0.
+            images, or 'labelled', the labelled ones, with their labels as
+            pseudo labels of full confidence. Defaults to 'batch'.
+        feature_dropout (float): Share of the images, in [0, 1], whose second
+            view has just those channels of the backbone that its first view
+            lacks: 0.5 in UniMatch V2 (arXiv 2410.10777). 0 drops none.
+            Needs ``views=2``. Defaults to 0.0.
         loss (dict | Sequence[dict], optional): Losses of the main head. None
             means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
             None.
         auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
             heads. None means its cross-entropy alone, ``ce_weight=1.0,
             jml_weight=0.0, loss_weight=0.4``. Defaults to None.
-        outputs (Sequence[str], optional): The outputs that learn;
-            :class:`StudentOutputs` has the names. None: the main output and
+        outputs (Sequence[str], optional): The outputs that learn, by the
+            names of :class:`StudentOutputs`. None means the main output and
             all auxiliary heads. Defaults to None.
         label_weight (float | dict): Factor of the losses of the student's own
             config, or a schedule. Defaults to 0.5.
@@ -102,18 +105,17 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             labels. Defaults to 0.5.
         update_statistics (bool): Whether strong views enter the running
             statistics of batch normalisation. Defaults to True.
-        evaluate_teacher (bool): Whether validation and test give the figures
-            of the average too, as ``teacher/mIoU`` and so on. Defaults to
-            False.
-        check_classes (bool): Whether the classes of the unlabelled images,
-            and of another segmentor as the teacher, must have the names of
-            those of the labelled images. Defaults to True.
+        evaluate_teacher (bool): Whether validation and test evaluate the
+            average too, as ``teacher/mIoU`` and so on. Defaults to False.
+        check_classes (bool): Whether the classes of the unlabelled images and
+            of a frozen teacher must have the names of those of the labelled
+            images. Defaults to True.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule.
-        ValueError: If an option has no meaning; when training starts, if
+        ValueError: If an option is out of range; when training starts, if
             there are no images, their classes are others, or the student has
-            no logits to learn with.
+            no head with the logits of all pixels.
         RuntimeError: In training, if an image cannot be loaded.
 
     Examples:
@@ -183,18 +185,19 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._update_statistics = update_statistics
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Open the unlabelled images and start or restore the teacher.
+        """Open the unlabelled images, and start or restore the teacher.
 
         Args:
             runner (Runner): The runner, before its first iteration.
             segmentor (nn.Module): The student.
 
         Returns:
-            list[str]: The student outputs that learn.
+            list[str]: Names of the student outputs that learn.
         """
         main = main_head(segmentor)
         self._ignore_index = named_heads(segmentor)[main].ignore_index
-        self._num_classes = max(segmentor.num_classes, 2)  # of one channel
+        # one channel tells two classes apart
+        self._num_classes = max(segmentor.num_classes, 2)
         preprocessor = segmentor.data_preprocessor
         self._distort = PhotometricDistortion(self._distortions, preprocessor)
         self._images = UnlabeledImages(
@@ -241,7 +244,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         return f'teacher{self.suffix(runner)}'
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save the average, and the threshold if it moves."""
+        """Save the average and an adaptive threshold."""
         super().before_save_checkpoint(runner, checkpoint)
         for name, value in self._threshold.state().items():
             checkpoint[f'pseudo_label_{name}{self.suffix(runner)}'] = (
@@ -251,7 +254,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Read the schedules and, where pseudo labels count, load images."""
+        """Read the schedules; load images if pseudo labels have a weight."""
         super().before_train_iter(runner, batch_idx, data_batch)
         if runner.iter < self._warm_up:
             self._numbers[self.weight_name] = 0.0
@@ -309,7 +312,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Give all processes one teacher, and the average its step."""
+        """Make the statistics of all processes equal; update the average."""
         share_statistics(unwrapped(runner.model))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
 

@@ -25,13 +25,14 @@ __all__ = ['SoftLabelHook']
 class SoftLabelHook(SoftSupervision):
     """Let any stock segmentor learn from soft labels of its data set.
 
-    They are the masks of several annotators, whose votes are averaged pixel
-    by pixel, or a map of probabilities; :class:`LoadSoftLabels` and
-    :class:`PackSoftLabels` bring them into the batch. By default they take the
-    place of the label: its losses are logged, but weigh nothing.
+    A soft label is a map of probabilities, or the masks of several annotators,
+    whose votes are averaged pixel by pixel: with two votes for 'road' and one
+    for 'sidewalk' the target is 2/3 and 1/3. :class:`LoadSoftLabels` and
+    :class:`PackSoftLabels` bring them into the batch. By default they replace
+    the label, whose losses are logged with a weight of 0.
 
-    Pixels without a soft label do not count: those that every annotator left
-    out, those where all probabilities are 0, and padding.
+    Pixels without a soft label are ignored: those that every annotator left
+    out, those whose probabilities are all 0, and padding.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of the main head. None
@@ -41,8 +42,8 @@ class SoftLabelHook(SoftSupervision):
             heads. None means its cross-entropy alone, ``ce_weight=1.0,
             jml_weight=0.0, loss_weight=0.4``. Defaults to None.
         outputs (Sequence[str], optional): The outputs that learn, by the
-            names of :class:`StudentOutputs`. None: the main output and all
-            auxiliary heads. Defaults to None.
+            names of :class:`StudentOutputs`. None means the main output and
+            all auxiliary heads. Defaults to None.
         label_weight (float | dict): Factor of the losses of the student's own
             config, or a schedule. Defaults to 0.0.
         soft_weight (float | dict): The same for the losses against soft
@@ -72,7 +73,7 @@ class SoftLabelHook(SoftSupervision):
         self._outputs = outputs
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Select the outputs."""
+        """Return the names of the outputs that learn."""
         main = main_head(segmentor)
         return list(self._outputs or (main, *auxiliary_heads(segmentor)))
 
@@ -94,7 +95,7 @@ class SoftLabelHook(SoftSupervision):
 
 
 def _probabilities(sample, output: StudentOutput, num_classes: int) -> Tensor:
-    """The soft label of one image (C, H, W), 0 where there is none."""
+    """Return the soft label (C, H, W) of an image, 0 where it has none."""
     if 'soft_label' not in sample:
         raise ValueError(
             'Expected data samples with a soft_label, as LoadSoftLabels and '
@@ -115,7 +116,7 @@ def _probabilities(sample, output: StudentOutput, num_classes: int) -> Tensor:
 
 
 def _mean_vote(masks: Tensor, ignore_index: int, num_classes: int) -> Tensor:
-    """Masks (K, H, W) as the share of annotators for each class."""
+    """Turn K masks (K, H, W) into shares of votes (C, H, W)."""
     classes = torch.arange(num_classes, device=masks.device).view(-1, 1, 1)
     votes = sum((mask == classes).float() for mask in masks)
     voters = (masks != ignore_index).sum(0)

@@ -29,19 +29,18 @@ __all__ = ['SoftLabelVisualizationHook']
 
 @HOOKS.register_module()
 class SoftLabelVisualizationHook(Hook):
-    """Draw soft labels beside their images, at first and every n iterations.
+    """Draw soft labels beside their images, every ``interval`` iterations.
 
-    It finds all there are by itself: labels that a loss of this package
-    smooths (``label_smoothing``), and the targets of every other hook here,
-    such as the teacher's probabilities in :class:`DistillationHook`. A
-    picture shows the image, its label, the class that the soft label finds
-    most probable and the probability of that class; pixels that do not count
-    are white. It goes to the backends of the visualizer, and as PNG to the
-    work directory.
+    It finds all soft labels by itself: labels that a loss of this package
+    smooths (``label_smoothing``), and the targets of the other hooks of this
+    package, such as the teacher's probabilities in :class:`DistillationHook`.
+    A picture shows the image, its label, the most probable class of the soft
+    label and the probability of that class; ignored pixels are white. It goes
+    to the backends of the visualizer, and as PNG to the work directory.
 
     Args:
         interval (int): Iterations between two pictures. Defaults to 500.
-        images (int): Images of the batch to draw. Defaults to 2.
+        images (int): Number of images of the batch to draw. Defaults to 2.
 
     Raises:
         ValueError: If one of them is below 1; when training starts, if there
@@ -70,7 +69,7 @@ class SoftLabelVisualizationHook(Hook):
         self._found: dict[str, list[SoftLabelPicture]] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Look for soft labels, and listen to where they are used."""
+        """Find the losses and hooks with soft labels, and listen to them."""
         self.after_train(runner)
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
@@ -87,7 +86,7 @@ class SoftLabelVisualizationHook(Hook):
             segmentor.register_forward_pre_hook(
                 self._keep_inputs, with_kwargs=True
             ).remove,
-            # pseudo labels pass by the same losses later
+            # later passes, such as those with pseudo labels, use these losses
             segmentor.register_forward_hook(
                 self._drop_inputs, prepend=True
             ).remove,
@@ -96,7 +95,7 @@ class SoftLabelVisualizationHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """See whether a picture is due."""
+        """Decide whether a picture is due."""
         due = runner.iter % self.interval == 0
         self._due = due and is_main_process()
 
@@ -107,7 +106,7 @@ class SoftLabelVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Draw what was found."""
+        """Draw the soft labels of this iteration."""
         dataset = getattr(runner.train_dataloader, 'dataset', None)
         palette = getattr(dataset, 'metainfo', {}).get('palette') or None
         for name, pictures in self._found.items():
@@ -117,7 +116,7 @@ class SoftLabelVisualizationHook(Hook):
         self._forget()
 
     def after_train(self, runner: Runner) -> None:
-        """Listen no more."""
+        """Stop listening to losses and hooks."""
         for undo in self._undo:
             undo()
         self._undo = []
@@ -148,7 +147,7 @@ class SoftLabelVisualizationHook(Hook):
         args: tuple,
         kwargs: dict,
     ) -> None:
-        """What the loss will make of its label."""
+        """Smooth the label as the loss will, and keep the result."""
         logits, label = (*args, *kwargs.values())[:2]
         if self._inputs is None or label.is_floating_point():
             return

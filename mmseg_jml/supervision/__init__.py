@@ -1,5 +1,5 @@
 """What the hooks that teach share: teachers, targets, schedules and losses."""
 
-# First of all, since it imports the hooks, which import the modules of this
-# room: whoever imports one of these first would meet it half imported.
+# Filling the registries imports the hooks, and these import the modules of
+# this room. It comes first, so that none of them is met half imported.
 from .. import registry  # noqa: F401

@@ -17,15 +17,15 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ['share_statistics', 'statistics_kept']
 
-# Where the blocks of backbones, resp. mmengine, look the function up.
+# The modules in which backbones and mmengine look up checkpoint().
 _CHECKPOINTING = torch.utils.checkpoint, activation_checkpointing
 
 
 def share_statistics(segmentor: nn.Module) -> None:
-    """Average the statistics over all processes.
+    """Average the running statistics over all processes, in place.
 
-    Without SyncBN each process has its own, of which only the first's would
-    be in a checkpoint, and teachers would differ.
+    Without SyncBN each process gathers its own: a checkpoint would hold those
+    of the first process alone, and mean teachers would differ.
 
     Args:
         segmentor (nn.Module): The student.
@@ -44,10 +44,11 @@ def share_statistics(segmentor: nn.Module) -> None:
 
 @contextmanager
 def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
-    """Let images pass in training mode without a trace in the statistics.
+    """Leave the running statistics as they are in training mode.
 
-    Blocks that are computed again in the backward pass (``with_cp``, or
-    ``activation_checkpointing`` of mmengine) leave none then either.
+    Batches are still normalised by their own mean and variance. Blocks that
+    the backward pass computes again (``with_cp``, or mmengine's
+    ``activation_checkpointing``) leave the statistics alone then too.
 
     Args:
         segmentor (nn.Module): The student.

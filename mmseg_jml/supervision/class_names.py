@@ -1,4 +1,4 @@
-"""Whether two segmentors mean the same by their channels."""
+"""Comparison of the classes of two models or data sets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ __all__ = ['check_classes', 'same_names']
 def same_names(
     first: Sequence[str] | None, second: Sequence[str] | None
 ) -> bool:
-    """Whether two lists can mean the same classes in the same order.
+    """Tell whether two lists name the same classes in the same order.
+
+    Case, blanks, hyphens and underscores do not matter.
 
     Args:
-        first (Sequence[str], optional): Names. Case, blanks, hyphens and
-            underscores do not matter.
-        second (Sequence[str], optional): Others.
+        first (Sequence[str], optional): Names of classes.
+        second (Sequence[str], optional): Names to compare them with.
 
     Returns:
-        bool: True also where names are not known.
+        bool: True also where one of the lists is empty or not known.
 
     Examples:
         >>> same_names(['Traffic Light', 'car'], ['traffic_light', 'Car'])
@@ -43,16 +44,17 @@ def check_classes(
     student_classes: Sequence[str] | None,
     teacher_classes: Sequence[str] | None,
 ) -> None:
-    """Check the number of classes and, where they are known, their names.
+    """Check that a teacher has the classes of the student.
 
     Args:
         student (nn.Module): A segmentor.
-        teacher (nn.Module): Another.
-        student_classes (Sequence[str], optional): Names of its classes.
-        teacher_classes (Sequence[str], optional): Names of the other's.
+        teacher (nn.Module): Another segmentor.
+        student_classes (Sequence[str], optional): Names of the student's
+            classes.
+        teacher_classes (Sequence[str], optional): Those of the teacher's.
 
     Raises:
-        ValueError: If numbers or names differ.
+        ValueError: If their numbers or, where known, their names differ.
     """
     counts = student.num_classes, teacher.num_classes
     if counts[0] != counts[1]:

@@ -1,4 +1,4 @@
-"""Several teachers that answer as one."""
+"""An ensemble of teachers."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Answer = dict  # what a Teacher returns
 
 
 class Ensemble:
-    """The mean of the probabilities of teachers.
+    """Average the probabilities of several teachers.
 
     Args:
         teachers (Sequence[Teacher]): At least one.
-        names (Sequence[str]): What messages call them.
-        weights (Sequence[float], optional): What each counts, above 0; None
-            counts them alike. Defaults to None.
+        names (Sequence[str]): Their names in messages.
+        weights (Sequence[float], optional): The weight of each teacher, above
+            0. None weighs them equally. Defaults to None.
 
     Attributes:
         teachers (Sequence[Teacher]): The teachers.
-        shares (list[float]): What each counts in the mean; their sum is 1.
+        shares (list[float]): The weights, divided by their sum.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Ensemble:
 
     @property
     def outputs(self) -> list[str]:
-        """The outputs that all teachers have: ``decode``, ``aux`` ..."""
+        """Names of the outputs that all teachers have, ``decode`` first."""
         first, *others = self.teachers
         return [
             name
@@ -62,15 +62,16 @@ class Ensemble:
 
         Args:
             student (nn.Module): The student.
-            wanted (dict[str, str], optional): What the user says. None: the
-                main output from the main output, and an auxiliary head from
-                that at the same place; the log names those without partner.
+            wanted (dict[str, str], optional): The pairs that the user asks
+                for. None pairs the main outputs and the auxiliary heads at
+                the same place, and warns of those without a partner.
 
         Returns:
-            dict[str, str]: The main output of the student comes first.
+            dict[str, str]: Outputs of the student, each with that of the
+            teachers to learn from; by default the main one comes first.
 
         Raises:
-            ValueError: If an output is missing.
+            ValueError: If the teachers lack an output.
         """
         if wanted is None:
             main, auxiliary = main_head(student), auxiliary_heads(student)
@@ -81,8 +82,9 @@ class Ensemble:
                 print_log(
                     f'No auxiliary head of the teacher is the partner of '
                     f'{", ".join(alone)} of the student, which learns from '
-                    'labels alone, and from them by label_weight. '
-                    f'outputs={named!r} lets it learn from the main output.',
+                    'the label alone, with label_weight as its factor. '
+                    f'outputs={named!r} lets it learn from the main output '
+                    'of the teacher.',
                     logger='current',
                     level=logging.WARNING,
                 )
@@ -96,25 +98,25 @@ class Ensemble:
         return wanted
 
     def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
-        """Ask each teacher.
+        """Run each teacher on a batch.
 
         Args:
             inputs (Tensor): (N, 3, H, W), preprocessed for the student.
             names (Iterable[str]): Some of ``outputs``.
 
         Returns:
-            list[dict]: What each :class:`Teacher` answers.
+            list[dict]: What each :class:`Teacher` returns.
         """
         return [teacher(inputs, names) for teacher in self.teachers]
 
     def check_finite(self, answers: Sequence[Answer]) -> None:
-        """Look at all logits; the host waits for that.
+        """Check that all logits are finite, which makes the host wait.
 
         Args:
-            answers (Sequence[dict]): One of each teacher.
+            answers (Sequence[dict]): What each teacher has returned.
 
         Raises:
-            FloatingPointError: If one is NaN or infinite.
+            FloatingPointError: If a logit is NaN or infinite.
         """
         for who, teacher, answer in zip(self._names, self.teachers, answers):
             for name, (logits, _) in answer.items():
@@ -135,17 +137,18 @@ class Ensemble:
         output: StudentOutput,
         temperature: float,
     ) -> TeacherLogits:
-        """Make one target of the answers.
+        """Average the answers into the target of one output.
 
         Args:
             name (str): One of ``outputs``.
-            answers (Sequence[dict]): One of each teacher.
+            answers (Sequence[dict]): What each teacher has returned.
             output (StudentOutput): The output of the student that learns.
-            temperature (float): Divides the logits of both.
+            temperature (float): Divides the logits of student and teachers.
 
         Returns:
-            TeacherLogits: Of a single teacher as small as it computes them,
-            where the student's are smaller than the label too.
+            TeacherLogits: The average at the size of the label. A single
+            teacher's logits stay at the resolution of its head where the
+            student's logits are smaller than the label too.
         """
         targets = [
             _target(
@@ -153,7 +156,7 @@ class Ensemble:
                 teacher.align_corners[name],
                 output,
                 temperature,
-                # the mean of several is made pixel by pixel
+                # an average needs them on one grid
                 may_stay_small=len(answers) == 1,
             )
             for teacher, answer in zip(self.teachers, answers)
@@ -173,7 +176,7 @@ def _target(
     stays_small = (
         may_stay_small
         and output.is_small
-        # odds of sigmoids are made pixel by pixel too
+        # a softmax of sigmoids is made at full size too
         and (not is_sigmoid or output.use_sigmoid)
         and logits.shape[2] <= size[0]
         and logits.shape[3] <= size[1]

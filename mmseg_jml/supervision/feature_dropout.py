@@ -1,4 +1,4 @@
-"""Complementary dropout of what a backbone returns."""
+"""Complementary dropout of the channels of a backbone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ..functional import complementary_dropout
 __all__ = ['FeatureDropout']
 
 
-_Nest = Any  # of tuples and lists, as backbones return
+_Nest = Any  # feature maps in tuples and lists, as backbones return
 
 
 class FeatureDropout:
-    """Let two views of an image keep different channels of a backbone.
+    """Drop from each of two views the channels that the other one keeps.
 
-    A hook of torch changes the feature maps on their way to neck and heads.
-    It does nothing outside of :meth:`active`.
+    Within :meth:`active`, a forward hook of torch changes the feature maps on
+    their way to neck and heads.
 
     Args:
-        backbone (nn.Module): It returns a feature map or a nest of them.
-        share (float): See
+        backbone (nn.Module): It returns a feature map, or tuples and lists of
+            them.
+        share (float): Share of the images, as for
             :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no
             hook.
 
@@ -46,7 +47,7 @@ class FeatureDropout:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Drop channels of (2 N, C, H, W), the second views last."""
+        """Drop channels of 2 N images: N first views, then N second."""
         self._active = True
         try:
             yield
@@ -81,7 +82,7 @@ def _maps(output: _Nest) -> Iterator[Tensor]:
 
 
 def _replaced(output: _Nest, maps: Iterator[Tensor]) -> _Nest:
-    """The same nest with other maps, in the order of :func:`_maps`."""
+    """Put other maps into the nest, in the order of :func:`_maps`."""
     if isinstance(output, (list, tuple)):
         return type(output)([_replaced(part, maps) for part in output])
     if isinstance(output, Tensor) and output.ndim == 4:

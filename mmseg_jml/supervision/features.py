@@ -1,4 +1,4 @@
-"""Distances between what modules of a student and of its teachers compute."""
+"""Distances between feature maps of a student and of its teachers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,29 @@ MEASURES = 'attention', 'channel'
 
 @dataclass(frozen=True)
 class FeaturePair:
-    """A module of the student, and the one of the teacher that it follows.
+    """A module of the student, and the module of the teacher it learns from.
 
     Args:
-        student (str): Name of a module, as ``get_submodule`` takes it.
-        teacher (str): Name of a module of the teacher.
+        student (str): Name of the student's module, as ``get_submodule``
+            takes it.
+        teacher (str): Name of the teacher's module.
         measure (str): 'attention' (:func:`attention_distance`) or 'channel'
             (:func:`channel_wise_divergence`).
         loss_weight (float): Factor of the distance. Defaults to 1.0.
-        index (int, optional): Which output counts of a module that has
+        index (int, optional): Which output to compare of modules that have
             several, such as a backbone; -1 is the last. Defaults to None.
-        temperature (float): That of 'channel'. Defaults to 4.0.
+        temperature (float): Temperature of 'channel'. Defaults to 4.0.
+
+    Examples:
+        >>> pair = FeaturePair(
+        ...     student='backbone',
+        ...     teacher='backbone',
+        ...     measure='attention',
+        ...     index=-1,
+        ... )
+        >>> levels = torch.ones(2, 8, 4, 4), torch.ones(2, 16, 2, 2)
+        >>> pair.map_of('student', levels).shape
+        torch.Size([2, 16, 2, 2])
     """
 
     student: str
@@ -46,14 +58,14 @@ class FeaturePair:
         """Read a dictionary with the arguments above.
 
         Args:
-            value (object): One of the option ``features``.
+            value (object): An entry of the option ``features``.
 
         Returns:
             FeaturePair: The pair.
 
         Raises:
             TypeError: If it is no dictionary with these keys.
-            ValueError: If a value has no meaning.
+            ValueError: If a value is out of range.
         """
         try:
             pair = cls(**value)
@@ -80,7 +92,7 @@ class FeaturePair:
 
     @classmethod
     def parse_all(cls, value: object) -> list[FeaturePair]:
-        """Read the option ``features``; pairs of weight 0 are left out."""
+        """Read the option ``features``, and leave out pairs of weight 0."""
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
@@ -89,7 +101,7 @@ class FeaturePair:
         return [pair for pair in pairs if pair.loss_weight]
 
     def map_of(self, whose: str, output: object) -> Tensor:
-        """The (N, C, H, W) map that counts among what a module answers."""
+        """Select the map (N, C, H, W) to compare from a module's output."""
         name = getattr(self, whose)
         if isinstance(output, (tuple, list)):
             number, index = len(output), self.index
@@ -104,22 +116,25 @@ class FeaturePair:
         is_tensor = torch.is_tensor(output)
         got = tuple(output.shape) if is_tensor else type(output).__name__
         raise ValueError(
-            f'Expected {name!r} of the {whose} to answer a map of shape '
+            f'Expected {name!r} of the {whose} to return a map of shape '
             f'(N, C, H, W) in each step but got {got}.'
         )
 
 
 class FeatureDistances:
-    """The distances between a student and the mean of its teachers.
+    """Compare feature maps of a student with those of its teachers.
+
+    The distance to an ensemble is the mean of the distances to its teachers,
+    each weighted by its share.
 
     Args:
-        pairs (Sequence[FeaturePair]): What to compare.
+        pairs (Sequence[FeaturePair]): The modules to compare.
         student (nn.Module): The student.
-        ensemble (Ensemble): The teachers; each counts its share.
-        source (str): Stands in the names of terms.
+        ensemble (Ensemble): The teachers.
+        source (str): Part of the names of terms, such as 'kd'.
 
     Raises:
-        ValueError: If a model has no module of that name.
+        ValueError: If a model has no module of a given name.
     """
 
     def __init__(
@@ -139,7 +154,7 @@ class FeatureDistances:
         ]
 
     def terms(self, factor: float) -> dict[str, Tensor]:
-        """Compare what student and teachers computed last.
+        """Compare the maps of the last forward passes.
 
         Args:
             factor (float): Multiplies each distance.
@@ -149,7 +164,7 @@ class FeatureDistances:
             ``backbone.layer4.loss_kd_attention``.
 
         Raises:
-            ValueError: If something cannot be compared.
+            ValueError: If a map is missing, or two maps cannot be compared.
         """
         own = self._student.take()
         others = [(kept.take(), share) for kept, share in self._teachers]
@@ -167,7 +182,7 @@ class FeatureDistances:
         return terms
 
     def remove(self) -> None:
-        """Stop listening to the models."""
+        """Stop recording."""
         for kept in (self._student, *(kept for kept, _ in self._teachers)):
             kept.remove()
 
@@ -194,6 +209,6 @@ def _check_gradient(pair: FeaturePair, student: Tensor) -> None:
     if not student.requires_grad:
         raise ValueError(
             f'Expected {pair.student!r} of the student to have a gradient but '
-            'got none: it is frozen, or inside of a block that with_cp '
-            'computes again. Take a block of its own, such as a whole stage.'
+            'got none: it is frozen, or part of a block that with_cp '
+            'computes again. Name a whole stage, such as backbone.layer4.'
         )

@@ -13,12 +13,12 @@ __all__ = ['Lesson', 'SoftTarget', 'StudentPass']
 
 
 class StudentPass(NamedTuple):
-    """Images that went through the student, and what it said.
+    """Images that went through the student, and their logits.
 
     Attributes:
         inputs (Tensor): (N, 3, H, W), preprocessed.
         data_samples (list[SegDataSample]): One for each image.
-        outputs (dict[str, StudentOutput]): Its outputs by name.
+        outputs (dict[str, StudentOutput]): The student's outputs by name.
     """
 
     inputs: Tensor
@@ -27,14 +27,14 @@ class StudentPass(NamedTuple):
 
 
 class SoftTarget(NamedTuple):
-    """What the pixels of one student output should be.
+    """The soft label of one student output.
 
     Attributes:
-        target (Target): A target of :mod:`mmseg_jml.kernels`. The logits are
-            divided by its ``temperature`` where it has one.
-        weight (Tensor): (N, H, W), 0 where a pixel does not count.
-        share (Tensor | float): Multiplies the losses, such as the share of
-            pixels that count. Defaults to 1.0.
+        target (Target): A target of :mod:`mmseg_jml.kernels`. The student's
+            logits are divided by its ``temperature`` where it has one.
+        weight (Tensor): (N, H, W), the weight of each pixel; 0 ignores it.
+        share (Tensor | float): Factor of the losses, such as the share of
+            confident pixels. Defaults to 1.0.
     """
 
     target: Target
@@ -47,9 +47,9 @@ class Lesson(NamedTuple):
 
     Attributes:
         student (StudentPass): The pass that the losses belong to.
-        targets (dict[str, SoftTarget]): By the names of its outputs.
-        figures (dict[str, Tensor]): More to log: scalars by their names.
-            Those with 'loss' in the name are losses, with their weights.
+        targets (dict[str, SoftTarget]): Targets by the names of outputs.
+        figures (dict[str, Tensor]): More scalars to log, by name. Those with
+            'loss' in their name are optimised; they have their weights.
     """
 
     student: StudentPass

@@ -23,29 +23,28 @@ _FROZEN = 'config', 'checkpoint'
 
 
 class MeanTeacher(Hook):
-    """Keep mmengine's average of the student beside it, not instead of it.
+    """Keep a moving average of the student's weights beside the student.
 
-    An ``EMAHook`` builds the average and updates it. In a run of its own it
-    would also validate and save the average as if it were the model; here the
-    student stays what is validated, tested and saved. The average has an
-    entry of its own in checkpoints and, where asked, is evaluated after the
-    student.
+    mmengine's ``EMAHook`` builds and updates the average. As a hook of the
+    run it would also validate and save the average in place of the student;
+    here the student stays what is validated, tested and saved. The average
+    has an entry of its own in checkpoints, and can be evaluated too.
 
-    After step t (from 0) of the optimizer the average keeps
-    ``min(1 - 1 / (t + 1), momentum)`` of itself: "Mean teachers are better
-    role models" (arXiv 1703.01780). Steps that AMP skips do not count.
+    At step t of the optimizer, counted from 0, the average becomes
+    ``m * average + (1 - m) * student`` with ``m = min(1 - 1 / (t + 1),
+    momentum)``: "Mean teachers are better role models" (arXiv 1703.01780).
+    Step 0 copies the student. Steps that AMP skips do not count.
 
     Args:
-        teacher (str | dict): 'ema', or the kind of another teacher, for which
+        teacher (str | dict): 'ema', or another teacher of the hook, for which
             no average is kept.
-        momentum (float): What the average keeps of itself in a step, in
-            [0.5, 1).
+        momentum (float): The largest m, in [0.5, 1).
         evaluates (bool): Whether validation and test evaluate it too.
-        warm_up (int): Iterations in which the average is the student, up to
-            and including step 0.
+        warm_up (int): Iterations in which the average is a copy of the
+            student; step 0 is the last of them.
 
     Raises:
-        ValueError: If an option has no meaning.
+        ValueError: If an option is out of range.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class MeanTeacher(Hook):
             )
 
     def own_name(self, runner: Runner) -> str:
-        """Return the name of this teacher in checkpoints and figures."""
+        """Return the name of this teacher in checkpoints and metrics."""
         return 'teacher'
 
     def _key(self, runner: Runner) -> str:
@@ -86,17 +85,17 @@ class MeanTeacher(Hook):
     def start_average(
         self, runner: Runner, segmentor: nn.Module
     ) -> nn.Module | None:
-        """Restore the average, or begin with a copy of the student.
+        """Restore the average, or start it as a copy of the student.
 
         Args:
-            runner (Runner): The runner, resumed if it is to be.
+            runner (Runner): The runner, after it may have resumed.
             segmentor (nn.Module): The student.
 
         Returns:
-            nn.Module | None: The averaged segmentor, if there is one.
+            nn.Module | None: The averaged segmentor; None for other teachers.
 
         Raises:
-            ValueError: If the checkpoint has that of another student.
+            ValueError: If the checkpoint has the average of another student.
         """
         if self.average is None:
             return None
@@ -113,14 +112,14 @@ class MeanTeacher(Hook):
         return self.average.module
 
     def _restore(self, runner: Runner) -> bool:
-        """Take the average from the checkpoint, if it has one."""
+        """Load the average; return whether the checkpoint has one."""
         key = self._key(runner)
         state = dict(self._saved.get(key) or {})
         if not state:
             return False
         self.average.steps.copy_(state.pop('steps'))
         weights = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
-        try:  # mmengine's function looks into the wrapper of TTA
+        try:  # mmengine's function unwraps a model for TTA
             load_state_dict(self.average.module, weights, strict=True)
         except RuntimeError as error:
             raise ValueError(
@@ -130,9 +129,9 @@ class MeanTeacher(Hook):
         return True
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the checkpoint until it is clear what it is for.
+        """Keep the checkpoint until training or evaluation needs it.
 
-        FlexibleRunner loads before it calls :meth:`before_run`.
+        FlexibleRunner loads it before :meth:`before_run` builds the average.
         """
         self._saved = checkpoint
 
@@ -143,7 +142,7 @@ class MeanTeacher(Hook):
             checkpoint[self._key(runner)] = state
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Let go of the checkpoint, of which all has been taken."""
+        """Release the checkpoint, which has been read by now."""
         self._saved = {}
 
     def after_train_iter(
@@ -153,7 +152,7 @@ class MeanTeacher(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Take the student into the average after a step of the optimizer."""
+        """Update the average after a step of the optimizer."""
         if self._ema and self._steps.taken():
             self._ema.after_train_iter(runner, batch_idx)
 
@@ -165,13 +164,13 @@ class MeanTeacher(Hook):
     def after_val_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluate the average too, if asked, and add to the metrics."""
+        """Evaluate the average too, if asked, and add its metrics."""
         self._evaluate(runner, 'val', metrics)
 
     def after_test_epoch(
         self, runner: Runner, metrics: dict | None = None
     ) -> None:
-        """Evaluate the average too, if asked, and add to the metrics."""
+        """Evaluate the average too, if asked, and add its metrics."""
         self._evaluate(runner, 'test', metrics)
 
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
@@ -197,9 +196,9 @@ def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
     is_number = isinstance(momentum, Real) and not isinstance(momentum, bool)
     if teacher == 'ema' and not (is_number and 0.5 <= momentum < 1):
         raise ValueError(
-            'Expected momentum, what the average keeps of itself in a '
-            f'step, to be in [0.5, 1) but got {momentum!r}. The momentum '
-            "of mmengine's averages is 1 minus this one."
+            'Expected momentum, the share of itself that the average keeps '
+            f'in a step, to be in [0.5, 1) but got {momentum!r}. The '
+            "momentum of mmengine's averages is 1 minus this one."
         )
     if evaluates and teacher != 'ema':
         raise ValueError(

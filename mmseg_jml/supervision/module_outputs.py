@@ -1,4 +1,4 @@
-"""What modules of a model answer while it runs."""
+"""Recording of what modules of a model return."""
 
 from __future__ import annotations
 
@@ -12,17 +12,28 @@ __all__ = ['ModuleOutputs']
 
 
 class ModuleOutputs:
-    """Keep what named modules answer until it is taken.
+    """Record what named modules return, until it is taken.
 
     Args:
         model (nn.Module): The model that has them.
-        names (Sequence[str]): Their names.
+        names (Sequence[str]): Names of modules, such as 'backbone.layer4'.
         whose (str): 'student' or 'teacher', for messages.
-        only_within (bool): Whether to listen in calls of the model alone, not
-            where something else calls a part of it. Defaults to False.
+        only_within (bool): Whether to record in calls of the whole model
+            alone, not where other code calls one of its parts. Defaults to
+            False.
 
     Raises:
-        ValueError: If there is no such module.
+        ValueError: If there is no module of a given name.
+
+    Examples:
+        >>> import torch
+        >>> model = nn.Sequential(nn.ReLU(), nn.Flatten())
+        >>> outputs = ModuleOutputs(model, ['0'], 'student')
+        >>> _ = model(torch.tensor([[-1.0, 2.0]]))
+        >>> outputs.take()
+        {'0': tensor([[0., 2.]])}
+        >>> outputs.take()
+        {}
     """
 
     def __init__(
@@ -57,12 +68,12 @@ class ModuleOutputs:
             self._found[name] = output
 
     def take(self) -> dict[str, object]:
-        """Hand over what was kept, and forget it."""
+        """Return what was recorded by module name, and forget it."""
         found, self._found = self._found, {}
         return found
 
     def remove(self) -> None:
-        """Stop listening."""
+        """Stop recording."""
         self.take()
         for handle in self._handles:
             handle.remove()

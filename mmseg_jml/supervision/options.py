@@ -1,4 +1,4 @@
-"""Checks of options that hooks share, when a hook is built."""
+"""Checks of the options that hooks share."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ __all__ = [
 
 
 def pair_teachers(teacher: object, checkpoint: object) -> list[tuple]:
-    """Find one config and one checkpoint for each teacher.
+    """Pair the configs of teachers with their checkpoints.
 
     Args:
-        teacher (object): A config or its path, or several.
-        checkpoint (object): A path or URL, or several; they may share one
-            config.
+        teacher (object): A config, the path of one, or a list of them.
+        checkpoint (object): A path or URL, or a list of them; several may
+            share one config.
 
     Returns:
-        list[tuple]: Pairs of a config and a checkpoint.
+        list[tuple]: A config and a checkpoint for each teacher.
 
     Raises:
         TypeError: If one of them is something else.
-        ValueError: If their numbers do not fit.
+        ValueError: If there is not one checkpoint for each config.
+
+    Examples:
+        >>> pair_teachers('teacher.py', ['first.pth', 'second.pth'])
+        [('teacher.py', 'first.pth'), ('teacher.py', 'second.pth')]
     """
     configs = _as_list(
         'teacher',
@@ -60,8 +64,8 @@ def check_losses(name: str, value: object) -> None:
 
     Args:
         name (str): Name of the option, for messages.
-        value (object): None, an entry, or a sequence of entries; an empty one
-            stands for no loss.
+        value (object): None, an entry, or a sequence of entries, which may be
+            empty.
 
     Raises:
         TypeError: If it is none of them.
@@ -83,12 +87,12 @@ def check_losses(name: str, value: object) -> None:
 
 
 def check_outputs(value: object, paired: bool = False) -> None:
-    """Check the names of outputs of the student.
+    """Check an option that names outputs of the student.
 
     Args:
-        value (object): None, or at least one name.
-        paired (bool): Whether each name comes with that of an output of the
-            teacher, in a dictionary in place of a list. Defaults to False.
+        value (object): None, or a sequence of at least one name.
+        paired (bool): Whether it is a dictionary, with an output of the
+            teacher for each output of the student. Defaults to False.
 
     Raises:
         ValueError: If it is neither.
@@ -121,8 +125,7 @@ def check_shares(**shares: object) -> None:
         **shares (object): The options by name.
 
     Raises:
-        ValueError: If one of them is no number in [0, 1]; True and False are
-            none.
+        ValueError: If one of them is no number in [0, 1], or a boolean.
     """
     for name, value in shares.items():
         is_number = isinstance(value, Real) and not isinstance(value, bool)
@@ -133,14 +136,14 @@ def check_shares(**shares: object) -> None:
 
 
 def check_counts(least: int, **counts: object) -> None:
-    """Check options that count.
+    """Check options that are whole numbers.
 
     Args:
-        least (int): The least number that has a meaning.
+        least (int): The least number allowed.
         **counts (object): The options by name.
 
     Raises:
-        ValueError: If one of them is less or no whole number.
+        ValueError: If one of them is smaller, or no whole number.
     """
     for name, value in counts.items():
         is_whole = isinstance(value, int) and not isinstance(value, bool)
@@ -151,12 +154,12 @@ def check_counts(least: int, **counts: object) -> None:
 
 
 def check_weights(name: str, value: object, number: int) -> None:
-    """Check an option that holds weights.
+    """Check an option that holds one weight for each teacher.
 
     Args:
         name (str): Name of the option, for messages.
         value (object): None, or a sequence of numbers above 0.
-        number (int): How many there have to be.
+        number (int): The number of teachers.
 
     Raises:
         ValueError: If it is neither.

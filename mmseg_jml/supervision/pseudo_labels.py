@@ -26,15 +26,17 @@ __all__ = ['Views', 'figures', 'label_views', 'labelled_views']
 
 
 class Views(NamedTuple):
-    """Images, and what a teacher says of their pixels.
+    """Images and the pseudo labels of their pixels.
 
     Attributes:
         images (Tensor): (N, C, H, W), preprocessed.
-        valid (Tensor): (N, H, W) bool, False on padding.
-        confident (Tensor): (N, H, W) bool, the valid pixels that count.
+        valid (Tensor): (N, H, W) bool, False on padding and filler.
+        confident (Tensor): (N, H, W) bool, the valid pixels to learn from.
         label (Tensor): (N, H, W) int64, the most probable class.
-        logits (Tensor, optional): (N, C, H, W), if labels are soft.
-        is_sigmoid (bool): Whether the teacher's classes have sigmoids.
+        logits (Tensor, optional): (N, C, H, W), the teacher's; None if pseudo
+            labels are hard.
+        is_sigmoid (bool): Whether each of the teacher's classes has a sigmoid
+            of its own.
     """
 
     images: Tensor
@@ -45,11 +47,12 @@ class Views(NamedTuple):
     is_sigmoid: bool = False
 
     def mixed(self, boxes: Tensor, source: Views | None = None) -> Views:
-        """Paste boxes of other views, or of one image to another.
+        """Paste boxes of other images, pseudo labels included.
 
         Args:
-            boxes (Tensor): (N, H, W) bool.
-            source (Views, optional): See
+            boxes (Tensor): (N, H, W) bool, True on pixels to replace.
+            source (Views, optional): N images to take them from. None means
+                the image before, as for
                 :func:`~mmseg_jml.functional.paste`. Defaults to None.
         """
         values = {
@@ -61,7 +64,7 @@ class Views(NamedTuple):
 
     @staticmethod
     def joined(views: Sequence[Views]) -> Views:
-        """Make one batch of several."""
+        """Concatenate batches."""
         values = {
             name: torch.cat([getattr(view, name) for view in views])
             for name, value in views[0]._asdict().items()
@@ -74,7 +77,7 @@ class Views(NamedTuple):
         return self.confident.sum() / self.valid.sum().clamp_min(1)
 
     def target(self, output: StudentOutput) -> SoftTarget:
-        """Return the target of an output of the student, of the same size."""
+        """Return the target of an output with logits of the images' size."""
         weight, sigmoid = self.confident.float(), output.use_sigmoid
         if self.logits is None:
             target, weight = as_target(
@@ -89,14 +92,15 @@ class Views(NamedTuple):
     def data_samples(
         self, samples: Sequence[SegDataSample], ignore_index: int
     ) -> list[SegDataSample]:
-        """Return the hard pseudo labels as labels for a head's own losses.
+        """Return data samples with the hard pseudo labels as labels.
 
-        The student computes these losses on the way to its logits, and they
-        are dropped. Pixels of little confidence keep their labels, since
-        mmseg's binary cross-entropy fails where all are ignored.
+        The student needs them to compute the losses of its own config on the
+        way to its logits; these losses are dropped. Pixels below the threshold
+        keep their labels, since mmseg's binary cross-entropy fails where all
+        pixels are ignored.
 
         Args:
-            samples (Sequence[SegDataSample]): Those of the images.
+            samples (Sequence[SegDataSample]): The data samples of the images.
             ignore_index (int): Label of pixels that are not valid.
         """
         label = self.label.masked_fill(~self.valid, ignore_index)
@@ -104,7 +108,7 @@ class Views(NamedTuple):
         for sample, one in zip(samples, label):
             made.append(SegDataSample(metainfo=dict(sample.metainfo)))
             made[-1].gt_sem_seg = PixelData(data=one[None])
-            # PIDNet's boundary head asks for one
+            # PIDNet's boundary head asks for an edge map
             made[-1].gt_edge_map = PixelData(data=torch.zeros_like(one[None]))
         return made
 
@@ -117,15 +121,15 @@ def label_views(
     threshold: Threshold,
     soft: bool,
 ) -> Views:
-    """Ask a teacher for the labels of images.
+    """Let a teacher label images.
 
     Args:
         teacher (Teacher): The teacher.
         inputs (Tensor): (N, C, H, W), preprocessed.
         data_samples (Sequence[SegDataSample]): With ``img_shape``.
-        threshold (Threshold): Least confidence of a pixel that counts. One
-            that moves looks at these images first.
-        soft (bool): Whether to keep the logits.
+        threshold (Threshold): Least confidence of a pixel to learn from. An
+            adaptive one is updated by these images first.
+        soft (bool): Whether to keep the logits, for soft pseudo labels.
 
     Returns:
         Views: The images and their pseudo labels.
@@ -152,22 +156,22 @@ def labelled_views(
     num_classes: int,
     ignore_index: int,
 ) -> Views:
-    """Treat images with labels as if a teacher were sure of these.
+    """Treat labels of images as pseudo labels of full confidence.
 
     Args:
-        views (Views): As many images of the same size, with pseudo labels of
-            the kind that is wanted.
-        inputs (Tensor): (M, C, H, W), preprocessed. With fewer images than
-            in the views they repeat.
+        views (Views): N unlabelled images. The result has their number and
+            their kind of labels, soft or hard.
+        inputs (Tensor): (M, C, H, W), preprocessed. If M is below N, the
+            images are repeated.
         data_samples (Sequence[SegDataSample]): M, with ``gt_sem_seg``.
         num_classes (int): Number of classes.
         ignore_index (int): Label of pixels that do not count.
 
     Returns:
-        Views: The labelled images; pixels that do not count are not valid.
+        Views: N labelled images; pixels that do not count are not valid.
 
     Raises:
-        ValueError: If the images have another size.
+        ValueError: If labelled and unlabelled images differ in size.
     """
     if inputs.shape[1:] != views.images.shape[1:]:
         raise ValueError(
@@ -194,20 +198,21 @@ def figures(
     num_classes: int,
     ignore_index: int,
 ) -> dict[str, Tensor]:
-    """Tell how sure and, where labels are known, how right a teacher is.
+    """Measure the confidence and, where labels are known, the accuracy.
 
     Args:
         views (Views): The images and their pseudo labels.
-        data_samples (Sequence[SegDataSample]): Theirs, with ``has_label``.
+        data_samples (Sequence[SegDataSample]): Those of the images, with
+            ``has_label``.
         num_classes (int): Number of classes.
         ignore_index (int): Label of pixels that do not count.
 
     Returns:
         dict[str, Tensor]: ``pseudo_confident``, the share of the confident
-        pixels, and, of those images that have labels, the mIoU of all valid
-        pixels ``pseudo_mIoU`` and the accuracy of the confident ones
-        ``pseudo_accuracy`` in percent. The accuracy is NaN where no pixel is
-        confident.
+        pixels among the valid ones. If some images have labels, also
+        ``pseudo_mIoU``, their mIoU over all valid pixels, and
+        ``pseudo_accuracy``, that of their confident pixels, in percent. The
+        accuracy is NaN where no pixel is confident.
     """
     found = dict(pseudo_confident=views.share())
     known = [i for i, sample in enumerate(data_samples) if sample.has_label]

@@ -21,8 +21,9 @@ class Schedule:
     """A number that goes from ``start`` to ``stop``.
 
     It depends on the iteration alone, so that a resumed run goes on as the
-    unbroken one would. Before ``begin`` it is ``start``, from ``end`` on it is
-    ``stop``; ``'cosine'`` leaves the one and reaches the other with slope 0.
+    unbroken one would. Up to ``begin`` it is ``start``, from ``end`` on it is
+    ``stop``. Between them 'linear' is a straight line, and 'cosine' half a
+    period of a cosine, which is flat at both ends.
 
     Args:
         type (str): 'constant' (which stays at ``start``), 'linear' or
@@ -30,9 +31,9 @@ class Schedule:
         start (float): First value.
         stop (float, optional): Last value. None means ``start``. Defaults to
             None.
-        begin (int): Iteration of the last first value. Defaults to 0.
-        end (int, optional): Iteration of the first last value. None means
-            the end of the run. Defaults to None.
+        begin (int): Iteration from which on it changes. Defaults to 0.
+        end (int, optional): Iteration that reaches ``stop``. None means the
+            end of the run. Defaults to None.
         by_epoch (bool): Whether ``begin`` and ``end`` count epochs. The
             number changes in each iteration all the same. Defaults to False.
 
@@ -104,17 +105,17 @@ class Schedule:
             )
 
     def in_iterations(self, name: str, loop: BaseLoop) -> Schedule:
-        """The same schedule with ``begin`` and ``end`` in iterations.
+        """Convert ``begin`` and ``end`` from epochs to iterations.
 
         Args:
             name (str): Name of the option, for messages.
-            loop (BaseLoop): What trains.
+            loop (BaseLoop): The training loop.
 
         Returns:
             Schedule: This one, unless it counts epochs.
 
         Raises:
-            ValueError: If it does and the loop's epochs have no length.
+            ValueError: If it counts epochs, but the loop's have no length.
         """
         if not self.by_epoch:
             return self
@@ -143,11 +144,11 @@ class Schedule:
         return self.type != 'constant' and self.start != self._stop
 
     def __call__(self, iteration: int, max_iters: int) -> float:
-        """Give the number of an iteration.
+        """Return the number of an iteration.
 
         Args:
-            iteration (int): Iterations done before.
-            max_iters (int): Iterations of the whole run.
+            iteration (int): The iteration, counted from 0.
+            max_iters (int): Number of iterations of the whole run.
         """
         if not self.changes:
             return float(self.start)

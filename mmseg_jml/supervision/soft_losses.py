@@ -17,7 +17,7 @@ from .student_outputs import StudentOutput
 
 __all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
 
-# Those of losses that take logits smaller than the label.
+# The methods of losses that take logits smaller than the label.
 _FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
 LossEntry = Union[dict, 'Sequence[dict]']
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
@@ -32,17 +32,18 @@ AUXILIARY_LOSS = dict(
 
 
 class SoftLosses:
-    """The losses of each student output that learns from soft labels.
+    """Build and compute the losses of student outputs against soft labels.
 
     Args:
         segmentor (nn.Module): The student.
-        names (Sequence[str]): Its outputs that learn.
+        names (Sequence[str]): Names of the outputs that learn.
         main (dict | Sequence[dict], optional): Losses of outputs of main
             heads. None means ``MAIN_LOSS``, an empty sequence none.
         auxiliary (dict | Sequence[dict], optional): Losses of outputs of
             auxiliary heads. None means ``AUXILIARY_LOSS``, an empty sequence
             none.
-        source (str): Where soft labels come from, for the names of terms.
+        source (str): Part of the names of terms, such as 'kd' in
+            ``decode.loss_kd_jml_ce``.
 
     Raises:
         ValueError: If an output belongs to no head with dense logits, a
@@ -87,12 +88,12 @@ class SoftLosses:
 
     @property
     def names(self) -> list[str]:
-        """The outputs that have a loss."""
+        """Names of the outputs that have a loss."""
         return list(self._losses)
 
     @property
     def full_size(self) -> list[str]:
-        """The outputs with a loss that takes no logits below label size."""
+        """Names of the outputs whose losses need logits of label size."""
         return [
             name
             for name, losses in self._losses.items()
@@ -102,12 +103,12 @@ class SoftLosses:
     def terms(
         self, name: str, output: StudentOutput, soft: SoftTarget, factor: float
     ) -> dict[str, Tensor]:
-        """Compare an output with its target.
+        """Compute the losses of an output against its target.
 
         Args:
-            name (str): The output.
+            name (str): Name of the output.
             output (StudentOutput): Its logits.
-            soft (SoftTarget): The target.
+            soft (SoftTarget): Its target.
             factor (float): Multiplies each loss.
 
         Returns:
@@ -118,7 +119,7 @@ class SoftLosses:
             options['align_corners'] = output.align_corners
         temperature = getattr(soft.target, 'temperature', 1.0)
         if temperature != 1:
-            # half precision has no digits to spare
+            # a division in half precision would lose digits
             dtype = torch.promote_types(logits.dtype, torch.float32)
             logits = logits.to(dtype) / temperature
         factor = factor * soft.share
@@ -133,13 +134,20 @@ class SoftLosses:
 
 
 class SupervisedLosses(dict):
-    """What a segmentor returns, and terms that hooks have added.
+    """The losses of a segmentor, and terms that hooks add to them.
 
-    It is handed from one hook to the next, so that each of them knows the
-    losses against labels by what they are, not by how they are called.
+    One hook hands it to the next. It remembers which losses the segmentor
+    itself computed against labels, whatever their names are.
 
     Args:
         losses (dict): What the segmentor computes itself.
+
+    Examples:
+        >>> losses = SupervisedLosses({'decode.loss_ce': 1.0})
+        >>> losses.add({'decode.loss_kd_jml_ce': 4.0})
+        >>> losses.weigh_labels(0.5)
+        >>> losses
+        {'decode.loss_ce': 0.5, 'decode.loss_kd_jml_ce': 4.0}
     """
 
     def __init__(self, losses: dict) -> None:
@@ -148,13 +156,13 @@ class SupervisedLosses(dict):
 
     @classmethod
     def of(cls, losses: dict) -> SupervisedLosses:
-        """Copy what a segmentor or another hook returns."""
+        """Copy the losses that a segmentor or another hook returns."""
         copy = cls(losses)
         copy._own = getattr(losses, '_own', copy._own)
         return copy
 
     def weigh_labels(self, factor: float) -> None:
-        """Multiply the losses against labels, and no others.
+        """Multiply the segmentor's own losses, and no others.
 
         Args:
             factor (float): Multiplies each loss.
@@ -164,10 +172,10 @@ class SupervisedLosses(dict):
                 self[name] = _times(self[name], factor)
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Add terms.
+        """Add the terms of a hook.
 
         Args:
-            terms (dict[str, Tensor]): By their names in the log.
+            terms (dict[str, Tensor]): Terms by their names in the log.
 
         Raises:
             ValueError: If a name is taken.

@@ -1,4 +1,4 @@
-"""Soft labels for a stock segmentor while it trains."""
+"""The base of all hooks that teach by soft labels."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     mode ``'loss'``. That happens within the forward pass, so that distributed
     training, autocast and gradient accumulation see ordinary losses.
 
-    A subclass says where soft labels come from: it names the student outputs
-    that learn in :meth:`prepare` and gives their targets in :meth:`teach`.
-    What it gives is handed to all functions in ``listeners``.
+    A subclass names the student outputs that learn in :meth:`prepare` and
+    makes their soft labels in :meth:`teach`. Each :class:`Lesson` is handed to
+    all functions in ``listeners`` too.
 
     The terms appear in the log as, for instance, ``decode.loss_kd_jml_ce``,
-    multiplied by their weight. Those of a second hook of the same source are
-    ``decode.loss_kd_2_jml_ce``, and so are its figures and schedules.
+    multiplied by their weight. A second hook of the same ``source`` logs
+    ``decode.loss_kd_2_jml_ce``, and has ``_2`` in the names of its figures
+    and schedules.
 
     Args:
         loss (dict | Sequence[dict], optional): Losses of outputs of the main
@@ -59,7 +60,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             output has a loss.
     """
 
-    source: str  # stands in the names of terms
+    source: str  # part of the names of terms, such as 'kd'
     weight_name = 'soft_weight'
 
     def __init__(
@@ -82,10 +83,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     @abstractmethod
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Get ready to make targets for a student, out of its wrapper.
+        """Prepare to make targets for a student, given without its wrapper.
 
         Returns:
-            list[str]: The student outputs that will learn.
+            list[str]: Names of the student outputs that learn.
         """
 
     @abstractmethod
@@ -93,12 +94,12 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         """Make the targets of one iteration.
 
         Args:
-            segmentor (nn.Module): The student, out of its wrapper.
+            segmentor (nn.Module): The student, without its wrapper.
             labelled (StudentPass): The pass that has just ended.
 
         Returns:
-            Lesson: For this pass, or for another one that the student was
-            taken through; see :meth:`select`.
+            Lesson: The targets of this pass, or of another pass of the
+            student, for the outputs that :meth:`select` returns.
         """
 
     def before_train(self, runner: Runner) -> None:
@@ -123,7 +124,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         ]
 
     def suffix(self, runner: Runner) -> str:
-        """Tell hooks of the same source apart: '' for the first, then '_2'."""
+        """Return '' for the first hook of its source, '_2' for the second."""
         alike = [
             hook
             for hook in runner.hooks
@@ -135,7 +136,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Read the schedules; the runner's count survives resuming."""
+        """Read the schedules at the runner's iteration."""
         self._student.take()
         for name, schedule in self._running.items():
             value = schedule(runner.iter, runner.max_iters)
@@ -157,7 +158,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def _supervise(
         self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
     ) -> SupervisedLosses | None:
-        """Replace the losses that the segmentor returns."""
+        """Add to the losses that the segmentor returns."""
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
         recorded = self._student.take()
         if call.get('mode') != 'loss':
@@ -186,7 +187,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        """Find the outputs that have a loss among all of a pass.
+        """Return the outputs that have a loss from those of a pass.
 
         Raises:
             ValueError: If one is missing.
@@ -203,7 +204,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Leave the reason in the log of a run that cannot go on."""
+        """Log the reason why a run stops, and detach the hooks of torch."""
         try:
             yield
         except Exception as error:

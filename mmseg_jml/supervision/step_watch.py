@@ -1,4 +1,4 @@
-"""Whether the optimizer has moved the weights."""
+"""Detection of the optimizer's steps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ['StepWatch']
 class StepWatch:
     """Tell whether the optimizer has moved the weights in an iteration.
 
-    It does not where gradients are accumulated, nor where AMP's scaler found
-    gradients that are not finite. The optimizers themselves tell, from torch
-    2.0 on; before, and for those of other packages, the accumulation does.
-    Fused ones decide on the GPU whether to skip a step, and it counts.
+    It does not while gradients are accumulated, nor where AMP's scaler finds
+    gradients that are not finite. A hook on the optimizer detects both. Where
+    optimizers take no such hook, as before torch 2.0, skipped steps count; so
+    do those of fused optimizers, which skip them on the GPU.
 
     Args:
         optim_wrapper (BaseOptimWrapper): The wrapper of the optimizer.
@@ -29,7 +29,7 @@ class StepWatch:
         self._moved = True
 
     def taken(self) -> bool:
-        """Tell whether there was a step since the last call."""
+        """Return whether there was a step since the last call."""
         if self._handle is None:
             asked = getattr(self._wrapper, 'should_update', None)
             return asked is None or asked()  # DeepSpeed accumulates by itself

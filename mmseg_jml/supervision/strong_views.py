@@ -14,8 +14,8 @@ from .pseudo_labels import Views
 
 __all__ = ['PhotometricDistortion', 'check_distortions', 'strong_views']
 
-# Those of UniMatch (arXiv 2208.09910). The window holds three deviations of
-# the widest blur.
+# The distortions of UniMatch (arXiv 2208.09910). A window of 13 pixels holds
+# three standard deviations of the widest blur on each side.
 UNIMATCH = (
     dict(
         type='ColorJitter',
@@ -42,18 +42,18 @@ def strong_views(
     cutmix: float,
     source: Views | None = None,
 ) -> Views:
-    """Distort images and mix them by CutMix, several times.
+    """Make several strong views of each image: distort it, then CutMix.
 
     Args:
         weak (Views): N images with their pseudo labels.
         distort (PhotometricDistortion): Changes the colours.
-        number (int): How often; each time by other random numbers.
-        cutmix (float): Probability that an image has a box of another one.
+        number (int): Number of views of each image, each drawn by itself.
+        cutmix (float): Probability that a view has a box of another image.
         source (Views, optional): The images that boxes come from. None means
             the distorted ones themselves. Defaults to None.
 
     Returns:
-        Views: ``number`` times N images, in the same order each time.
+        Views: The first views of all N images, then the second ones ...
     """
     size = weak.images.shape[2:]
     views = []
@@ -69,15 +69,15 @@ class PhotometricDistortion:
 
     Args:
         entries (str | Sequence[dict], optional): Intensity augmentations of
-            ``kornia.augmentation``, applied in this order, each image with
-            numbers of its own. 'unimatch' stands for ``UNIMATCH``, None for
+            ``kornia.augmentation``, applied in this order and drawn for each
+            image by itself. 'unimatch' stands for ``UNIMATCH``, None for
             none.
         preprocessor (nn.Module): The segmentor's ``data_preprocessor``.
 
     Raises:
         ImportError: If kornia is not installed.
         ValueError: If kornia has no such augmentation, it moves pixels, or
-            its options are others.
+            it takes no such options.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class PhotometricDistortion:
             valid (Tensor): (N, H, W) bool; other pixels stay as they are.
 
         Returns:
-            Tensor: The same of the distorted images.
+            Tensor: (N, 3, H, W), the distorted images, normalised.
 
         Raises:
-            ValueError: If images have not three channels.
+            ValueError: If the images do not have three channels.
         """
         if not self._steps:
             return images
@@ -118,13 +118,13 @@ class PhotometricDistortion:
 
 
 def check_distortions(value: object) -> None:
-    """Check the option, as far as that needs no kornia.
+    """Check the option ``distortions``, as far as that needs no kornia.
 
     Args:
-        value (object): Of :class:`PhotometricDistortion`.
+        value (object): The ``entries`` of :class:`PhotometricDistortion`.
 
     Raises:
-        ValueError: If it is no list of entries, nor one of its other values.
+        ValueError: If it is neither a list of entries, nor 'unimatch' or None.
     """
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     if value is None or value == 'unimatch':

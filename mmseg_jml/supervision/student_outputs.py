@@ -1,4 +1,4 @@
-"""What a segmentor in training predicts, as its losses get to see it."""
+"""The logits that a segmentor hands to its losses in training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StudentOutput(NamedTuple):
         return self.logits.shape[2:] != self.size
 
     def upsampled(self) -> StudentOutput:
-        """The same with logits of the label's size."""
+        """Return the output with logits of the label's size."""
         if not self.is_small:
             return self
         logits = F.interpolate(
@@ -58,7 +58,7 @@ class StudentOutput(NamedTuple):
         return self._replace(logits=logits)
 
     def counted(self) -> Tensor:
-        """(N, H, W) floats: 1 where the label counts, else 0."""
+        """Return (N, H, W) floats: 1 where the label counts, else 0."""
         return (self.label != self.ignore_index).float()
 
 
@@ -67,16 +67,17 @@ class StudentOutputs:
 
     It does so in the segmentor's forward pass, and in :meth:`recording`.
 
-    An output bears the name that its head has in the log: ``decode``, or
+    An output has the name of its head in the log: ``decode``, or
     ``decode_0``, ``decode_1`` ... in a cascade, and ``aux`` or ``aux_0``,
-    ``aux_1`` ... A head with several outputs gives this name to the one it
-    predicts with, and names the others by their place: ``decode.0``,
-    ``decode.2`` ... Logits that several losses share are one output.
+    ``aux_1`` ... If a head has several outputs, this is the one that it
+    predicts with; the others have their place in their name, such as
+    ``decode.1`` and ``decode.2`` beside DANet's ``decode``. Logits that
+    several losses share are one output.
 
     Args:
         segmentor (nn.Module): The student.
-        full_size (Container[str], optional): The outputs whose logits are
-            wanted in the label's size in any case. Defaults to None.
+        full_size (Container[str], optional): Names of the outputs to upsample
+            to the label if their logits are smaller. Defaults to None.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class StudentOutputs:
             for name, head in self._heads.items()
             for loss in losses_of(head)
         ]
-        # Another hook may let the student pass again once this one has ended.
+        # Later passes belong to other hooks, which may run the student again.
         self._handles += [
             segmentor.register_forward_pre_hook(self._start),
             segmentor.register_forward_hook(self._stop, prepend=True),
@@ -107,7 +108,7 @@ class StudentOutputs:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record other calls of the segmentor's ``loss``."""
+        """Record direct calls of the segmentor's ``loss`` too."""
         self._start()
         try:
             yield
@@ -115,7 +116,7 @@ class StudentOutputs:
             self._stop()
 
     def take(self) -> dict[str, StudentOutput]:
-        """Hand over what was recorded, and forget it."""
+        """Return the recorded outputs by name, and forget them."""
         recorded, self._recorded = self._recorded, {}
         named = {}
         for head, outputs in recorded.items():

@@ -1,4 +1,4 @@
-"""A trained segmentor that answers for another one's batches."""
+"""A segmentor that predicts for the batches of another one."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ __all__ = ['Teacher']
 
 
 class Teacher:
-    """Run a segmentor on the preprocessed images of another, or its own.
+    """Run a segmentor on the student's preprocessed images.
 
-    The images are normalised as the teacher knows them. The backbone runs
-    once for all heads.
+    The images are normalised as the teacher's own config says. The backbone
+    runs once for all heads.
 
     Args:
-        model (nn.Module): A segmentor; it predicts in evaluation mode.
+        model (nn.Module): A segmentor, which may be the student itself; it
+            predicts in evaluation mode.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         amp (torch.dtype, optional): Precision of autocast. None runs in full
             precision, also where the student runs under autocast. Defaults to
             None.
-        inherit_amp (bool): Whether to run as the student does, in place of
-            ``amp``. Defaults to False.
-        keeps_size (bool): Whether logits stay as small as the heads compute
-            them, where mmseg's own method would resize them. The model must
-            be this object's own. Defaults to False.
+        inherit_amp (bool): Whether to run under the student's autocast, in
+            place of ``amp``. Defaults to False.
+        keeps_size (bool): Whether logits stay at the resolution of the heads,
+            where mmseg's method would resize them. This changes the model,
+            which nobody else may use then. Defaults to False.
 
     Attributes:
         align_corners (dict[str, bool]): How each output is upsampled.
@@ -86,15 +87,15 @@ class Teacher:
     def __call__(
         self, inputs: Tensor, names: Iterable[str]
     ) -> dict[str, tuple[Tensor, bool]]:
-        """Predict.
+        """Predict the logits of a batch.
 
         Args:
             inputs (Tensor): (N, 3, H, W), preprocessed for the student.
             names (Iterable[str]): Some of ``outputs``.
 
         Returns:
-            dict[str, tuple[Tensor, bool]]: Float32 logits (N, C, h, w), and
-            whether they are those of a sigmoid for each class.
+            dict[str, tuple[Tensor, bool]]: For each output float32 logits
+            (N, C, h, w), and whether each class has a sigmoid of its own.
         """
         autocast = (
             nullcontext()
@@ -146,7 +147,7 @@ class Teacher:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; what was in training mode is so again afterwards."""
+    """Switch to evaluation mode, and back to training afterwards."""
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False
@@ -165,7 +166,7 @@ def _last_main_head(model: nn.Module) -> nn.Module:
 def _normalisation(
     student: nn.Module, teacher: nn.Module
 ) -> Callable[[Tensor], Tensor]:
-    """A function from the student's normalised images to the teacher's."""
+    """Map images from the student's normalisation to the teacher's."""
     own, new = map(Normalisation.of, (student, teacher))
     swap = own.is_rgb != new.is_rgb
     if swap:

@@ -31,20 +31,18 @@ def build_frozen(
 ) -> tuple[nn.Module, list[str] | None]:
     """Build a segmentor that only predicts.
 
-    It is in evaluation mode, without gradients and without synchronised
-    batch normalisation. Random numbers go on afterwards as if nothing had
-    been built.
+    It is in evaluation mode and has neither gradients nor SyncBN. Random
+    numbers go on as if nothing had been built.
 
     Args:
-        config (str | dict | Config): Path of a config, such as
-            ``mmseg::pspnet/...`` in an installed package, a config, or its
-            ``model``.
+        config (str | dict | Config): A config, its ``model``, or its path,
+            also in an installed package: ``mmseg::pspnet/...``.
         checkpoint (str): Path or URL of a checkpoint.
         strict (bool): Whether every weight must fit. Defaults to True.
 
     Returns:
         tuple[nn.Module, list[str] | None]: The segmentor, and the names of
-        its classes where the checkpoint knows them.
+        its classes if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -78,10 +76,10 @@ def _model_config(config: str | dict | Config) -> ConfigDict:
 
 
 def _config_path(config: str) -> Path:
-    """A path as it is, or that of ``package::path`` in the package.
+    """Find a config by its path, or by ``package::path`` in a package.
 
-    mmengine's get_config would install a package whose distribution has
-    another name, as on the OneDL stack.
+    mmengine's get_config would try to install a package whose distribution
+    has another name, as on the OneDL stack.
     """
     package, separator, inner = config.partition('::')
     if not separator:
@@ -98,23 +96,23 @@ def _config_path(config: str) -> Path:
 def load_weights(
     model: nn.Module, checkpoint: str, strict: bool = True
 ) -> list[str] | None:
-    """Load weights, by default all of them and nothing else.
+    """Load the weights of a checkpoint into a model.
 
     Args:
-        model (nn.Module): What to fill.
+        model (nn.Module): The model.
         checkpoint (str): Path or URL of a checkpoint with a ``state_dict``,
             or of a state dict.
-        strict (bool): Whether every weight must fit. Those that do not are
-            logged otherwise. Defaults to True.
+        strict (bool): Whether every weight must fit. If not, the log names
+            those that do not. Defaults to True.
 
     Returns:
-        list[str] | None: Names of the classes that it was trained on.
+        list[str] | None: Names of the classes, if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, holds more than weights and plain
-            values, or has other weights than the model, without ``strict``
-            none of them.
+        ValueError: If it cannot be read or holds more than weights and plain
+            values; if a weight does not fit or, without ``strict``, if none
+            fits.
     """
     content = _read(checkpoint)
     state = content.get('state_dict', content)
@@ -173,7 +171,7 @@ def _read(checkpoint: str) -> Mapping:
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Forbid unpickling, which older versions of torch do by default."""
+    """Forbid unpickling objects, which torch allows before version 2.6."""
     with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1'):
         yield
 

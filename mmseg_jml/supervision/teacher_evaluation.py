@@ -13,7 +13,7 @@ from torch import nn
 
 __all__ = ['evaluate_beside']
 
-# What metrics of mmengine and mmseg call the places that they write to.
+# The attributes of mmengine's and mmseg's metrics with a place to write to.
 _PLACES = 'output_dir', 'out_file_path'
 
 
@@ -25,20 +25,20 @@ def evaluate_beside(
     name: str,
     look: Callable[[Sequence], object] | None = None,
 ) -> dict[str, float]:
-    """Evaluate a model as a loop does with that of the run, without hooks.
+    """Evaluate a model as a loop evaluates that of the run, without hooks.
 
     Args:
         runner (Runner): The runner.
         model (nn.Module): The other model, in evaluation mode.
         split (str): 'val' or 'test'.
-        name (str): Stands before its figures, and in the names of files that
-            metrics write.
-        look (Callable, optional): Gets the data samples of each batch, with
-            predictions. Defaults to None.
+        name (str): Prefix of its metrics, and part of the paths of what they
+            write.
+        look (Callable, optional): Function of the data samples of each batch,
+            predictions included. Defaults to None.
 
     Returns:
-        dict[str, float]: The figures, such as ``teacher/mIoU``, which the
-        log has too. They are the same in all processes.
+        dict[str, float]: The metrics, such as ``teacher/mIoU``, which are
+        logged too. They are the same in all processes.
     """
     loop = getattr(runner, f'{split}_loop')
     device = next(model.parameters()).device.type
@@ -57,7 +57,7 @@ def evaluate_beside(
 
 @contextmanager
 def _named(name: str, evaluator: Evaluator) -> Iterator[None]:
-    """Let metrics put a name before their figures, files and pictures."""
+    """Give metrics a prefix, and places of their own to write to."""
     kept = []
     for metric in evaluator.metrics:
         moved = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
@@ -75,7 +75,7 @@ def _named(name: str, evaluator: Evaluator) -> Iterator[None]:
 
 
 def _beside(place: Path, key: str, name: str) -> str:
-    """A folder of this name inside the place, or the file in such a one."""
+    """Return the folder of this name in a place, or a file's path in it."""
     is_file = key == 'out_file_path'
     folder = (place.parent if is_file else place) / name
     folder.mkdir(parents=True, exist_ok=True)

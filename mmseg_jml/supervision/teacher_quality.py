@@ -1,4 +1,4 @@
-"""How often a teacher is right, and a warning if it might as well guess."""
+"""The mIoU of a teacher, and a warning if it might as well guess."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .teacher_evaluation import evaluate_beside
 
 __all__ = ['TeacherQuality', 'target_counts', 'validate_teacher']
 
-# Of the way from chance to perfection; below it a teacher is of no use.
+# Share of the way from chance to 1, below which a teacher is warned of.
 _LEAST_GAIN = 0.05
 
 
 class TeacherQuality:
-    """Count the hits of a teacher, and warn once if they are those of chance.
+    """Measure the mIoU of a teacher, and warn once if it is that of chance.
 
-    Chance is the mIoU that the same predictions would have if they were dealt
-    to the pixels at random (:meth:`ClassCounts.chance_iou`). A teacher is
-    warned of whose mIoU covers less than 5 % of the way from there to 1.
-    Pixels of a single class tell nothing.
+    Chance is the mIoU that the same predictions would have if they were
+    shuffled over the pixels (:meth:`ClassCounts.chance_iou`). The warning
+    comes if the mIoU covers less than 5 % of the way from chance to 1: with a
+    chance of 20 %, if it is below 24 %. Labels of a single class tell nothing.
 
     Args:
-        who (str): The teacher, for the message.
-        where (str): What it is measured on, for the message.
+        who (str): Name of the teacher in the warning.
+        where (str): Name of the data in the warning.
     """
 
     def __init__(self, who: str, where: str) -> None:
@@ -43,14 +43,14 @@ class TeacherQuality:
         self._warned = False
 
     def add(self, counts: ClassCounts) -> None:
-        """Add pixels, without a wait for a GPU."""
+        """Add the counts of a batch, without waiting for a GPU."""
         old = self._counts
         self._counts = counts if old is None else old.plus(counts)
 
     def judge(self) -> None:
-        """Warn if there is a reason, and begin to count anew.
+        """Warn if there is a reason, and start to count anew.
 
-        The host waits for the numbers.
+        This makes the host wait for the GPU.
         """
         counts, self._counts = self._counts, None
         if counts is None or self._warned:
@@ -63,7 +63,7 @@ class TeacherQuality:
         self._warned = True
         print_log(
             f'The teacher {self._who} has an mIoU of {100 * found:.2f} on '
-            f'{self._where}; its predictions, dealt to the pixels at random, '
+            f'{self._where}; its predictions, shuffled over the pixels, '
             f'would have {100 * chance:.2f}. It has nothing to teach. Usual '
             'reasons: mean, std or order of the colours in its '
             'data_preprocessor, another order of the classes, or '
@@ -75,15 +75,15 @@ class TeacherQuality:
 
 @torch.no_grad()
 def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
-    """Compare the class that a teacher finds most probable with the label.
+    """Compare the teacher's most probable classes with the label.
 
     Args:
-        target (TeacherLogits): Made of its logits. Where they are smaller
-            than the label, the nearest pixels of the label count.
+        target (TeacherLogits): The teacher's logits. If they are smaller than
+            the label, they are compared with the label's nearest pixels.
         output (StudentOutput): The output that learns, with the label.
 
     Returns:
-        ClassCounts: Of the pixels that the label does not ignore.
+        ClassCounts: Counts of the pixels that the label does not ignore.
     """
     value, label = target.value, output.label
     if value.shape[1] == 1:
@@ -93,22 +93,22 @@ def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
             label[:, None].float(), value.shape[2:], mode='nearest-exact'
         )[:, 0].long()
     counted = label != output.ignore_index
-    # on CPUs half the time of argmax()
+    # takes half the time of argmax() on CPUs
     return class_counts(value.max(1)[1], label, counted, value.shape[1])
 
 
 def validate_teacher(
     runner: Runner, model: nn.Module, name: str, who: str
 ) -> None:
-    """Evaluate a teacher on the validation set, as the run does the student.
+    """Evaluate a teacher on the validation set, and log its metrics.
 
-    Random numbers go on afterwards as if nothing had been evaluated.
+    Random numbers go on as if nothing had been evaluated.
 
     Args:
         runner (Runner): The runner, before its first iteration.
         model (nn.Module): The teacher, in evaluation mode.
-        name (str): Stands before the names of figures.
-        who (str): The teacher, for the log.
+        name (str): Prefix of its metrics.
+        who (str): Name of the teacher in messages.
 
     Raises:
         ValueError: If the run has no validation.

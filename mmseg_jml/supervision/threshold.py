@@ -1,4 +1,4 @@
-"""The confidence from which on a pixel counts."""
+"""The least confidence of pixels to learn from."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ ThresholdOption = Union[float, dict]
 
 
 class Threshold:
-    """Keep a confidence, or let it follow the one that classes reach.
+    """Hold a threshold of confidence, fixed or adaptive.
 
-    With a momentum each batch moves the threshold towards the mean, over the
-    classes that were predicted, of the greatest confidence of each: CorrMatch
-    (arXiv 2306.04300). Processes see the classes of one another.
+    An adaptive one follows the confidence that classes reach, as in CorrMatch
+    (arXiv 2306.04300). With c the mean, over the classes predicted in a batch,
+    of the greatest confidence of each class, a batch moves the threshold to
+    ``momentum * threshold + (1 - momentum) * c``. The batch is that of all
+    processes.
 
     Args:
         start (float): The threshold before the first batch, in [0, 1].
             Defaults to 0.85.
-        momentum (float, optional): What it keeps of itself in each batch, in
-            [0, 1]. None means all of it, without a look. Defaults to 0.999.
+        momentum (float, optional): Momentum of an adaptive threshold, in
+            [0, 1]. None fixes it at ``start``. Defaults to 0.999.
 
     Attributes:
-        value (float | Tensor): The threshold; a scalar where it moves.
+        value (float | Tensor): The threshold; a scalar tensor if adaptive.
 
     Examples:
         >>> threshold = Threshold(start=0.5, momentum=0.9)
@@ -81,12 +83,12 @@ class Threshold:
         valid: Tensor,
         num_classes: int,
     ) -> float | Tensor:
-        """Look at a batch, if the threshold moves.
+        """Move an adaptive threshold by a batch.
 
         Args:
-            confidence (Tensor): (N, H, W), of the predicted classes.
+            confidence (Tensor): (N, H, W), that of the predicted classes.
             label (Tensor): (N, H, W) integers, the predicted classes.
-            valid (Tensor): (N, H, W) bool, the pixels that count.
+            valid (Tensor): (N, H, W) bool, the pixels to look at.
             num_classes (int): Number of classes.
 
         Returns:
@@ -100,14 +102,14 @@ class Threshold:
         return self.value
 
     def state(self) -> dict[str, Tensor]:
-        """Return what a run has to save and log: nothing if it is fixed."""
+        """Return what to save and log; a fixed threshold has nothing."""
         return {} if self._momentum is None else dict(threshold=self.value)
 
     def start(self, saved: Tensor | None = None) -> None:
         """Begin a run.
 
         Args:
-            saved (Tensor, optional): Where it stood in the run that goes on.
+            saved (Tensor, optional): The threshold of the run that resumes.
                 Defaults to None.
         """
         self.value: float | Tensor = self._start

@@ -22,7 +22,7 @@ from .weak_pipeline import give_pipeline
 
 __all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
 
-# Apart from the labelled samples of ExactResumeHook.
+# Part of the seed; ExactResumeHook has 0 for steps and 1 for its samples.
 _UNLABELED = 2
 _INHERITED = 'batch_size', 'num_workers', 'persistent_workers', 'pin_memory'
 _SAMPLER = dict(type='InfiniteSampler', shuffle=True)
@@ -32,27 +32,26 @@ class UnlabeledImages:
     """Load a batch for each iteration that asks for one.
 
     The batch of an iteration is always the same, also in a run that was
-    interrupted. What the configuration leaves out is as for the labelled
-    images: batch size, workers and, in the dataset, the pipeline, of which
-    those transforms stay that load images and move their pixels. Labels are
-    loaded for those images that have any, to measure pseudo labels with.
+    interrupted. Batch size, workers and the dataset's pipeline are those of
+    the labelled images unless the config has its own; see
+    :func:`give_pipeline`. Labels of images that have any are loaded too, to
+    measure pseudo labels with.
 
     Args:
         runner (Runner): The runner, before its first iteration.
-        config (dict): A dataloader, with its dataset.
+        config (dict): Config of a dataloader, with its dataset.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         check_classes (bool): Whether to compare the names of the classes with
             those of the labelled images. Defaults to True.
 
     Attributes:
-        batch (tuple[Tensor, list]): What :meth:`load` loaded: images
+        batch (tuple[Tensor, list]): The batch loaded last: images
             (N, C, H, W), preprocessed and padded on the right and at the
-            bottom, and their data samples, whose ``img_shape`` leaves the
-            padding out. ``has_label`` tells whether some of the pixels have a
-            label.
+            bottom, and their data samples. ``img_shape`` leaves the padding
+            out; ``has_label`` tells whether any pixel has a label.
 
     Raises:
-        ValueError: If there are no images, the configuration is not one of a
+        ValueError: If there are no images, the config is none of a
             dataloader, or the classes are not those of the labelled images.
     """
 
@@ -113,7 +112,7 @@ class UnlabeledImages:
         self.batch = batch['inputs'], batch['data_samples']
 
     def _at(self, iteration: int) -> dict:
-        if self._batches is None:  # no worker loads before one is asked for
+        if self._batches is None:  # workers load from here on
             self._next = iteration
             self._batches = NumberedBatches(
                 self._loader,
@@ -122,7 +121,7 @@ class UnlabeledImages:
                 trained=iteration,
             )
             self._batches.skip_iter(iteration)
-        while self._next < iteration:  # of iterations that did not ask
+        while self._next < iteration:  # iterations that did not ask
             next(self._batches)
             self._next += 1
         self._next += 1
@@ -143,10 +142,10 @@ class UnlabeledImages:
 
 
 def check_loader(config: object) -> None:
-    """Check the option, as far as that needs no run.
+    """Check the option ``unlabeled_dataloader`` before there is a run.
 
     Args:
-        config (object): Of :class:`UnlabeledImages`.
+        config (object): The ``config`` of :class:`UnlabeledImages`.
 
     Raises:
         ValueError: If it is no dictionary with a dataset.
@@ -161,7 +160,7 @@ def check_loader(config: object) -> None:
 def _complete(config: Mapping, labelled: Mapping) -> dict:
     inherited = {key: labelled[key] for key in _INHERITED if key in labelled}
     own = copy.deepcopy(dict(config))
-    if 'num_workers' in own:  # 0 forbids persistent ones
+    if 'num_workers' in own:  # 0 forbids persistent workers
         inherited.pop('persistent_workers', None)
     full = {'sampler': _SAMPLER, **inherited, **own}
     give_pipeline(full['dataset'], labelled.get('dataset') or {})
@@ -205,7 +204,7 @@ def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
 
 
 def _note_labels(sample: SegDataSample) -> None:
-    """Note whether there is a label, while that makes no GPU wait."""
+    """Note whether there is a label while the data is on the CPU."""
     marks = getattr(sample, 'gt_sem_seg', None)
     known = marks is not None and bool((marks.data < UNKNOWN).any())
     sample.set_metainfo(dict(has_label=known))
@@ -216,12 +215,12 @@ def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
 
     Args:
         inputs (Tensor): (N, C, H, W), padded on the right and at the bottom.
-        data_samples (list[SegDataSample]): With ``img_shape`` and, where
+        data_samples (list[SegDataSample]): With ``img_shape`` and, if
             :class:`MarkPixels` was in the pipeline, its map.
 
     Returns:
-        Tensor: (N, H, W) bool, False on padding and what transforms filled
-        in.
+        Tensor: (N, H, W) bool, False on padding and on pixels that transforms
+        filled in.
     """
     valid = torch.zeros_like(inputs[:, 0], dtype=torch.bool)
     for mask, sample in zip(valid, data_samples):

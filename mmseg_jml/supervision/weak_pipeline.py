@@ -19,10 +19,10 @@ _KEPT = {
     *('Resize', 'RandomResize', 'RandomChoiceResize', 'ResizeShortestEdge'),
     *('ResizeToMultiple', 'RandomCrop', 'CenterCrop', 'RandomFlip'),
     *('RandomRotate', 'RandomRotFlip', 'RandomCutOut'),
-    # change colours, but of every image alike
+    # change the colours of all images alike
     *('CLAHE', 'AdjustGamma', 'Rerange', 'RGB2Gray'),
 }
-# Colours by chance are for strong views, the preprocessor pads, and the others
+# Random colours are for strong views, the preprocessor pads, and the others
 # are about labels.
 _DROPPED = {
     'Pad',
@@ -31,7 +31,7 @@ _DROPPED = {
     *('GenerateEdge', 'SegRescale', 'PackSegInputs', 'PackSoftLabels'),
 }
 _CHOICES = 'RandomApply', 'RandomChoice'
-# The option that fills in the label map, whatever the labelled images need.
+# The option with the label of filled-in pixels, which becomes FILLER.
 _FILLS = {'RandomRotate': 'seg_pad_val', 'RandomCutOut': 'seg_fill_in'}
 _MARK = 'mmseg_jml.MarkPixels'
 _WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
@@ -44,8 +44,8 @@ def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
         labelled (Sequence[Mapping]): Transforms of labelled images.
 
     Returns:
-        list[dict]: Those that load, resize, crop, turn and pack images, also
-        inside ``RandomApply`` and ``RandomChoice``.
+        list[dict]: The transforms that load, resize, crop, turn and pack
+        images, also inside ``RandomApply`` and ``RandomChoice``.
 
     Examples:
         >>> stock = [
@@ -62,7 +62,7 @@ def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
 
 
 def _part(labelled: Sequence[Mapping], unknown: list[str]) -> list[dict]:
-    """The transforms to keep; the names of unknown ones are appended."""
+    """Return the transforms to keep; append the names of unknown ones."""
     kept = []
     for entry in copy.deepcopy(list(labelled)):
         name = type_name(entry)
@@ -93,12 +93,12 @@ def pipeline_of(dataset: Mapping) -> list[Mapping]:
     """Return the transforms of a data set, through all of its wrappers.
 
     Args:
-        dataset (Mapping): The data set. Of several in a wrapper the first
-            one tells.
+        dataset (Mapping): The data set. Of a wrapper of several, the first
+            one counts.
 
     Returns:
-        list[Mapping]: From the innermost to the outermost: the outer ones of
-        a ``MultiImageMixDataset`` do not load.
+        list[Mapping]: Those of the innermost data set first, since a
+        ``MultiImageMixDataset`` adds others to the ones that load.
     """
     inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
     first = next(filter(None, inner), None)
@@ -107,14 +107,15 @@ def pipeline_of(dataset: Mapping) -> list[Mapping]:
 
 
 def give_pipeline(dataset: dict, labelled: Mapping) -> None:
-    """Complete a data set of unlabelled images, and marks their pixels.
+    """Give unlabelled images a pipeline, and let it mark their pixels.
 
-    A pipeline of its own stays. What another one is derived from, and what
-    could not be, is logged.
+    A data set with a pipeline keeps it. Others get the part of the labelled
+    images' pipeline that needs no label; the log shows it, and warns of
+    unknown transforms that were left out.
 
     Args:
-        dataset (dict): The data set, perhaps a wrapper of others, changed in
-            place.
+        dataset (dict): The data set, perhaps a wrapper of others; it is
+            changed in place.
         labelled (Mapping): The data set of labelled images.
 
     Raises:
@@ -171,7 +172,7 @@ def _told(pipeline: Sequence[Mapping]) -> str:
 def _marked(
     pipeline: Sequence[Mapping], annotations: Mapping | None = None
 ) -> list[dict]:
-    """Mark the pixels once all is loaded, and has filler marked as such."""
+    """Insert MarkPixels behind the loading, and let filler be marked."""
     pipeline = [_filling(entry) for entry in pipeline]
     loads = [i for i, e in enumerate(pipeline) if 'Load' in type_name(e)]
     if loads:
