@@ -1,1 +1,1 @@
-"""Time and memory of losses; each module is run by ``python -m``."""
+"""Measure time and memory; ``python -m benchmarks.losses`` and others."""

@@ -1,6 +1,7 @@
-"""The losses of torch and of this package, and what they are called with.
+"""The losses of torch and of this package, and random inputs for them.
 
-A hard label has 10 % ignored pixels, in squares, as segmentation maps have.
+Labels are made of squares, since segmentation maps have regions; one square in
+ten is ignored.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def draw(
     shape: tuple[int, ...], kind: str, dtype: torch.dtype, device: str
 ) -> tuple[Tensor, Tensor]:
-    """Logits that require grad, and a hard or soft target.
+    """Draw logits that require grad, and a hard or soft target.
 
     Args:
         shape (tuple[int, ...]): (N, C, H, W).
         kind (str): 'hard' or 'soft'.
-        dtype (torch.dtype): Of logits and soft target.
+        dtype (torch.dtype): Dtype of logits and soft target.
         device (str): Where to put them.
     """
     generator = torch.Generator().manual_seed(0)
@@ -44,11 +45,11 @@ def draw(
 
 
 def draw_label(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """(N, H, W) integers in [0, C), or 255 in one square of ten.
+    """Draw (N, H, W) integers in [0, C), or 255 in one square of ten.
 
     Args:
         shape (tuple[int, ...]): (N, C, H, W).
-        generator (torch.Generator): Where the numbers come from.
+        generator (torch.Generator): Source of random numbers.
     """
     images, classes, height, width = shape
     squares = images, -(-height // 32), -(-width // 32)
@@ -59,11 +60,11 @@ def draw_label(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def find_candidates(kind: str, device: str) -> dict[str, Loss]:
-    """Losses by name, the baseline first.
+    """List losses by name, the baseline first.
 
     Args:
         kind (str): 'hard' or 'soft'.
-        device (str): 'cpu' or 'cuda', where there are two ways to compare.
+        device (str): 'cpu' or 'cuda'; the latter adds losses to compare.
     """
     boundary = dict(mode='boundary', epsilon=0.5, kernel_size=3)
     both = partial(jaccard_metric_loss, **MIX)
@@ -84,8 +85,8 @@ def find_candidates(kind: str, device: str) -> dict[str, Loss]:
             ),
         }
     if device == 'cuda':
-        # besides what 'auto' takes in the others, and with the host's
-        # part of a module that a config names
+        # the PyTorch implementation beside that of impl='auto', and the
+        # module that a config names, which costs some time of the host
         found['CE + JML, PyTorch'] = partial(both, impl='torch')
         if find_spec('mmseg') is not None:
             from mmseg_jml.losses import JaccardMetricCELoss

@@ -1,7 +1,7 @@
 """A CPU and a CUDA device behind one interface.
 
-What is measured asks a device for its clock, its memory and its launches, so
-that the benchmarks themselves have no branch for either.
+A device has the clock, the memory and the kernel launches, so that benchmarks
+have no branches for either kind.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ['CLOCKS', 'CPU', 'CUDA', 'find_device', 'recycle_memory']
 
 CLOCKS = {'wall': time.perf_counter, 'processor': time.process_time}
 
-# Calls of the runtime and the driver that start a kernel, in a profile.
+# Names in a profile of the calls that launch a kernel.
 LAUNCH = re.compile(r'cu(da)?Launch\w*Kernel')
 
-# of malloc.h
+# constants of malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
@@ -34,9 +34,9 @@ class CPU:
     """A CPU.
 
     Args:
-        clock (str): 'wall', or 'processor' for a machine that is shared.
-            Defaults to 'wall'.
-        fresh (bool): Whether each timed call starts without memory to
+        clock (str): 'wall', or 'processor' for a shared machine. Defaults to
+            'wall'.
+        fresh (bool): Whether each timed call starts without freed memory to
             recycle. Defaults to True.
     """
 
@@ -46,7 +46,7 @@ class CPU:
 
     @property
     def name(self) -> str:
-        """The processor, in words."""
+        """Name of the processor."""
         lines = Path('/proc/cpuinfo')
         if lines.exists():
             for line in lines.read_text().splitlines():
@@ -55,41 +55,41 @@ class CPU:
         return platform.processor() or platform.machine()
 
     def prepare(self) -> None:
-        """Gives holes back, so that no call profits from the one before."""
+        """Return freed memory, so that no call profits from the last one."""
         if self._fresh and sys.platform == 'linux':
             ctypes.CDLL(None).malloc_trim(0)
 
     def mark(self) -> float:
-        """A point in the order of the work, for :meth:`seconds`."""
+        """Mark a point in the order of the work, for :meth:`seconds`."""
         return self._clock()
 
     def seconds(self, start: float, end: float) -> float:
-        """Seconds of the work between two marks."""
+        """Return the seconds of the work between two marks."""
         return end - start
 
     def now(self) -> float:
-        """Seconds of the clock, when all that was asked for is done."""
+        """Wait for all issued work, and return the time in seconds."""
         return self._clock()
 
     def track(self) -> Tracked:
-        """A block with ``peak`` and ``held``, the bytes that it allocates."""
+        """Measure ``peak`` and ``held``, the bytes that a block allocates."""
         return Tracked()
 
     def count_later(self, row: dict, call: Callable[[], object]) -> None:
-        """Does nothing: a CPU has no kernels to launch."""
+        """Do nothing, since a CPU launches no kernels."""
 
     def count(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class CUDA:
     """The current CUDA device.
 
-    Its time is that between events, in a stream that was kept busy until the
-    host had asked for everything: gaps in which the device waits for the host
-    are not in it, and the host's own time is measured beside it. Launches are
-    counted when all else is measured, because a profiler that has looked at
-    CUDA once may slow the host down until the process ends.
+    Time is taken between events, in a stream that is kept busy until the host
+    has issued all work. Gaps in which the device waits for the host are thus
+    not in it; the time of the host is measured separately. Launches are
+    counted after everything else, because a profiler that was used on CUDA
+    once may slow the host down until the process ends.
     """
 
     # More than the L2 of any device; zeroed often enough to take about 10 ms.
@@ -104,44 +104,44 @@ class CUDA:
 
     @property
     def name(self) -> str:
-        """The device, as its driver calls it."""
+        """Name of the device, as its driver gives it."""
         return torch.cuda.get_device_name()
 
     def prepare(self) -> None:
-        """Flushes the L2, and keeps the device busy for some milliseconds."""
+        """Flush the L2, and keep the device busy for some milliseconds."""
         torch.cuda.synchronize()
         for _ in range(self._FLUSHES):
             self._flushed.zero_()
 
     def mark(self) -> torch.cuda.Event:
-        """A point in the order of the work, for :meth:`seconds`."""
+        """Mark a point in the order of the work, for :meth:`seconds`."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Seconds of the work between two marks; waits for it."""
+        """Wait for the work between two marks; return its seconds."""
         end.synchronize()
         return start.elapsed_time(end) / 1000
 
     def now(self) -> float:
-        """Seconds of the clock, when all that was asked for is done."""
+        """Wait for all issued work, and return the time in seconds."""
         torch.cuda.synchronize()
         return time.perf_counter()
 
     def track(self) -> TrackedOnCUDA:
-        """A block with ``peak`` and ``held``, the bytes that it allocates."""
+        """Measure ``peak`` and ``held``, the bytes that a block allocates."""
         return TrackedOnCUDA()
 
     def count_later(self, row: dict, call: Callable[[], object]) -> None:
-        """Leaves a call for :meth:`count`, which fills ``row['launches']``."""
+        """Note a call for :meth:`count`, which fills ``row['launches']``."""
         self._to_count.append((row, call))
 
     def count(self) -> None:
-        """Counts the kernels that each call launches, on any thread."""
+        """Count the kernels that each noted call launches, on any thread."""
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
         for row, call in self._to_count:
-            call()  # compiles again what was forgotten since
+            call()  # compiles again what was dropped since
             torch.cuda.synchronize()
             with profile(activities=activities) as record:
                 call()
@@ -152,7 +152,7 @@ class CUDA:
 
 
 class TrackedOnCUDA:
-    """Reads what torch's allocator counts.
+    """Read the counters of torch's allocator.
 
     Attributes:
         peak (int): Most bytes that existed at a time inside the block,
@@ -175,21 +175,22 @@ class TrackedOnCUDA:
 def find_device(
     kind: str, clock: str = 'wall', fresh: bool = True
 ) -> CPU | CUDA:
-    """The device of a command line.
+    """Return the device of a command line.
 
     Args:
         kind (str): 'cpu' or 'cuda'.
-        clock (str): For the CPU, see there. Defaults to 'wall'.
-        fresh (bool): For the CPU, see there. Defaults to True.
+        clock (str): See :class:`CPU`. Defaults to 'wall'.
+        fresh (bool): See :class:`CPU`. Defaults to True.
     """
     return CPU(clock, fresh) if kind == 'cpu' else CUDA()
 
 
 def recycle_memory() -> None:
-    """Makes the C library keep what is freed, and never ask for more pages.
+    """Let the C library keep freed memory.
 
-    Without this, glibc gives blocks above 32 MB back at once, and their next
-    use pays for fresh pages; or not, where smaller blocks left a hole.
+    By default, glibc returns blocks above 32 MB to the system at once, and the
+    next use pays for fresh pages, unless smaller blocks have left a hole that
+    is large enough.
     """
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_MAX, 0)

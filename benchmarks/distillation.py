@@ -1,11 +1,11 @@
-"""What DistillationHook adds to a training step.
+"""Measure what DistillationHook adds to a training step.
 
     python -m benchmarks.distillation
     python -m benchmarks.distillation --device cuda --size 512 --batch 8
 
 Trains a stock student with and without a stock teacher on random images, in
-turn. Prints medians of a step: plain, of the teacher's inference, and of the
-rest of what the hook does (its losses, and their backward pass).
+turn. Prints medians of three times: a plain step, the teacher's inference, and
+the rest of what the hook does (its losses and their backward pass).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEACHER = 'deeplabv3/deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024.py'
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = make_parser(__doc__, rounds=7, by_loss=False)
     parser.add_argument('--student', default=STUDENT)
     parser.add_argument('--teacher', default=TEACHER)
@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def train_step(runner, batch: dict) -> None:
-    """A step with what hooks do before it."""
+    """Take a step, after what hooks do before it."""
     runner.call_hook('before_train_iter', batch_idx=0, data_batch=batch)
     runner.model.train_step(batch, runner.optim_wrapper)
 
@@ -47,7 +47,7 @@ def train_step(runner, batch: dict) -> None:
 def measure(
     arguments: argparse.Namespace, device: CPU | CUDA
 ) -> dict[str, float]:
-    """Median milliseconds of each part of a step."""
+    """Measure the median milliseconds of each part of a step."""
     from mmseg_jml.supervision.teacher import Teacher
 
     torch.manual_seed(0)
@@ -92,7 +92,7 @@ def measure(
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write."""
     arguments = parse_arguments()
     device = set_up(arguments)
     parts = measure(arguments, device)

@@ -1,15 +1,15 @@
-"""Time and memory of losses, against torch's cross-entropy.
+"""Compare time and memory of losses with torch's cross-entropy.
 
     python -m benchmarks.losses
     python -m benchmarks.losses --shapes 2x19x512x1024 --rounds 5 --kinds soft
     python -m benchmarks.losses --device cuda --dtype float32 bfloat16
 
-Prints a table and writes ``benchmarks/results/losses-*.csv``. Time is forward
-and backward, as the median over rounds of the ratio to the baseline of the
-same round. On CUDA it is the device's own, from a flushed L2, and the host's
-time and the number of launches stand beside it. Memory is over the size of
-the logits, whose gradient is 1.00 of it; allocations are counted one by one,
-so that nothing else disturbs them.
+Prints a table and writes ``benchmarks/results/losses-*.csv``. Time is that of
+a forward and a backward pass: the median over rounds of the ratio to the
+baseline in the same round. On CUDA it is the time of the device, from a
+flushed L2; the time of the host and the number of kernel launches have columns
+of their own. Memory is given over the size of the logits, so that their
+gradient is 1.00; it is counted by allocation, and nothing else disturbs it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHAPES = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = make_parser(__doc__, rounds=11)
     kinds = ['hard', 'soft']
     parser.add_argument('--shapes', nargs='+', default=SHAPES)
@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def begin(arguments: argparse.Namespace) -> CPU | CUDA:
-    """Checks the names of losses, says what is missing, gives the device."""
+    """Check the names of losses, name missing libraries, get the device."""
     known = []
     for kind in ('hard', 'soft'):
         known += find_candidates(kind, arguments.device) | find_rivals(kind)
@@ -62,7 +62,7 @@ def measure_shape(
     arguments: argparse.Namespace,
     device: CPU | CUDA,
 ) -> list[dict]:
-    """One row for each loss."""
+    """Measure a row for each loss."""
     inputs = draw(shape, kind, getattr(torch, dtype), arguments.device)
     calls, rivals = (
         {name: partial(loss, *inputs) for name, loss in losses.items()}
@@ -79,7 +79,7 @@ def measure_shape(
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write."""
     arguments = parse_arguments()
     device = begin(arguments)
     rows = []

@@ -1,4 +1,4 @@
-"""How long a call takes, and how much memory, on any device."""
+"""Measure time and memory of calls, on any device."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 
 
 class Step(NamedTuple):
-    """What one call took.
+    """Times of one call.
 
     Attributes:
-        total (float): Seconds of it all.
+        total (float): Seconds of the whole call.
         forward (float): Seconds of the forward pass alone. Defaults to 0.0.
-        host (float): Seconds until a GPU had been asked for everything.
+        host (float): Seconds until the host had issued all work to a GPU.
             Defaults to 0.0.
     """
 
@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
 
 class Tracked:
-    """Counts what torch allocates on the CPU, without noise.
+    """Count the bytes that torch allocates on the CPU, by allocation.
 
     Attributes:
         peak (int): Most bytes that existed at a time inside the block,
@@ -72,7 +72,7 @@ class Tracked:
 
 
 def size_of(tensor: Tensor) -> int:
-    """Bytes of a tensor's numbers."""
+    """Return the bytes of a tensor's elements."""
     return tensor.numel() * tensor.element_size()
 
 
@@ -84,12 +84,12 @@ def compare(
     rounds: int,
     **common: str,
 ) -> Iterator[dict]:
-    """Measures losses with their backward passes; the first is the baseline.
+    """Measure losses with their backward passes; the first is the baseline.
 
     Args:
         losses (dict[str, Callable]): Each returns a scalar.
-        leaf (Tensor): What they are differentiated by.
-        unit (int): Bytes that memory is given in.
+        leaf (Tensor): The tensor that they are differentiated by.
+        unit (int): Number of bytes that memory is divided by.
         device (CPU | CUDA): Where they run.
         rounds (int): How often each is timed.
         **common (str): First columns of every row.
@@ -127,7 +127,7 @@ def compare(
 
 
 def _backward(leaf: Tensor, loss: Callable[[], Tensor]) -> None:
-    """A gradient of its own, not the sum with the one before."""
+    """Compute a new gradient, not added to the one before."""
     leaf.grad = None
     loss().backward()
 
@@ -135,7 +135,7 @@ def _backward(leaf: Tensor, loss: Callable[[], Tensor]) -> None:
 def _timed(
     leaf: Tensor, device: CPU | CUDA, loss: Callable[[], Tensor]
 ) -> Step:
-    """A forward and a backward pass."""
+    """Time a forward and a backward pass."""
     leaf.grad = None
     device.prepare()
     asked, start = time.perf_counter(), device.mark()
@@ -148,7 +148,7 @@ def _timed(
 
 
 def call_once(call: Callable[[], object], device: CPU | CUDA) -> Step:
-    """One call, until the device is done."""
+    """Time one call, until the device is done."""
     start = device.now()
     call()
     return Step(device.now() - start)
@@ -159,17 +159,17 @@ def interleaved(
     timed: Callable[[Callable], Step],
     rounds: int,
 ) -> dict[str, dict[int, Step]]:
-    """Times each call in each round, after two rounds to warm up.
+    """Time each call in each round, after two rounds to warm up.
 
-    A round runs the calls one after another, so that what disturbs it
-    disturbs all of them, and ratios within a round can be compared. The first
-    round compiles what is compiled. What is five times as slow as the first
-    call in the second one runs in every third round only.
+    A round runs the calls one after another. A disturbance therefore slows all
+    of them down, and ratios within a round can be compared. The first round
+    includes compilation. A call that takes more than five times as long as the
+    baseline in the second round is run only in every third of the others.
 
     Args:
         calls (dict[str, Callable]): By name, the baseline first.
-        timed (Callable): Makes a call and says what it took.
-        rounds (int): How many.
+        timed (Callable): Makes a call and returns its times.
+        rounds (int): Number of rounds.
 
     Returns:
         dict[str, dict[int, Step]]: By name and round.
@@ -187,7 +187,7 @@ def interleaved(
 
 
 def median_ms(steps: dict[int, Step], part: str = 'total') -> float:
-    """Median over rounds of a time, in milliseconds."""
+    """Return the median over rounds of a time, in milliseconds."""
     return 1000 * statistics.median(
         getattr(step, part) for step in steps.values()
     )
@@ -196,7 +196,7 @@ def median_ms(steps: dict[int, Step], part: str = 'total') -> float:
 def median_ratio(
     steps: dict[int, Step], base: dict[int, Step], part: str = 'total'
 ) -> float:
-    """Median over rounds of a time over the baseline's total time."""
+    """Return the median over rounds of a time over the baseline's total."""
     return statistics.median(
         getattr(step, part) / base[number].total
         for number, step in steps.items()

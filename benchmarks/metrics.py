@@ -1,14 +1,14 @@
-"""Time and memory of evaluators, against mmseg's own IoUMetric.
+"""Compare time and memory of metrics with mmseg's own IoUMetric.
 
     python -m benchmarks.metrics
     python -m benchmarks.metrics --shape 150x512x512 --threads 4
     python -m benchmarks.metrics --device cuda
 
-Feeds one prediction to ``process`` of each evaluator, as a validation loop
-does, prints a table and writes ``benchmarks/results/metrics-*.csv``. Time is
-the median over rounds of the ratio to IoUMetric's in the same round. Memory
-is the peak over the size of the logits. The arg-max of the logits, which the
-model takes before any evaluator runs, stands beside them.
+Feeds one prediction to ``process`` of each metric, as a validation loop does,
+prints a table and writes ``benchmarks/results/metrics-*.csv``. Time is the
+median over rounds of the ratio to IoUMetric in the same round. Memory is the
+peak over the size of the logits. For comparison, the table also has the
+arg-max of the logits, which the model takes before any metric runs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EVALUATORS = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = make_parser(__doc__, rounds=7, by_loss=False)
     parser.add_argument('--shape', default='19x1024x2048')
     parser.add_argument('--dtype', default='float32')
@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def draw(arguments: argparse.Namespace) -> dict[str, Tensor]:
-    """A prediction: smooth logits, nine of ten pixels right, some ignored."""
+    """Draw a prediction: smooth logits, nine of ten pixels right."""
     classes, *size = map(int, arguments.shape.split('x'))
     torch.manual_seed(0)
     coarse = 4 * torch.randn(1, classes, *(side // 16 for side in size))
@@ -67,7 +67,7 @@ def draw(arguments: argparse.Namespace) -> dict[str, Tensor]:
 
 
 def find_candidates(fields: dict[str, Tensor]) -> dict[str, Callable]:
-    """What is measured, by name."""
+    """List the calls to measure, by name."""
     classes = len(fields['seg_logits'])
     sample = {name: dict(data=data) for name, data in fields.items()}
     candidates = {}
@@ -83,7 +83,7 @@ def find_candidates(fields: dict[str, Tensor]) -> dict[str, Callable]:
 
 
 def _torchmetrics(fields: dict[str, Tensor]) -> None:
-    """Softmax and an update; the state is dropped, which favours it."""
+    """Take a softmax and an update; dropping the state favours it."""
     metric = MulticlassCalibrationError(
         len(fields['seg_logits']),
         n_bins=10,
@@ -96,7 +96,7 @@ def _torchmetrics(fields: dict[str, Tensor]) -> None:
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write."""
     arguments = parse_arguments()
     device = set_up(arguments)
     fields = draw(arguments)

@@ -1,4 +1,4 @@
-"""The command line that benchmarks share, and what it names."""
+"""The command line that benchmarks share, and the device that it names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ['check_names', 'choose', 'make_parser', 'set_up']
 def make_parser(
     description: str, rounds: int, by_loss: bool = True
 ) -> argparse.ArgumentParser:
-    """A command line with the options of time, memory and place.
+    """Make a parser with the options that all benchmarks have.
 
     Args:
-        description (str): The docstring of a benchmark.
+        description (str): The docstring of the benchmark.
         rounds (int): Default of ``--rounds``.
         by_loss (bool): Whether ``--only`` chooses losses and ``--dtype``
             takes several. Defaults to True.
@@ -34,7 +34,7 @@ def make_parser(
             '--only',
             nargs='+',
             metavar='NAME',
-            help='losses besides the baseline',
+            help='losses to measure besides the baseline',
         )
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument('--threads', type=int, default=1, help='of the CPU')
@@ -57,7 +57,7 @@ def make_parser(
 
 
 def set_up(arguments: argparse.Namespace) -> CPU | CUDA:
-    """The device that a command line names, with its threads and memory."""
+    """Prepare the device that a command line names, and return it."""
     torch.set_num_threads(arguments.threads)
     fresh = arguments.memory == 'fresh'
     if not fresh:
@@ -66,7 +66,7 @@ def set_up(arguments: argparse.Namespace) -> CPU | CUDA:
 
 
 def check_names(only: list[str] | None, known: Iterable[str]) -> None:
-    """Refuses an ``--only`` that names what is not there.
+    """Refuse an ``--only`` with unknown names.
 
     Raises:
         SystemExit: If a name is unknown.
@@ -80,6 +80,6 @@ def check_names(only: list[str] | None, known: Iterable[str]) -> None:
 
 
 def choose(found: dict, only: list[str] | None, always: str = '') -> dict:
-    """The entries that ``--only`` names, and the baseline; without it, all."""
+    """Choose the entries of ``--only`` and the baseline; without it, all."""
     names = only or found
     return {key: found[key] for key in found if key in (always, *names)}

@@ -1,4 +1,4 @@
-"""What benchmarks print, and the CSV that they write."""
+"""Print the results of benchmarks, and write them as CSV."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PACKAGES = (
     'kornia',
     'segmentation-models-pytorch',
 )
-# What a row depends on, where the benchmark has such an option.
+# Options that a row depends on, where the benchmark has them.
 _OPTIONS = ('threads', 'clock', 'memory', 'rounds')
 
 
 def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
-    """The calls that ``run`` can make; prints why others are left out."""
+    """Return the calls that ``run`` can make; print why others fail."""
     found = {}
     for name, call in calls.items():
         try:
@@ -54,15 +54,15 @@ def measure_losses(
     device: CPU | CUDA,
     **common: str,
 ) -> list[dict]:
-    """Measures what ``--only`` names, and prints a line for each.
+    """Measure the losses of ``--only``, and print a line for each.
 
     Args:
         losses (dict[str, Callable]): Each returns a scalar; the first is the
             baseline.
-        rivals (dict[str, Callable]): The same of others; those that fail are
-            left out.
-        leaf (Tensor): What they are differentiated by.
-        unit (int): Bytes that memory is given in.
+        rivals (dict[str, Callable]): Losses of other libraries; those that
+            fail are left out.
+        leaf (Tensor): The tensor that they are differentiated by.
+        unit (int): Number of bytes that memory is divided by.
         arguments (argparse.Namespace): The command line.
         device (CPU | CUDA): Where they run.
         **common (str): First columns of every row.
@@ -87,7 +87,7 @@ def finish(
     device: CPU | CUDA,
     name: str,
 ) -> Path:
-    """Counts launches, prints them, and writes all again."""
+    """Count kernel launches, print them, and write all rows again."""
     device.count()
     for row in rows:
         if row['launches'] != '':
@@ -99,7 +99,7 @@ def finish(
 def environment(
     arguments: argparse.Namespace, device: CPU | CUDA
 ) -> dict[str, str]:
-    """What the figures depend on, for each row of a CSV."""
+    """Describe what the figures depend on, for each row of a CSV."""
     options = vars(arguments)
     packages = [f'{name} {_version(name)}' for name in PACKAGES]
     return {
@@ -114,7 +114,7 @@ def environment(
 
 
 def _version(package: str) -> str:
-    """Its version, or nothing where it is not installed."""
+    """Return the version of a package; '' if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -127,7 +127,7 @@ def write(
     device: CPU | CUDA,
     name: str,
 ) -> Path:
-    """Writes rows, which have the same keys, as CSV; returns where."""
+    """Write rows, which have the same keys, as CSV; return the path."""
     rows, common = list(rows), environment(arguments, device)
     file = f'{name}-{arguments.device}-{common["date"]}.csv'
     path = arguments.out or RESULTS / file

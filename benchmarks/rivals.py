@@ -1,7 +1,7 @@
-"""What other libraries offer, as functions of logits and a target.
+"""Losses of other libraries, as functions of logits and a target.
 
-Libraries without an ignored label get one in its place, which costs them
-nothing.
+For libraries that cannot ignore a label, ignored pixels get class 0, which
+costs next to nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def find_rivals(kind: str) -> dict[str, Loss]:
-    """Losses by name, of the libraries that are installed.
+    """List the losses of installed libraries, by name.
 
     Args:
         kind (str): 'hard' or 'soft'.
@@ -35,12 +35,12 @@ def find_rivals(kind: str) -> dict[str, Loss]:
 
 
 def missing() -> list[str]:
-    """Libraries that would take part and are not installed."""
+    """List the libraries that could be compared and are not installed."""
     return [name for name in LIBRARIES if find_spec(name) is None]
 
 
 def plain_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """0.25 cross-entropy + 0.75 JML, as one would write them for a compiler.
+    """Compute 0.25 cross-entropy + 0.75 JML, written for a compiler.
 
     Args:
         logits (Tensor): (N, C, *).
@@ -65,7 +65,7 @@ def plain_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _compiled(kind: str) -> dict[str, Loss]:
-    """Compiled anew for each shape, so that none is for all of them."""
+    """Compile anew, so that each shape gets a kernel of its own."""
     torch.compiler.reset()
     ignored = {} if kind == 'soft' else dict(ignore_index=255)
     return {

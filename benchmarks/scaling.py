@@ -1,10 +1,11 @@
-"""How the time of losses grows with classes and with pixels; needs matplotlib.
+"""Measure how the time of losses grows with classes and with pixels.
 
     python -m benchmarks.scaling
     python -m benchmarks.scaling --device cuda --dtype bfloat16
 
-Takes the options of ``benchmarks.losses`` but for shapes, and writes
-``benchmarks/results/scaling-*.csv`` and a plot for each dtype beside it.
+Takes the options of ``benchmarks.losses`` except shapes, and writes
+``benchmarks/results/scaling-*.csv`` and a plot for each dtype beside it, for
+which it needs matplotlib.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PIXELS = [(1, 19, side, side) for side in (32, 64, 128, 256, 512, 1024)]
 def plot(
     rows: list[dict], dtype: str, path: Path, arguments: argparse.Namespace
 ) -> None:
-    """Time and memory over the logits' elements, by classes and by pixels."""
+    """Plot time and memory over the number of classes and of pixels."""
     rows = [row for row in rows if row['dtype'] == dtype]
     import matplotlib
 
@@ -66,7 +67,7 @@ def plot(
 
 
 def main() -> None:
-    """Measures, writes and plots."""
+    """Measure, write and plot."""
     arguments = parse_arguments()
     device = begin(arguments)
     rows = []

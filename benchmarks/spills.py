@@ -1,9 +1,9 @@
-"""Registers and spills of the Triton kernels, compiled without a GPU.
+"""List registers and spills of the Triton kernels, without a GPU.
 
     python -m benchmarks.spills
 
-prints the table of docs/triton.md: each kernel for each variant, number of
-classes and architecture, as ptxas assembles it.
+prints the table of docs/triton.md: the kernels as ptxas assembles them for
+each variant, number of classes and architecture.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _POINTER = {
 
 
 class Launch(NamedTuple):
-    """A kernel and the arguments that it was launched with."""
+    """A kernel and the arguments of its launch."""
 
     kernel: triton.JITFunction
     arguments: dict
@@ -95,7 +95,7 @@ class Launch(NamedTuple):
         return self.kernel.fn.__name__
 
     def compile(self, architecture: int) -> CompiledKernel:
-        """The launch with the types and constants that Triton would see."""
+        """Compile the kernel for the types and constants of its arguments."""
         arguments = dict(self.arguments)
         signature, constants, hints = {}, {}, {}
         for index, parameter in enumerate(self.kernel.params):
@@ -125,14 +125,14 @@ class Launch(NamedTuple):
 
 
 class Recorder:
-    """Stands for a kernel, and notes its launches in place of running it."""
+    """Take the place of a kernel, and note its launches."""
 
     def __init__(self, kernel: triton.JITFunction, launches: list[Launch]):
         self.kernel = kernel
         self.launches = launches
 
     def __getitem__(self, grid: tuple[int, ...]):
-        """The launch of a grid."""
+        """Return a function that notes a launch."""
         return lambda **arguments: self.launches.append(
             Launch(self.kernel, arguments)
         )
@@ -140,7 +140,7 @@ class Recorder:
 
 @contextmanager
 def recorded() -> Iterator[list[Launch]]:
-    """All kernels replaced by recorders; their launches in order."""
+    """Replace all kernels by recorders, and yield their launches."""
     launches: list[Launch] = []
     with ExitStack() as stack:
         for module, names in _KERNELS.items():
@@ -160,9 +160,9 @@ def launches_of(
     size: tuple[int, ...] = (2, 16, 32),
     **options,
 ) -> list[Launch]:
-    """Launches of both passes of a request with cross-entropy.
+    """Return the launches of both passes of a request with cross-entropy.
 
-    Tensors without memory will do, since no kernel runs. The slopes are those
+    Tensors are on the meta device, since no kernel runs. The slopes are those
     of a batch, in float32.
     """
 
@@ -199,7 +199,7 @@ def launches_of(
 
 
 def usage(compiled: CompiledKernel) -> tuple[int, int]:
-    """Registers of a thread, and the bytes that it spills."""
+    """Return the registers of a thread, and the bytes that it spills."""
     tool = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / 'kernel.cubin'
@@ -216,7 +216,7 @@ def usage(compiled: CompiledKernel) -> tuple[int, int]:
 
 
 def table(architectures: list[int], classes: list[int]) -> str:
-    """Registers of each launch, and bytes spilled where there are any."""
+    """Tabulate the registers of each launch, and bytes spilled if any."""
     heads = [f'{c} classes' for c in classes]
     lines = [
         '| ' + ' | '.join(['request', 'sm', *heads]) + ' |',
@@ -239,7 +239,7 @@ def table(architectures: list[int], classes: list[int]) -> str:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--classes', nargs='+', type=int, default=CLASSES)
     parser.add_argument('--sm', nargs='+', type=int, default=ARCHITECTURES)
@@ -247,7 +247,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     arguments = parse_arguments()
     print(f'Triton {triton.__version__}\n')
     table(arguments.sm, arguments.classes)

@@ -1,4 +1,4 @@
-"""Stock models of mmseg and random data, to take training steps with."""
+"""Stock models of mmseg, and random data to train them with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ['build_runner', 'draw_batch', 'kept_bytes', 'read_config']
 
 
 def read_config(name: str, size: tuple[int, int]) -> Config:
-    """A stock config without pretrained weights and synchronised norms.
+    """Read a stock config, without pretrained weights and SyncBN.
 
     Args:
         name (str): A path in mmseg's own configs.
@@ -36,7 +36,7 @@ def read_config(name: str, size: tuple[int, int]) -> Config:
 
 
 def _use_plain_norms(part: object) -> None:
-    """Synchronised batch norm needs several processes."""
+    """Replace SyncBN, which needs several processes."""
     if isinstance(part, dict):
         if part.get('type') == 'SyncBN':
             part['type'] = 'BN'
@@ -47,11 +47,11 @@ def _use_plain_norms(part: object) -> None:
 
 
 def draw_batch(number: int, classes: int, size: tuple[int, int]) -> dict:
-    """Random images and labels, as a data loader gives them to a model.
+    """Draw random images and labels, as a data loader gives them.
 
     Args:
-        number (int): Of images.
-        classes (int): Labels are below it, or 255.
+        number (int): Number of images.
+        classes (int): Number of classes; some pixels are 255.
         size (tuple[int, int]): Height and width.
     """
     from mmengine.structures import PixelData
@@ -75,14 +75,14 @@ def draw_batch(number: int, classes: int, size: tuple[int, int]) -> dict:
 def build_runner(
     config: Config, dtype: str, hooks: list[dict], device: str, folder: str
 ) -> Runner:
-    """A run that is ready for its first step, with the stock optimizer.
+    """Build a runner that is ready for its first step.
 
     Args:
-        config (Config): Of a model and its optimizer.
-        dtype (str): Anything but 'float32' goes to AmpOptimWrapper.
-        hooks (list[dict]): The only ones; they have seen ``before_train``.
-        device (str): Where it runs.
-        folder (str): Its working directory; its last part is its name.
+        config (Config): Config of a model and its optimizer.
+        dtype (str): 'float32', or a dtype for AmpOptimWrapper.
+        hooks (list[dict]): The only hooks; ``before_train`` is called.
+        device (str): Where the model runs.
+        folder (str): The work directory, and the name of the run.
     """
     if dtype != 'float32':
         config.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype)
@@ -109,7 +109,7 @@ def build_runner(
 
 
 def kept_bytes(runner: Runner) -> int:
-    """Of weights, buffers and the optimizer's state."""
+    """Return the bytes of weights, buffers and the optimizer's state."""
     states = runner.optim_wrapper.optimizer.state.values()
     tensors = [*runner.model.parameters(), *runner.model.buffers()]
     tensors += [x for of in states for x in of.values() if torch.is_tensor(x)]

@@ -1,4 +1,4 @@
-"""Time and memory of a training step of stock models, by loss.
+"""Measure time and memory of training steps of stock models, by loss.
 
     python -m benchmarks.training_step
     python -m benchmarks.training_step --device cuda --dtype float32 bfloat16
@@ -8,10 +8,10 @@ Builds each stock model once for each loss entry, with its stock optimizer,
 and takes their steps in turn: ``train_step`` on random images, from the
 batch of the data loader to the changed weights. Only ``loss_decode``, or a
 hook, differs. Prints a table and writes it and a picture to
-``benchmarks/results/training_step-*``. Time is until the device is done;
-``step_mib`` is the most memory at a time besides weights and optimizer,
-``peak_mib`` with them; ``time`` (round by round) and ``peak`` are the ratios
-of ``ms`` and ``peak_mib`` to the stock losses.
+``benchmarks/results/training_step-*``. Time is taken until the device is done.
+``step_mib`` is the peak memory without weights and optimizer, ``peak_mib``
+that with them. ``time`` and ``peak`` are the ratios of ``ms``, round by round,
+and of ``peak_mib`` to those of the stock losses.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ LOSSES = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = make_parser(__doc__, rounds=9)
     parser.add_argument(
         '--models', nargs='+', choices=MODELS, default=list(MODELS)
@@ -85,7 +85,7 @@ def parse_arguments() -> argparse.Namespace:
 def build(
     model: str, dtype: str, size: tuple[int, int], arguments, folder: str
 ) -> dict[str, Runner]:
-    """A run for each loss entry that this model and package can have."""
+    """Build a run for each loss entry that the model can have."""
     from mmseg.registry import HOOKS
 
     runs = {}
@@ -107,7 +107,7 @@ def build(
 
 
 def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
-    """One step, until the device is done."""
+    """Take one step, until the device is done."""
     device.prepare()
     step = partial(runner.model.train_step, batch, runner.optim_wrapper)
     return call_once(step, device)
@@ -116,7 +116,7 @@ def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
 def measure_model(
     model: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
 ) -> list[dict]:
-    """One row for each loss entry that trains."""
+    """Measure a row for each loss entry that trains."""
     _, batch, size = MODELS[model]
     batch, size = arguments.batch or batch, arguments.size or size
     height, width = map(int, size.split('x'))
@@ -154,7 +154,7 @@ def measure_model(
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Draws time and peak memory of each model and loss, stock being 1."""
+    """Draw time and peak memory of each model and loss; stock CE is 1."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -199,7 +199,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    """Measures, prints, writes and draws."""
+    """Measure, print, write and draw."""
     arguments = parse_arguments()
     check_names(arguments.only, LOSSES)
     device = set_up(arguments)

@@ -1,14 +1,15 @@
-"""Logits at the head's resolution, against resizing them first.
+"""Compare losses at the head's resolution with resizing logits first.
 
     python -m benchmarks.upsampled
     python -m benchmarks.upsampled --shapes 2x150x512x512/8 --rounds 5
     python -m benchmarks.upsampled --device cuda --dtype float32 bfloat16
 
-The baseline is what a stock head does: ``F.interpolate`` of its logits to the
-size of the label, and cross-entropy on them, in float32 as under autocast. A
-shape is that of the full-size logits and, behind the slash, the head's stride.
-Time is measured as in ``benchmarks.losses``; memory is over the size of the
-full-size logits. Writes ``benchmarks/results/upsampled-*.csv``.
+The baseline is what a stock head does: it resizes its logits to the size of
+the label by ``F.interpolate``, and takes their cross-entropy, in float32 as
+under autocast. A shape is that of the full-size logits, with the stride of the
+head after the slash. Time is measured as in ``benchmarks.losses``; memory is
+given over the size of the full-size logits. Writes
+``benchmarks/results/upsampled-*.csv``.
 """
 
 from __future__ import annotations
@@ -41,41 +42,41 @@ BASELINE = 'resize + cross_entropy'
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = make_parser(__doc__, rounds=11)
     parser.add_argument(
-        '--shapes', nargs='+', help='NxCxHxW/STRIDE; a few for each device'
+        '--shapes', nargs='+', help='NxCxHxW/STRIDE; default: by device'
     )
     return parser.parse_args()
 
 
 def resize(logits: Tensor, label: Tensor) -> Tensor:
-    """As a stock head: (N, C, h, w) to (N, C, H, W), bilinearly."""
+    """Resize (N, C, h, w) to (N, C, H, W) bilinearly, as a stock head."""
     return F.interpolate(
         logits, label.shape[1:], mode='bilinear', align_corners=False
     )
 
 
 def resize_and_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """The baseline."""
+    """Compute the baseline."""
     full = resize(logits, label)
     return F.cross_entropy(full.float(), label, ignore_index=255)
 
 
 def resize_and_mix(logits: Tensor, label: Tensor) -> Tensor:
-    """The loss of this package on full-size logits."""
+    """Compute the loss of this package on full-size logits."""
     return jaccard_metric_loss(resize(logits, label), label, **MIX)
 
 
 def find_rivals() -> dict:
-    """What a compiler makes of the baseline."""
+    """Compile the baseline."""
     torch.compiler.reset()
     compiled = torch.compile(resize_and_cross_entropy, dynamic=False)
     return {f'{BASELINE}, compiled': compiled}
 
 
 def find_candidates() -> dict:
-    """Losses of small logits and a full-size label, the baseline first."""
+    """List losses of small logits and a full label, the baseline first."""
     small = partial(jaccard_metric_loss, align_corners=False)
     return {
         BASELINE: resize_and_cross_entropy,
@@ -88,7 +89,7 @@ def find_candidates() -> dict:
 def measure_shape(
     text: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
 ) -> list[dict]:
-    """One row for each loss."""
+    """Measure a row for each loss."""
     full, _, stride = text.partition('/')
     images, classes, *size = shape = tuple(map(int, full.split('x')))
     generator = torch.Generator().manual_seed(0)
@@ -109,7 +110,7 @@ def measure_shape(
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write."""
     arguments = parse_arguments()
     check_names(arguments.only, find_candidates() | find_rivals())
     device = set_up(arguments)

@@ -31,20 +31,23 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add('demo', choices=('jml', 'kd', 'semi'), help='which one')
-    add('--seeds', type=positive, default=3, help='trainings of each kind')
-    add('--iters', type=positive, default=400, help='iterations of each')
-    add('--jobs', type=positive, default=os.cpu_count(), help='at a time')
+    add('demo', choices=('jml', 'kd', 'semi'), help='which demo to run')
+    add('--seeds', type=positive, default=3, help='seeds of each kind of run')
+    add('--iters', type=positive, default=400, help='iterations of each run')
+    add('--jobs', type=positive, default=os.cpu_count(), help='runs at a time')
     add(
-        '--work-dir', type=Path, default='work_dirs/demo', help='for all files'
+        '--work-dir',
+        type=Path,
+        default='work_dirs/demo',
+        help='folder of results',
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Write the scenes, train, and show what came of each stage."""
+    """Write the scenes, train, and show the results of each stage."""
     arguments = parse_arguments()
-    # importing the stacks takes seconds
+    # importing torch and mmseg takes seconds
     from mmengine.fileio import dump
 
     from . import experiments
@@ -53,7 +56,7 @@ def main() -> None:
     from .runs import train_all
     from .scenes import write_scenes
 
-    # files of logs are as wide as the tables
+    # redirected to a file, lines are as wide as the tables
     console = Console(width=None if sys.stdout.isatty() else 100)
     started = time.monotonic()
     plan, folder = getattr(experiments, arguments.demo), arguments.work_dir

@@ -1,4 +1,4 @@
-"""What all trainings of the demos share; `experiments` changes the rest."""
+"""The config that all trainings of the demos share; see `experiments`."""
 
 default_scope = 'mmseg'
 classes = ('background', *'0123456789')
@@ -38,7 +38,7 @@ test_evaluator = [
     dict(type='mmseg_jml.TemperatureMetric'),
 ]
 
-# Semantic FPN on the first three stages of a ResNet-18 of a quarter of its
+# Semantic FPN on the first three stages of a ResNet-18 with a quarter of its
 # width: 0.2 million weights.
 norm_cfg = dict(type='BN')
 model = dict(

@@ -1,8 +1,8 @@
-"""What the trainings of each demo differ in, and nothing else.
+"""In what the trainings of each demo differ.
 
-Each function plans a demo: it takes the number of seeds and of iterations and
-the folder of all runs, and returns the runs in stages. A stage begins when the
-one before it has ended and was shown.
+Each function plans a demo: it takes the number of seeds, the number of
+iterations and the folder of all runs, and returns the runs in stages. A stage
+begins when the results of the one before it have been shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ JML = dict(type='mmseg_jml.JaccardMetricCELoss')
 NEIGHBOURS = dict(
     JML, label_smoothing=dict(mode='neighbours', epsilon=0.5, kernel_size=3)
 )
-# With what the runs of a name are compared.
+# The baseline of each kind of run.
 COMPARED = {
     'CE + JML': 'CE',
     'CE + JML, neighbours': 'CE + JML',
@@ -33,10 +33,10 @@ COMPARED = {
 
 
 def config(iters: int, loss: dict, width: int = 16, *hooks: dict) -> Config:
-    """Return the shared config, with a schedule of so many iterations.
+    """Return the shared config with another schedule, loss and width.
 
     Args:
-        iters (int): The number.
+        iters (int): Number of iterations.
         loss (dict): The loss entry.
         width (int): Channels of the first stage. Defaults to 16.
         *hooks (dict): Hooks to add.
@@ -99,10 +99,10 @@ def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
         unlabeled_dataloader=dict(dataset=scenes),
         momentum=0.97,
         threshold=0.9,
-        # no other hue, which would be another class
+        # hues stay, since they tell the classes apart
         distortions=[dict(type='ColorJitter', brightness=0.3, contrast=0.3)],
         label_weight=1.0,
-        # begins when the labels have been learned
+        # pseudo labels count once the model has learned from labels
         loss_weight=dict(
             type='linear', start=0, stop=1, begin=half, end=half + 1
         ),

@@ -1,4 +1,4 @@
-"""Draws what runs predicted, and how well they know each class."""
+"""Draw the predictions of runs, and their IoU of each class."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .runs import Run
 __all__ = ['draw', 'rare_scenes']
 
 COLUMNS = 8
-RAREST = 2  # classes that choose the scenes
+RAREST = 2  # scenes with one of so many rarest classes are shown
 COLOURS = ('#999999', '#d62728', '#1f77b4', '#2ca02c', '#9467bd')
 
 
 def rare_scenes(labels: np.ndarray, classes: int) -> list[int]:
-    """Return the first scenes by name that hold one of the rarest classes."""
+    """Return the first scenes with one of the two rarest classes."""
     holds = (labels >= classes - RAREST).any((1, 2))
     return np.flatnonzero(holds)[:COLUMNS].tolist()
 
 
 def draw(runs: Sequence[Run], results: Results, path: Path) -> None:
-    """Draw predictions above, and bars of each class's IoU below.
+    """Draw predictions, and below them bars of the IoU of each class.
 
     Args:
         runs (Sequence[Run]): A finished run of each name.
@@ -53,7 +53,7 @@ def _draw_predictions(figure: SubFigure, runs: Sequence[Run]) -> None:
     for run in runs:
         masks = read_masks(run.folder / 'predictions')[shown]
         rows[run.name] = palette[masks]
-        # every third diagonal of what is wrong
+        # white on every third diagonal where the prediction is wrong
         hatch = np.indices(masks.shape)[1:].sum(0) % 3 == 0
         rows[run.name][(masks != labels[shown]) & hatch] = 1
     axes = figure.subplots(len(rows), len(shown), squeeze=False)

@@ -1,4 +1,4 @@
-"""Tabulates what runs came to, and says what is an effect."""
+"""Tabulate the scores of runs, and judge their differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .runs import Run
 
 __all__ = ['class_ious', 'effects', 'scores', 'table', 'typical']
 
-RARE = 4  # the last so many classes
+RARE = 4  # the "rare" classes are the last four
 FIGURES = {
     'mIoU': 'mIoU',
     'mIoU of images': 'mIoUI',
@@ -22,14 +22,14 @@ FIGURES = {
     'ECE at T': 'after/ECED',
     'temperature T': 'temperature',
 }
-# The scores of each seed, by the name of the runs.
+# For each name of runs, the scores of each seed.
 Results = Mapping[str, Sequence[Mapping[str, float]]]
 
 
 def class_ious(
     predictions: np.ndarray, labels: np.ndarray, classes: int
 ) -> np.ndarray:
-    """Compute each class's IoU over all pixels in percent, NaN for none."""
+    """Compute the IoU of each class in percent, NaN if it is absent."""
     pairs = classes * labels.astype(int) + predictions
     counts = np.bincount(pairs.ravel(), minlength=classes**2)
     counts = counts.reshape(classes, classes)
@@ -46,14 +46,14 @@ def read_masks(folder: Path) -> np.ndarray:
 
 
 def scores(run: Run) -> dict[str, float]:
-    """Collect what a finished run came to, in percent.
+    """Collect the scores of a finished run, in percent.
 
     Args:
         run (Run): The run.
 
     Returns:
-        dict[str, float]: IoU of each class, 'rare' as their mean over the
-        rarest ones, and what the evaluators found.
+        dict[str, float]: IoU of each class, 'rare' as the mean IoU of the
+        four rarest, and the figures of the evaluators.
     """
     labels = read_masks(run.scenes / 'annotations/validation')
     predictions = read_masks(run.folder / 'predictions')
@@ -77,7 +77,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def table(results: Results) -> Table:
-    """Tabulate means over seeds: a row for each score, a column for a name."""
+    """Tabulate means over seeds, with a row per score, a column per name."""
     seeds = max(map(len, results.values()))
     errors = f'mean ± standard error over {seeds} seeds' if seeds > 1 else ''
     shown = Table('', title=f'Percent {errors}')
@@ -99,7 +99,8 @@ def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
 
     Args:
         results (Results): The scores of each seed, by name.
-        baselines (Mapping): With what a name is compared, seed by seed.
+        baselines (Mapping): The name that a name is compared with, seed by
+            seed.
 
     Returns:
         list[str]: A sentence on the mIoU and one on the rare classes of each

@@ -1,4 +1,4 @@
-"""Trains and tests configs with mmengine's Runner, several side by side."""
+"""Train and test configs with mmengine's Runner, several side by side."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ['Run', 'train', 'train_all']
 
 @dataclass(frozen=True)
 class Run:
-    """A training, and the folder that its config gives it.
+    """A training, with a folder named after its config.
 
     Args:
         name (str): Name in tables.
         seed (int): Its seed.
-        cfg (Config): Its config, but for the seed and the folder.
+        cfg (Config): Its config, without the seed and the folder.
         root (Path): Folder of all runs.
     """
 
@@ -45,7 +45,7 @@ class Run:
 
     @cached_property
     def folder(self) -> Path:
-        """Path: Named after the config, so that another one is another run."""
+        """Path: Its folder, which changes with the config."""
         digest = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
         name = re.sub(r'\W+', '-', self.name.lower())
         return self.root / f'{name}-{digest[:8]}-seed{self.seed}'
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def figures(self) -> dict[str, float] | None:
-        """dict: What the evaluators found, or None before the run's end."""
+        """dict: Figures of the evaluators, or None if it is not finished."""
         path = self.folder / 'figures.json'
         return json.loads(path.read_text()) if path.exists() else None
 
@@ -75,7 +75,7 @@ class Run:
 
 
 def train(run: Run) -> None:
-    """Train and test, going on where an earlier process stopped."""
+    """Train and test, from where an earlier process stopped."""
     cfg = run.cfg.copy()
     cfg.update(
         work_dir=str(run.folder),
@@ -87,7 +87,7 @@ def train(run: Run) -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     figures = runner.test()
-    # once more, with the confidence that the temperature gives
+    # once more, with the fitted temperature
     calibration = dict(
         type='mmseg_jml.CalibrationMetric',
         prefix='after',
@@ -102,13 +102,13 @@ def train(run: Run) -> None:
 
 
 def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
-    """Train the runs that are not finished, and show how far they are.
+    """Train the runs that are not finished, and show the progress.
 
     Args:
         runs (Sequence[Run]): The runs, in the order of their start.
         jobs (int): How many to train at a time, each in a process with one
             thread.
-        console (Console): Where to show it.
+        console (Console): Where to show the progress.
     """
     spawn = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(jobs, spawn, _start_worker)
@@ -139,7 +139,7 @@ def _start_worker() -> None:
     """Prepare a process for trainings, and let it die with its parent."""
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')  # of the stacks
-    # what they print is in the log of each run
+    # the log of each run has what they print
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)

@@ -1,4 +1,4 @@
-"""Scenes of number plates in front of photographs, written once.
+"""Compose scenes of number plates in front of photographs.
 
 Handwritten digits and photographs come with scikit-learn, so that nothing is
 downloaded. Training and validation share no handwritten digit and no pixel of
@@ -21,7 +21,7 @@ SIZE = 64
 NUM_SCENES = {'training': 1600, 'validation': 400}
 # Each digit is three quarters as frequent as the one before it.
 FREQUENCIES = 0.75 ** np.arange(10)
-# Of the hues of one digit; those of two digits lie a tenth apart.
+# Deviation of the hue of a digit; the hues of digits lie 0.1 apart.
 HUE_SPREAD = 0.03
 
 
@@ -47,7 +47,7 @@ def compose(
     """Compose a scene of two to four plates.
 
     Args:
-        random (np.random.RandomState): Draws all that is random.
+        random (np.random.RandomState): Source of random numbers.
         photos (list[np.ndarray]): See :func:`materials`.
         digits (list[np.ndarray]): See :func:`materials`.
 
@@ -95,7 +95,7 @@ def _paint(random, texture, sample, digit: int) -> np.ndarray:
 
 
 def write_scenes(root: Path) -> None:
-    """Write images and masks to a folder, unless it is there."""
+    """Write images and masks to a folder, unless it exists."""
     if root.exists():
         return
     fresh = root.with_name(f'{root.name}.unfinished')

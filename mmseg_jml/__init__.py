@@ -1,9 +1,9 @@
 """Jaccard metric losses for MMSegmentation.
 
-What is offered here is imported when it is asked for. The losses and the
-mathematics (``functional``, ``kernels``) need torch alone; hooks and metrics
-need MMSegmentation. Where that is imported, before this package or after it,
-its registries get all classes.
+Names are imported when they are first used. The losses and the mathematics
+(``functional``, ``kernels``) need torch alone; hooks and metrics need
+MMSegmentation. Once both are imported, in either order, MMSegmentation's
+registries hold all classes of this package.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
     '__version__',
 ]
 
-# Where a class is, by the last word of its name.
+# The room of a class, by the last word of its name.
 _ROOM_OF = {
     'Hook': 'hooks',
     'Loss': 'losses',

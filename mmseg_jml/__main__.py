@@ -1,6 +1,6 @@
-"""The tools where there is no clone: ``python -m mmseg_jml train CONFIG``.
+"""Run a tool without a clone: ``python -m mmseg_jml train CONFIG``.
 
-An installed package has the files of ``tools/`` in its folder ``.mim``.
+An installed package keeps the files of ``tools/`` in its folder ``.mim``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TOOLS = Path(__file__).parent / '.mim' / 'tools'
 
 
 def main() -> None:
-    """Run the tool that the first word names with those behind it."""
+    """Run the tool that the first argument names with the other arguments."""
     tools = {path.stem: path for path in sorted(TOOLS.rglob('*.py'))}
     name = sys.argv[1] if len(sys.argv) > 1 else ''
     if name not in tools:

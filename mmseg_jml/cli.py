@@ -1,7 +1,7 @@
-"""What the command-line tools share: their options and what these mean.
+"""The options that the command-line tools share, and what they do.
 
-torch, mmseg and mmengine's runner take seconds to import. They are imported
-by what needs them, so that ``--help`` answers at once.
+torch, mmseg and mmengine's runner take seconds to import. Functions that need
+them import them, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add the config and what changes its entries."""
+    """Add the config file and ``--cfg-options``."""
     parser.add_argument(
         'config',
         type=config_file,
@@ -53,13 +53,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--full-resolution',
         action='store_true',
         help="resize logits to the label's size before losses, and to the "
-        "image's before classes are taken, also where a loss is ours",
+        "image's before classes are predicted, as stock heads do",
     )
     parser.add_argument(
         '--verbose',
         action='store_true',
-        help='show versions, the config and the list of hooks, which are in '
-        'the log file in any case',
+        help='show versions, the config and the list of hooks on the console, '
+        'not only in the log file',
     )
     parser.add_argument(
         '--launcher',
@@ -80,8 +80,8 @@ def config_file(name: str) -> str:
     """Find the file that the command line names.
 
     Args:
-        name (str): A path. ``PACKAGE::PATH`` is a path below the configs that
-            an installed package has, with or without ``.py``.
+        name (str): A path, or ``PACKAGE::PATH``, a path below the configs of
+            an installed package, with or without ``.py``.
 
     Raises:
         argparse.ArgumentTypeError: If there is no such file.
@@ -117,8 +117,8 @@ def load_config(args: argparse.Namespace) -> Config:
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`add_options` into a config."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    # OneDL's mmengine unpickles what weights-only loading refuses; a
-    # checkpoint from elsewhere could then run code.
+    # OneDL's mmengine unpickles whatever weights-only loading refuses, so
+    # that a checkpoint from elsewhere could run code.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
@@ -129,9 +129,9 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def check(cfg: Config) -> None:
-    """End the process with sentences if training could not go well.
+    """Look for obstacles to training, and end the process if there are any.
 
-    The first process looks for all.
+    In distributed training the first process alone looks.
     """
     from .data_check import find_obstacles
 
@@ -146,9 +146,10 @@ def check(cfg: Config) -> None:
 def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
     """Go on from the latest checkpoint in the work directory.
 
-    To mmengine, ``load_from`` is what to resume. In a config file it says
-    where training starts, so that here it serves until there is a checkpoint;
-    on the command line it stays what to resume.
+    Where ``load_from`` is given, mmengine resumes that file. In a config,
+    however, it usually names the weights that training starts from. It is
+    therefore used only until the work directory has a checkpoint, unless it
+    was given on the command line.
     """
     cfg.resume = True
     if cfg.get('load_from') and 'load_from' not in args.cfg_options:
@@ -160,8 +161,8 @@ def resume_latest(cfg: Config, args: argparse.Namespace) -> None:
 def resume_exactly(cfg: Config) -> None:
     """Add :class:`mmseg_jml.hooks.ExactResumeHook` where it can work.
 
-    That is where iterations are counted and the data has a sampler, as in
-    every stock config. A config that lists the hook is left as it is.
+    It needs a loop that counts iterations and a data loader with a sampler,
+    as every stock config has. A config that lists the hook stays as it is.
     """
     loop = cfg.get('train_cfg') or {}
     by_iter = loop.get('type') == 'IterBasedTrainLoop'
@@ -171,14 +172,14 @@ def resume_exactly(cfg: Config) -> None:
 
 
 def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
-    """Add :class:`mmseg_jml.hooks.HeadResolutionHook` where it serves.
+    """Add :class:`mmseg_jml.hooks.HeadResolutionHook` where it helps.
 
-    In training that is where a head has a loss of this package; predictions
-    do not depend on the loss. A config that lists the hook is left as it is.
+    For training it is added if a head has a loss of this package, for testing
+    always. A config that lists the hook stays as it is.
 
     Args:
         cfg (Config): The config, changed in place.
-        in_test (bool): Whether to predict alone. Defaults to False.
+        in_test (bool): Whether the run only tests. Defaults to False.
     """
     from .config import has_own_loss
 
@@ -193,7 +194,7 @@ def _add_hook(cfg: Config, name: str) -> None:
 
 
 def build_runner(cfg: Config, verbose: bool = False) -> Runner:
-    """Build the runner; without an accelerator, processes train on CPUs.
+    """Build the runner, on CPUs if there is no accelerator.
 
     Args:
         cfg (Config): The config.
@@ -217,8 +218,9 @@ def build_runner(cfg: Config, verbose: bool = False) -> Runner:
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
-    # The runner selects a CUDA device before it looks at the backend, and
-    # gives one to the wrapper. It keeps what it finds of both.
+    # mmengine would select a CUDA device before it looks at the backend, and
+    # give it to the wrapper. It uses a process group and a wrapper config
+    # that are there already.
     from torch.distributed import init_process_group
 
     init_process_group('gloo')

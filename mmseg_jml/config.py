@@ -1,4 +1,4 @@
-"""Edits of MMSegmentation configs that a merged entry cannot express."""
+"""Edits of MMSegmentation configs that merging an entry cannot express."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ def replace_pixel_loss(
 ) -> dict[str, str]:
     """Put a loss of this package in place of a model's pixel cross-entropy.
 
-    Only ``type`` changes, as if the entry had been merged: its other keys
-    (``loss_weight``, ``class_weight``, ...) stay and keep their meaning. The
-    entry is found wherever it is: in a list of losses (DDRNet, PIDNet), in a
-    list of heads (OCRNet, PointRend: every stage is a main head) and in a
-    nested head (K-Net). Losses that are not a cross-entropy over the classes
-    of pixels stay: Dice, ``loss_se_decode`` of EncNet, the boundary losses of
-    PIDNet and STDC.
+    Only ``type`` changes: the other keys of the entry (``loss_weight``,
+    ``class_weight``, ...) stay and keep their meaning. Entries are found in
+    lists of losses (DDRNet, PIDNet), in lists of heads (OCRNet, PointRend:
+    every stage is a main head) and in nested heads (K-Net). Losses that are
+    not a cross-entropy over the classes of pixels stay: Dice,
+    ``loss_se_decode`` of EncNet, the boundary losses of PIDNet and STDC.
 
     Args:
         cfg (Config): A config whose ``model`` is a segmentor. It is changed
@@ -39,8 +38,8 @@ def replace_pixel_loss(
             cross-entropy, as in the recipe of the paper.
 
     Returns:
-        dict[str, str]: Where a loss was replaced, as an option of
-        ``--cfg-options`` names it, and the type that it had.
+        dict[str, str]: The old type of each replaced entry, by the path of
+        the entry as ``--cfg-options`` writes it.
 
     Raises:
         ValueError: If the loss is not one of this package, or if the heads
@@ -79,7 +78,8 @@ def has_own_loss(cfg: Config) -> bool:
         cfg (Config): A config whose ``model`` is a segmentor.
 
     Returns:
-        bool: True if the ``loss_decode`` of a head is or holds one.
+        bool: True if the ``loss_decode`` of a head is one, or a list with
+        one.
 
     Example:
         >>> entry = dict(type='mmseg_jml.JaccardMetricLoss')
@@ -92,7 +92,7 @@ def has_own_loss(cfg: Config) -> bool:
 
 
 def own_losses() -> list[str]:
-    """List the losses of this package that take labels."""
+    """List the losses of this package that learn from hard labels."""
     return [
         name
         for name in losses.__all__
@@ -101,7 +101,7 @@ def own_losses() -> list[str]:
 
 
 def _known_loss(name: str) -> str:
-    """Return the name without its prefix, or say which names there are."""
+    """Return the name without its prefix, or raise with the known names."""
     prefix, _, short = name.rpartition('.')
     known = own_losses()
     if prefix not in ('', 'mmseg_jml') or short not in known:
@@ -121,7 +121,7 @@ def type_name(node: dict) -> str:
 
 
 def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
-    """List what is inside a part of a config, by path."""
+    """List the entries directly inside a part of a config, by path."""
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
     if isinstance(node, (list, tuple)):
@@ -130,7 +130,7 @@ def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
 
 
 def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Walk down to the ``loss_decode`` entries of all heads."""
+    """Find the ``loss_decode`` entries of all heads, by path."""
     if isinstance(node, dict) and _other_task(node):
         return
     for child_path, child in children(node, path):
@@ -143,13 +143,13 @@ def loss_entries(node: Any, path: str) -> Iterator[tuple[str, dict]]:
 
 
 def _other_task(head: dict) -> str:
-    """Say why a head holds no loss over the classes of pixels, if so."""
+    """Say why a head has no loss over the classes of pixels; '' if it may."""
     facts = HEADS.get(type_name(head), HeadFacts())
     return '' if facts.has_pixel_loss else facts.not_dense
 
 
 def _refusal(model: dict, heads: Sequence[str]) -> str:
-    """Say why no loss of the heads can be replaced."""
+    """Explain why no loss of the heads can be replaced."""
     reasons = [
         _describe(head, f'model.{key}')
         for key in heads

@@ -1,4 +1,4 @@
-"""What waits until a module of another package is imported."""
+"""Call a function once a module of another package has been imported."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
     Args:
         name (str): Full name of the module. If it is imported already, the
-            function is called at once; if it never is, neither is the
-            function.
-        action (Callable[[], None]): What to call. It may import anything
-            but what is in the middle of importing ``name``.
+            function is called at once; if it is never imported, the function
+            is never called.
+        action (Callable[[], None]): The function. It may import anything but
+            modules that are still being imported when ``name`` is.
 
     Examples:
         >>> after_import('sys', lambda: print('there is sys'))
@@ -32,7 +32,7 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
 
 class _Watch(MetaPathFinder):
-    """Finds one module where others find it, and acts once it has run."""
+    """Find one module by the other finders, and act once it has run."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self.name, self.action = name, action
@@ -57,7 +57,7 @@ class _Watch(MetaPathFinder):
 
         def run_and_act(module: ModuleType) -> None:
             run(module)
-            # one who only asks where a module is does not end the watch
+            # find_spec alone, without an import, does not end the watch
             if self in sys.meta_path and module.__name__ == self.name:
                 self.action()
                 sys.meta_path.remove(self)

@@ -1,4 +1,4 @@
-"""What a run tells on the console and in its log file."""
+"""What a run writes to the console and to its log file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class _ToCurrentLog(logging.Handler):
 def show_in_runs() -> None:
     """Let the logger 'mmseg_jml' write to the log of each run.
 
-    ``functional`` and ``kernels`` know torch alone, and tell what they have to
-    tell by Python's own logging. Without a run this goes to the console.
+    ``functional`` and ``kernels`` know torch alone, and warn by Python's own
+    logging. Without a run, their messages go to the console.
     """
     logger = logging.getLogger('mmseg_jml')
     if not any(isinstance(x, _ToCurrentLog) for x in logger.handlers):
@@ -33,14 +33,14 @@ def show_in_runs() -> None:
 
 
 class QuietRunner(Runner):
-    """A runner that describes itself in its log file alone.
+    """A runner that writes versions, config and hooks to its log file alone.
 
-    Versions, config and hooks are hundreds of lines, between which a warning
-    is lost. Once the runner is built the console shows everything.
+    They are hundreds of lines, in which a warning would be lost. Once the
+    runner is built, the console shows everything.
 
     Args:
-        *args: Those of mmengine's runner.
-        **kwargs: Those of mmengine's runner.
+        *args: Arguments of mmengine's runner.
+        **kwargs: Arguments of mmengine's runner.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -52,7 +52,7 @@ class QuietRunner(Runner):
         )
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Build the logger, whose console shows short messages at first."""
+        """Build the logger; at first its console shows short messages only."""
         logger = super().build_logger(*args, **kwargs)
         self._consoles = [
             handler
@@ -70,9 +70,9 @@ def _is_short(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def without_onedl_notices() -> Iterator[None]:
-    """Print all but the debug messages of OneDL's packages.
+    """Drop a debug message of OneDL's packages from what is printed.
 
-    They tell on each import that a package is missing which nobody needs.
+    They print at each import that a package is missing which nobody needs.
     """
     printed = io.StringIO()
     try:

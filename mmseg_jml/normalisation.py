@@ -14,9 +14,10 @@ class Normalisation(NamedTuple):
     """Mean, deviation and order of the channels of normalised images.
 
     Attributes:
-        mean (Tensor): Scalar or (C, 1, 1), of values from 0 to 255.
-        std (Tensor): The same for the deviation.
-        is_rgb (bool): Whether the order is RGB; images are loaded as BGR.
+        mean (Tensor): Scalar or (C, 1, 1), on the scale from 0 to 255.
+        std (Tensor): Standard deviation, in the shape of the mean.
+        is_rgb (bool): Whether normalised images are RGB; they are loaded as
+            BGR.
     """
 
     mean: Tensor
@@ -25,10 +26,11 @@ class Normalisation(NamedTuple):
 
     @classmethod
     def of(cls, preprocessor: nn.Module) -> Normalisation:
-        """Read what a data preprocessor does.
+        """Read the normalisation of a data preprocessor.
 
         Returns:
-            Normalisation: Its numbers; 0 and 1 where it has none.
+            Normalisation: Its numbers; mean 0 and deviation 1 if it does not
+            normalise.
         """
         is_rgb = any(
             getattr(preprocessor, name, False)
@@ -39,7 +41,7 @@ class Normalisation(NamedTuple):
         return cls(torch.zeros(()), torch.ones(()), is_rgb)
 
     def swapped(self) -> Normalisation:
-        """Describe the same for images of the other order of channels."""
+        """Return the same for images whose channels are in reverse order."""
         return Normalisation(
             swap_channels(self.mean), swap_channels(self.std), not self.is_rgb
         )
@@ -70,7 +72,7 @@ class Normalisation(NamedTuple):
 
 
 def swap_channels(value: Tensor) -> Tensor:
-    """Exchange RGB and BGR; what has not three channels stays, as in mmseg.
+    """Exchange RGB and BGR; other than three channels stay, as in mmseg.
 
     Args:
         value (Tensor): (*, C, H, W), or a scalar.

@@ -1,4 +1,4 @@
-"""The seed of a run, and the state of the generators that it draws from."""
+"""The seed of a run, and the state of its random number generators."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ['common_seed', 'random_state_kept']
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Let random numbers go on afterwards as if nothing had been drawn.
+    """Restore the state of random number generators at the end of a block.
 
-    Of Python, numpy and torch's processor generator; those of other devices
-    are left alone.
+    They are those of Python, of numpy and of torch on the CPU; those of other
+    devices are left alone.
 
     Examples:
         >>> _ = torch.manual_seed(0)
@@ -38,7 +38,10 @@ def random_state_kept() -> Iterator[None]:
 
 
 def common_seed(runner: Runner) -> int:
-    """Return the seed of the first process; see `diff_rank_seed`."""
+    """Return the seed of the first process.
+
+    With mmengine's ``diff_rank_seed`` each process has another.
+    """
     seed = [runner.seed]
     broadcast_object_list(seed)
     return seed[0]

@@ -1,13 +1,12 @@
 """Registries of this package: children of mmseg's, one per kind of object.
 
-A class registered here is found under two names. ``mmseg_jml.Name`` needs no
-import line, because mmengine imports this module when it meets the prefix.
-The short ``Name`` is found by any mmseg config once ``mmseg_jml`` is imported
+A config can name a class of this package in two ways. ``mmseg_jml.Name`` needs
+no import line, because mmengine imports this module when it meets the prefix.
+The short ``Name`` works once ``mmseg_jml`` is imported
 (``custom_imports = dict(imports=['mmseg_jml'])``).
 
-Importing this module enters all classes. Those that need mmengine register
-themselves with a decorator; the losses, which need torch alone, are registered
-here.
+Importing this module registers all classes. Those that need mmengine do so by
+a decorator; the losses, which need torch alone, are registered here.
 """
 
 from importlib import import_module
@@ -26,7 +25,7 @@ __all__ = [
 
 
 class PluginRegistry(Registry):
-    """A child registry whose entries its parent knows by their short name."""
+    """A child registry that also adds its entries to its parent."""
 
     def _register_module(self, module, module_name=None, force=False):
         super()._register_module(module, module_name, force)
@@ -53,5 +52,5 @@ def _fill() -> None:
         MODELS.register_module(module=getattr(losses, name))
 
 
-# The rooms import the registries above, so that this comes last.
+# This comes last, because the rooms import the registries above.
 _fill()

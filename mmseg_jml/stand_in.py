@@ -1,4 +1,4 @@
-"""Other methods for one module, for a while."""
+"""Replace methods of one module, until they are put back."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ['StandIn']
 
 
 class StandIn:
-    """Put methods in place of inherited ones, for one module alone.
+    """Replace methods that one module inherits.
 
     The module's class becomes a subclass of its own class and of ``methods``.
-    Where ``methods`` inherits from the class whose methods it replaces,
-    Python's method resolution order puts it right before that class: the
-    module calls the new method, and an overriding method of a subclass finds
-    the new one by ``super()``. Other modules of the same class keep theirs.
+    Python's method resolution order puts ``methods`` right before the class
+    that it is derived from. The module therefore calls the new method, and a
+    method that overrides it in a subclass finds the new one by ``super()``.
+    Other modules of the same class are not affected.
 
     Args:
         module (nn.Module): Any module.
-        methods (type): A subclass of one of its classes, which adds no
-            attributes.
+        methods (type): A class with the new methods, derived from the class
+            whose methods it replaces. It adds no attributes.
 
     Examples:
         >>> import torch

@@ -2,9 +2,9 @@
 
 ``python tools/dataset_check.py CONFIG`` opens the data sets for training and
 validation, and the unlabelled one of a ``PseudoLabelHook``. It prints what
-has to be mended, how frequent the classes are, and which label smoothing and
-which level of the index fit them, draws a contact sheet, and exits with 1 if
-something is wrong.
+has to be fixed, how frequent the classes are, and which label smoothing and
+which level of the index fit them. It draws a contact sheet, and exits with
+status 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--limit',
         type=int,
-        help='images to open in each data set, spread over it; default: all',
+        help='how many images of each data set to open; default: all',
     )
     parser.add_argument(
         '--out',
@@ -88,7 +88,7 @@ def report(found: Sequence[Findings]) -> None:
 
 
 def draw(found: Sequence[Findings], path: Path) -> None:
-    """Draw the contact sheet of what could be loaded."""
+    """Draw the contact sheet, if any image could be loaded."""
     from PIL import Image
 
     from mmseg_jml.visualization import draw_contact_sheet

@@ -1,9 +1,10 @@
 """Divide training images into labelled and unlabelled ones.
 
-``python tools/split_dataset.py CONFIG --ratio 1/16 --out DIR`` writes
-``labeled.txt`` and ``unlabeled.txt``, lists for ``ann_file``, of the
-``train_dataloader`` of a config. A larger share of the same seed contains the
-smaller ones. ``--list`` takes a published list instead.
+``python tools/split_dataset.py CONFIG --ratio 1/16 --out DIR`` divides the
+images of a config's ``train_dataloader`` and writes two lists for
+``ann_file``, ``labeled.txt`` and ``unlabeled.txt``. With the same seed, a
+larger share contains the smaller ones. ``--list`` takes a published list
+instead.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Source(NamedTuple):
     """The images to divide.
 
     Attributes:
-        names (list[str]): What a line of `ann_file` calls each image.
-        img_suffix (str): What follows it in the path of the image.
+        names (list[str]): Name of each image in ``ann_file``.
+        img_suffix (str): What follows the name in the path of the image.
         by_labels (dict[str, set[str]]): The names of each folder of labels.
     """
 
@@ -45,14 +46,14 @@ def parse_args() -> argparse.Namespace:
     share.add_argument(
         '--ratio', type=ratio, help='share of labelled images, like 1/16'
     )
-    share.add_argument('--count', type=int, help='their number')
+    share.add_argument('--count', type=int, help='number of labelled images')
     share.add_argument(
         '--list',
         type=Path,
-        help='a file that lists them, as publications provide it',
+        help='a published list of the labelled images',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the draw; default: 0'
+        '--seed', type=int, default=0, help='seed of the split; default: 0'
     )
     parser.add_argument(
         '--img-suffix',
@@ -79,7 +80,7 @@ def ratio(text: str) -> Fraction:
 
 
 def read_folder(folder: Path, suffix: str) -> Source:
-    """Find the images of a folder, and of those in it."""
+    """Find the images of a folder and of its subfolders."""
     paths = sorted(folder.rglob(f'*{suffix}'))
     files = [path.relative_to(folder).as_posix() for path in paths]
     names = [file[: -len(suffix)] for file in files]
@@ -122,10 +123,10 @@ def read_config(path: Path) -> Source:
 
 
 def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
-    """Return the images to count as labelled.
+    """Choose the images that count as labelled.
 
     Raises:
-        ValueError: If there are not as many, or a list names others.
+        ValueError: If there are too few images, or a list names others.
     """
     if args.list:
         lines = args.list.read_text().splitlines()
@@ -141,7 +142,7 @@ def labelled_names(source: Source, args: argparse.Namespace) -> set[str]:
 
 
 def write_lists(source: Source, labelled: set[str], out: Path) -> None:
-    """Write the lists and tells what they are for."""
+    """Write the lists, and print what each is for."""
     lists = {'unlabeled.txt': (set(source.names) - labelled, '')}
     above = os.path.commonpath(source.by_labels)
     for folder, names in source.by_labels.items():

@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
         '--show', action='store_true', help='show predictions in a window'
     )
     parser.add_argument(
-        '--show-dir', help='folder for images with the predictions painted on'
+        '--show-dir',
+        help='folder for images with the predictions drawn over them',
     )
     parser.add_argument(
         '--wait-time',

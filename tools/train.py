@@ -1,4 +1,4 @@
-"""Trains a segmentor.
+"""Train a segmentor.
 
 ``python tools/train.py CONFIG --loss JaccardMetricCELoss`` trains any config
 of MMSegmentation with that loss in place of its pixel cross-entropy.
@@ -33,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-check',
         action='store_true',
-        help='do not look for missing folders, unfitting labels and '
-        'misspelled names before training',
+        help='train without a check for missing folders, wrong labels and '
+        'misspelled names',
     )
     return parser.parse_args()
 
@@ -43,7 +43,7 @@ def use_amp(cfg: dict) -> None:
     """Turn on mixed precision.
 
     Raises:
-        ValueError: If the optimizer wrapper is one of its own kind.
+        ValueError: If the optimizer wrapper is of another type.
     """
     wrapper = cfg['optim_wrapper']
     if wrapper['type'] == 'AmpOptimWrapper':

@@ -1,10 +1,10 @@
 """Let both MMSegmentation stacks run on a current torch.
 
-Each room mends one thing, and only where the installed stack breaks on it:
+Each module repairs one thing, and only if the installed stack needs it:
 
-- `operators`: mmseg imports beside an mmcv without compiled operators.
-- `checkpoints`: mmengine's training checkpoints load by weights-only loading;
-  `training_unpickler` serves there below torch 2.6.
+- `operators` lets mmseg import beside an mmcv without compiled operators.
+- `checkpoints` lets weights-only loading read mmengine's training checkpoints,
+  below torch 2.6 with the help of `training_unpickler`.
 """
 
 from .checkpoints import allow_training_checkpoints

@@ -17,18 +17,18 @@ __all__ = ['allow_training_checkpoints']
 def allow_training_checkpoints() -> None:
     """Let `torch.load(..., weights_only=True)` read mmengine's checkpoints.
 
-    From 2.6 on torch loads weights only, unless told otherwise, and refuses
+    From 2.6 on, torch loads weights only unless told otherwise. It refuses
     the log history in the checkpoints of mmengine 0.10.7, so that no run can
-    be resumed. This declares to torch the few globals that such a checkpoint
-    holds. Weights-only loading stays on and goes on refusing everything else.
+    be resumed. This function declares to torch the few globals that such a
+    checkpoint holds; everything else is refused as before.
 
-    An mmengine that brings a list of its own declares the most at each
-    loading. Its list lacks the number types of a best score, which
-    `save_best` leaves in every checkpoint: those alone are declared.
+    A newer mmengine declares most of them itself. Its list lacks the number
+    types of a best score, which `save_best` leaves in every checkpoint; only
+    these are declared then.
 
-    Older versions load weights only where they are asked to, as the tools
-    and the distillation hook do. What they read such a file with is replaced
-    by an unpickler that takes declarations.
+    Older versions of torch load weights only if they are asked to, as the
+    tools and the distillation hook do. Their unpickler is replaced by one
+    that accepts declarations.
     """
     if digit_version(torch.__version__) < (2, 6):
         training_unpickler.declare(_number_types() + _log_history())
@@ -67,7 +67,7 @@ def _log_history() -> list[type | tuple[Callable, str]]:
 
 
 def _history_buffer_method(owner: Any, name: str) -> Callable:
-    """Stands for `getattr`, which pickle uses to name a method of a class."""
+    """Replace `getattr`, by which pickle names a method of a class."""
     if owner is not HistoryBuffer or name.startswith('_'):
         raise TypeError(
             'Expected a checkpoint to take attributes of HistoryBuffer only, '

@@ -18,8 +18,8 @@ class MissingOperators(ModuleType):
 
     def __init__(self) -> None:
         super().__init__(EXTENSION, self.__doc__)
-        # A spec without a loader keeps mmengine's `mmcv_full_available`
-        # truthful: it looks for the loader of this module.
+        # mmengine's `mmcv_full_available` looks for the loader of this
+        # module; without one it rightly says that mmcv is not complete.
         self.__spec__ = ModuleSpec(EXTENSION, loader=None)
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
@@ -39,17 +39,16 @@ class MissingOperators(ModuleType):
 
 
 def stand_in_for_operators() -> bool:
-    """Makes `import mmseg.models` work without mmcv's compiled operators.
+    """Let `import mmseg.models` work without mmcv's compiled operators.
 
-    mmsegmentation 1.2.2 imports `mmcv.ops` unguarded, and `mmcv.ops` needs the
-    compiled module `mmcv._ext`, which mmcv-lite lacks, as does an mmcv that
-    was built while torch was out of sight. The names of the distributions
-    therefore tell nothing; the import itself does. Only when it fails for want
-    of exactly that module does the stand-in take its place. A stack that
-    guards its imports, or has the operators, is left alone.
+    mmsegmentation 1.2.2 imports `mmcv.ops` unconditionally, which needs the
+    compiled module `mmcv._ext`. mmcv-lite lacks it, as does an mmcv that was
+    built without torch, so that the name of the installed package does not
+    tell. This function therefore tries the import, and provides the stand-in
+    only if it fails because of that very module.
 
-    Operators written in plain torch, such as `mmcv.ops.point_sample`, work on.
-    A compiled one raises a RuntimeError that names it when it is called.
+    Operators written in plain torch, such as `mmcv.ops.point_sample`, go on
+    working. A compiled one raises a RuntimeError with its name when called.
 
     Returns:
         bool: Whether the stand-in is in place.

@@ -1,9 +1,9 @@
 """An unpickler for training checkpoints, for torch below 2.6.
 
-Weights-only loading has no list there that a package could add to, or none
-that takes functions. This module has the two names that `torch.load` looks
-for in its own unpickler, `Unpickler` and `load`, and is as strict: it knows
-what it may build by name, and looks nothing else up.
+There, weights-only loading has no list that a package could add to, or one
+that takes no functions. This module has the two names that `torch.load` uses
+of its own unpickler, `Unpickler` and `load`, and is as strict: it builds only
+what was declared by name.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ __all__ = ['Unpickler', 'declare', 'load']
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """Return the bytes that pickle writes as a text, to protocol 2."""
+    """Return the bytes that pickle stores as text up to protocol 2."""
     if encoding != 'latin1':
         raise pickle.UnpicklingError(f'Unsupported encoding: {encoding!r}')
     return text.encode('latin1')
 
 
-# What may be called, or built, by the name that a file uses for it.
+# What may be called or built, by the name that files use for it.
 _DECLARED: dict[str, Any] = {'_codecs.encode': _bytes}
-# Whose state a file may set. A class or a function is none of these.
+# Types whose state a file may set. Classes and functions are none of them.
 _HOLDS_STATE = (Tensor, OrderedDict, HistoryBuffer, np.ndarray, np.dtype)
 
 
 def declare(things: list) -> None:
-    """Let files name more than torch's own classes.
+    """Allow files to use more than torch's own classes.
 
     Args:
-        things (list): Classes and functions, as
-            `torch.serialization.add_safe_globals` takes them: each by
-            itself, or in a pair with the name that files use for it.
+        things (list): Classes and functions, as for
+            `torch.serialization.add_safe_globals`: each alone, or in a pair
+            with the name that files use for it.
     """
     for thing in things:
         if isinstance(thing, tuple):
@@ -55,9 +55,9 @@ def _declared() -> dict[str, Any]:
     return {**own, **_DECLARED}
 
 
-# The one that is written in Python: its steps can be replaced.
+# The unpickler written in Python, since its steps can be overridden.
 class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
-    """Build what is declared, and refuse all else by its name."""
+    """Build what is declared, and refuse everything else by name."""
 
     dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
@@ -70,14 +70,14 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         return declared[full_name]
 
     def load_reduce(self) -> None:
-        """Call what is declared, but not what a call has returned."""
+        """Call only what is declared, not what another call has returned."""
         function = self.stack[-2]
         if not any(function is thing for thing in _declared().values()):
             raise pickle.UnpicklingError(f'Unsupported call: {function!r}')
         super().load_reduce()
 
     def load_build(self) -> None:
-        """Set the state of an object, not that of a class."""
+        """Set the state of an object, but not that of a class."""
         if not isinstance(self.stack[-2], _HOLDS_STATE):
             raise pickle.UnpicklingError(f'Unsupported: {self.stack[-2]!r}')
         super().load_build()

@@ -1,1 +1,1 @@
-"""What tools share that convert and divide data sets; without mmseg."""
+"""Convert and divide data sets; shared by tools, independent of mmseg."""

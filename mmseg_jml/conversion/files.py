@@ -1,4 +1,4 @@
-"""Images, masks and lists of data sets, read and written whole."""
+"""Read and write images, masks and lists of data sets."""
 
 from __future__ import annotations
 
@@ -22,19 +22,30 @@ __all__ = [
 
 
 class CorruptFileError(ValueError):
-    """A file that is not what it should be. The message names it."""
+    """A file without the content that it should have; it is named."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Let a file appear in one step, whole, or not at all.
+    """Write a file so that it appears in one step, complete, or not at all.
 
     Args:
         path (Path): The file. Its folder is made if there is none.
 
     Yields:
-        Path: Where to write it. A process that dies leaves this one behind;
-        the next one overwrites it.
+        Path: A temporary file to write, which is renamed at the end of the
+        block. A process that dies leaves it behind; the next one overwrites
+        it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), 'splits', 'train.txt')
+        >>> with whole_file(path) as unfinished:
+        ...     _ = unfinished.write_text('100694')
+        ...     path.exists()
+        False
+        >>> path.exists()
+        True
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'.unfinished-{path.name}')
@@ -45,15 +56,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 def write_label(
     path: Path, classes: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> None:
-    """Write a label in the colours of its classes.
+    """Write a label as a PNG with a palette.
 
     Args:
-        path (Path): The file, a PNG.
-        classes (np.ndarray): (H, W) uint8, what the file holds.
-        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255. In a
-            viewer, what is out of the classes is black.
+        path (Path): The file.
+        classes (np.ndarray): (H, W) uint8, the values in the file.
+        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255, as
+            viewers show it. Values that are no class are shown in black.
     """
-    # With fewer colours Pillow would store fewer than 8 bits, and cut 255.
+    # With fewer than 256 colours Pillow would store fewer bits and lose 255.
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     label = Image.fromarray(classes)
@@ -78,7 +89,7 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return image
-    # what Pillow raises, which depends on where a file breaks off
+    # what Pillow raises depends on where a file breaks off
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise CorruptFileError(
             f'Expected {path} to be a whole image but got: {error}'
@@ -96,7 +107,7 @@ def read_mask(path: Path) -> np.ndarray:
 
     Raises:
         CorruptFileError: If it is missing, broken or cut off.
-        ImportError: If it wants nibabel, and there is none.
+        ImportError: If it is NIfTI and nibabel is not installed.
     """
     return _read_nifti(path) if _is_nifti(path) else np.array(read_image(path))
 
@@ -104,11 +115,11 @@ def read_mask(path: Path) -> np.ndarray:
 def read_picture(
     path: Path, channels: Sequence[int] | None = None
 ) -> Image.Image:
-    """Read an image as one that stock pipelines load.
+    """Read an image and make it one that stock pipelines can load.
 
     Args:
-        path (Path): The file, in a format of Pillow or in NIfTI. What has
-            not 8 bits is stretched to their range.
+        path (Path): The file, in a format of Pillow or in NIfTI. Other than 8
+            bits are stretched to the range from 0 to 255.
         channels (Sequence[int], optional): One or three channels to take from
             a file that has more. Defaults to None.
 
@@ -116,8 +127,8 @@ def read_picture(
         Image.Image: Grey or RGB, 8 bits.
 
     Raises:
-        CorruptFileError: If it is broken, or has other channels.
-        ImportError: If it wants nibabel, and there is none.
+        CorruptFileError: If it is broken, or has another number of channels.
+        ImportError: If it is NIfTI and nibabel is not installed.
     """
     if _is_nifti(path):
         pixels = _read_nifti(path)
@@ -145,7 +156,7 @@ def _is_nifti(path: Path) -> bool:
 
 
 def _read_nifti(path: Path) -> np.ndarray:
-    """Return a slice, (H, W) or (H, W, C)."""
+    """Read a slice, (H, W) or (H, W, C)."""
     try:
         import nibabel
     except ImportError as error:
@@ -155,11 +166,11 @@ def _read_nifti(path: Path) -> np.ndarray:
         ) from error
     try:
         pixels = np.asarray(nibabel.load(path).dataobj).squeeze()
-    except Exception as error:  # its own, those of gzip and of zlib
+    except Exception as error:  # of nibabel, gzip or zlib
         raise CorruptFileError(
             f'Expected {path} to be a whole NIfTI file but got: {error}'
         ) from error
-    if pixels.ndim == 3:  # the channels are fewer than rows and columns
+    if pixels.ndim == 3:  # the shortest axis is taken for the channels
         pixels = np.moveaxis(pixels, np.argmin(pixels.shape), -1)
-    # stored from left to right first
+    # NIfTI has the axis from left to right first
     return pixels.swapaxes(0, 1) if pixels.ndim > 1 else pixels

@@ -1,4 +1,4 @@
-"""Long work on many images: what was done before, and how far it is."""
+"""Convert many images: resume, show progress, list names in messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ['convert_all', 'shorten', 'show_progress']
 
 
 def show_progress(items: Iterable, total: int, action: str) -> Iterator:
-    """Show a bar while it passes items on."""
+    """Yield the items and show a progress bar."""
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total, description=action)
@@ -26,18 +26,19 @@ def convert_all(
     output: Callable[[str], Path],
     skip_corrupt: bool = False,
 ) -> dict[str, str]:
-    """Convert what was not converted before.
+    """Convert the images that were not converted before.
 
     Args:
-        names (list[str]): What to convert.
-        convert (Callable): Converts one. Writes its `output` last, by
-            :func:`whole_file`.
-        output (Callable): Returns the file that tells that one is done.
+        names (list[str]): Names of the images.
+        convert (Callable): Converts the image of a name. It writes the
+            ``output`` of the name last, by :func:`whole_file`.
+        output (Callable): Returns the file whose existence shows that a name
+            is done.
         skip_corrupt (bool, optional): Whether to go on after a corrupt file.
             Defaults to False.
 
     Returns:
-        dict[str, str]: What was skipped, and why.
+        dict[str, str]: The reason for each name that was skipped.
 
     Raises:
         CorruptFileError: At the first corrupt file, unless it is skipped.
@@ -63,7 +64,7 @@ def shorten(names: Iterable[object], most: int = 5) -> str:
         most (int, optional): How many to show. Defaults to 5.
 
     Returns:
-        str: The first of them, and how many more there are.
+        str: The first names, and the number of those left out.
 
     Example:
         >>> shorten('abcdefg', 3)

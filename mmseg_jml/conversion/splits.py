@@ -13,11 +13,17 @@ __all__ = ['count_of', 'rank_names', 'resolve_lines']
 
 
 def rank_names(names: Iterable[str], seed: int) -> list[str]:
-    """Shuffle names so that the place of one does not depend on the others.
+    """Shuffle names in an order that does not depend on which there are.
 
-    They are sorted by a hash. The first n of them are therefore a random
-    sample that the first 2n contain, and images added to a data set later
-    leave the order of the others as it was.
+    They are sorted by a hash. The first n names are therefore a random sample
+    that the first 2n contain, and images that are added to a data set later
+    do not change the order of the others.
+
+    Example:
+        >>> rank_names('abcd', seed=0)
+        ['d', 'a', 'c', 'b']
+        >>> rank_names('bcd', seed=0)
+        ['d', 'c', 'b']
     """
 
     def place(name: str) -> bytes:
@@ -27,7 +33,7 @@ def rank_names(names: Iterable[str], seed: int) -> list[str]:
 
 
 def count_of(ratio: Fraction, total: int) -> int:
-    """Return how many images a share of a data set is, rounded up.
+    """Return the number of images in a share of a data set, rounded up.
 
     The published splits of VOC and Cityscapes have these sizes.
 
@@ -41,15 +47,14 @@ def count_of(ratio: Fraction, total: int) -> int:
 def resolve_lines(
     lines: Iterable[str], names: Sequence[str], img_suffix: str
 ) -> list[str]:
-    """Find the images that the lines of a published list mean.
+    """Find the image of a data set that each line of a published list means.
 
-    A line is a name, or the path of an image, which that of its label may
-    follow. Folders that the data set does not count as part of the name can
-    stand before it; folders that it does count can be left out where the
-    file name is unique.
+    A line is a name, or the path of an image, perhaps followed by that of its
+    label. It may have more folders than the names of the data set, or fewer
+    if the file name is unique.
 
     Raises:
-        ValueError: If lines mean no image, or several.
+        ValueError: If a line matches no image, or several.
 
     Example:
         >>> resolve_lines(['JPEGImages/7.jpg Segmentation/7.png', 'b/8'],
@@ -61,7 +66,7 @@ def resolve_lines(
         by_file.setdefault(name.rpartition('/')[2], []).append(name)
     found, unknown = [], []
     for line in filter(None, map(str.strip, lines)):
-        for path in (line, line.split()[0]):  # a name may hold blanks
+        for path in (line, line.split()[0]):  # a name may contain blanks
             fits = _fitting(path, by_file, img_suffix)
             if fits:
                 break
@@ -82,7 +87,7 @@ def _fitting(
     path: str, by_file: dict[str, list[str]], img_suffix: str
 ) -> list[str]:
     """Return the names whose folders agree with a path as far as both go."""
-    # '_leftImg8bit.png' may be there as a whole, in part or not at all
+    # a line may end in '_leftImg8bit.png', '_leftImg8bit' or neither
     for ending in (img_suffix, img_suffix.rpartition('.')[0]):
         if ending and path.endswith(ending):
             path = path[: -len(ending)]

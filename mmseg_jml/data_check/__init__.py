@@ -1,4 +1,4 @@
-"""Tells what is wrong with a config and its data, before training."""
+"""Find out what is wrong with a config and its data before training."""
 
 from .advice import Advice, advise, boundary_sums
 from .check import check_config, find_obstacles

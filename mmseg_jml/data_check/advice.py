@@ -1,4 +1,4 @@
-"""Which label smoothing and which level of the index fit some labels."""
+"""Find the label smoothing and the level of the index that fit labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ __all__ = ['Advice', 'advise', 'boundary_sums']
 
 # A data set with fewer boundary pixels has nothing to smooth.
 _LEAST_BOUNDARY = 0.001
-# A class is thin if so much of it is boundary: lines of one or two pixels.
+# A class is thin if this share of it is boundary: lines of one or two pixels.
 _THIN = 0.8
 _EPSILONS = (0.5, 0.2, 0.1)
-# Sizes are compared where a class is in as many images. It is hidden at data
-# set level if the half of them with its smallest areas has less of its pixels
-# than this; and rare if fewer images than this have it.
+# Sizes are compared for classes that are in at least 10 images. Small objects
+# of a class are hidden at data set level if the half of its images in which it
+# is smallest holds less than 10 % of its pixels. A class is rare if it is in
+# fewer than 5 % of the images.
 _LEAST_IMAGES, _HIDDEN, _RARE = 10, 0.1, 0.05
 
 
@@ -27,10 +28,10 @@ class Advice(NamedTuple):
     """What fits the labels of a data set.
 
     Attributes:
-        smoothing (Mapping | None): ``label_smoothing`` of the losses, where
-            annotators are unsure of boundaries; None: none.
-        level (str): 'D', 'I' or 'C', at which the index tells most.
-        sentences (list[str]): Both in plain words, with the numbers.
+        smoothing (Mapping | None): ``label_smoothing`` of the losses if
+            annotators were unsure of boundaries; None for no smoothing.
+        level (str): The level at which to measure the index: 'D', 'I' or 'C'.
+        sentences (list[str]): Both in words, with the measured numbers.
     """
 
     smoothing: Mapping | None
@@ -41,7 +42,7 @@ class Advice(NamedTuple):
 def boundary_sums(
     label: np.ndarray, num_classes: int, ignore_index: int
 ) -> np.ndarray:
-    """Count what smoothing at boundaries would make of a label.
+    """Count the pixels that boundary smoothing would change in a label.
 
     Args:
         label (np.ndarray): (H, W) integers.
@@ -49,9 +50,9 @@ def boundary_sums(
         ignore_index (int): The ignored label.
 
     Returns:
-        np.ndarray: (3, C) float32: pixels at a boundary; label that the class
-        would keep and label that it would get from others, in pixels, if
-        boundaries gave all of their label away (``epsilon=1``).
+        np.ndarray: (3, C) float32, by class: pixels at a boundary; label, in
+        pixels, that the class would keep there, and label that it would get
+        from other classes, both for ``epsilon=1``.
     """
     target = smooth_label(
         torch.from_numpy(label).long()[None],
@@ -67,13 +68,14 @@ def boundary_sums(
 
 
 def advise(pixels: np.ndarray, sums: np.ndarray) -> Advice:
-    """Say which smoothing and which level fit a data set.
+    """Choose the smoothing and the level that fit a data set.
 
     The rules are those of docs/choosing_options.md.
 
     Args:
         pixels (np.ndarray): (N, C), pixels of each class in each image.
-        sums (np.ndarray): (3, C), :func:`boundary_sums` of all images.
+        sums (np.ndarray): (3, C), the sum of :func:`boundary_sums` over the
+            images.
 
     Returns:
         Advice: The advice.

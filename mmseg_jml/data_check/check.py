@@ -1,4 +1,4 @@
-"""Checks the data sets of a config, one after the other."""
+"""Check the data sets of a config, one after the other."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = ['check_config', 'find_obstacles']
 def find_obstacles(cfg: Config) -> list[str]:
     """Look, within seconds, for what keeps a config from training well.
 
-    Names and options of losses and hooks are compared with what there is;
-    data sets are built, and a few of their images go through the pipeline.
-    Data sets that are none of mmseg's kind are left alone.
+    The names and options of losses and hooks are compared with the registered
+    ones. Data sets are built, and a few of their images go through the
+    pipeline. Data sets that are not a ``BaseSegDataset`` are skipped.
 
     Args:
         cfg (Config): The config.
 
     Returns:
-        list[str]: Sentences; none if nothing was found.
+        list[str]: A sentence on each obstacle.
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
@@ -64,7 +64,7 @@ def find_obstacles(cfg: Config) -> list[str]:
 def _label_obstacles(
     findings: Findings, part: BaseSegDataset, model: Mapping
 ) -> list[str]:
-    """Compare the labels of the views, and the heads, with the classes."""
+    """Compare labels in the views, and heads, with the classes."""
     classes = len(part.metainfo.get('classes') or ())
     if not classes:
         return []
@@ -84,19 +84,19 @@ def _label_obstacles(
 def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
     """Open the data sets of a config and look for what is wrong.
 
-    They are those for training and validation, and the unlabelled one of a
+    It checks those for training and validation, and the unlabelled one of a
     ``PseudoLabelHook``.
 
     Args:
         cfg (Config): The config.
-        limit (int, optional): Images to open in each data set. Defaults to
-            None, which stands for all.
+        limit (int, optional): How many images to open in each data set.
+            Defaults to None, which stands for all.
 
     Returns:
         list[Findings]: What was found in each data set.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the config has no data set.
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     found, images = {}, {}
@@ -145,7 +145,12 @@ def _check_paths(findings: Findings, entry: dict) -> None:
 def _check_parts(
     findings: Findings, parts: list, limit: int | None
 ) -> dict[str, str]:
-    """Check files, labels and classes; say what is wrong with which image."""
+    """Check files, labels and classes.
+
+    Returns:
+        dict[str, str]: What is wrong with each image, by its path; '' if
+        nothing is.
+    """
     with_labels = findings.name != UNLABELED
     meta, ignored = parts[0].metainfo, parts[0].ignore_index
     classes = findings.classes = meta.get('classes') or ()
@@ -173,7 +178,7 @@ def _check_parts(
 def _count_pixels(
     findings: Findings, loaded: list[Loaded], ignored: int
 ) -> None:
-    """Count the pixels of each class, and say what fits them."""
+    """Count the pixels of each class, and give advice for training."""
     classes = len(findings.classes)
     labels = [item for item in loaded if item.counts is not None]
     counts = np.zeros((len(labels), max(256, classes, ignored + 1)), np.int64)
@@ -192,7 +197,7 @@ def _check_classes(findings: Findings) -> None:
     if not absent:
         return
     told = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
-    # a class can be rare, or have nothing to be validated on
+    # it may be too rare for --limit, or may not be in the validation set
     whole = findings.examined >= findings.images
     is_problem = whole and findings.name == 'train'
     (findings.problems if is_problem else findings.notes).append(told)

@@ -1,4 +1,4 @@
-"""What can be said of a config without opening its data."""
+"""Check what can be checked in a config without opening its data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
     """Find the data sets in a config.
 
     Yields:
-        tuple[str, Mapping]: What it is for, and its entry.
+        tuple[str, Mapping]: 'train', 'val' or 'unlabeled', and the entry.
     """
     train = (cfg.get('train_dataloader') or {}).get('dataset')
     for name in ('train', 'val'):
@@ -44,7 +44,7 @@ def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
         if loader:
             entry = copy.deepcopy(loader['dataset'])
             for source in source_entries(entry):
-                # what the hook does with a data set that has none
+                # as the hook does for an entry without a pipeline
                 source.setdefault(
                     'pipeline', weak_pipeline(pipeline_of(train or {}))
                 )
@@ -52,7 +52,7 @@ def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
 
 
 def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
-    """Compare the classes of heads with those of the data."""
+    """Compare the number of classes of heads with that of the data."""
     for key in ('decode_head', 'auxiliary_head'):
         heads = model.get(key) or ()
         for head in heads if isinstance(heads, (list, tuple)) else [heads]:
@@ -121,7 +121,7 @@ def _names(registry: Registry) -> set[str]:
 def _wrong_options(
     registry: Registry, path: str, entry: Mapping
 ) -> Iterator[str]:
-    """Refuse what a loss of ours refuses, and weights that reward errors."""
+    """Find negative weights, and options that a loss of ours refuses."""
     if entry.get('loss_weight', 1) < 0:
         yield (
             f'{path}.loss_weight: expected at least 0 but got '
@@ -132,5 +132,5 @@ def _wrong_options(
     if isinstance(kind, type) and issubclass(kind, JaccardMetricLoss):
         try:
             registry.build(dict(entry))
-        except Exception as error:  # of its own checks, or of a file's format
+        except Exception as error:  # its own, or one of reading a file
             yield f'{path}: {error}'

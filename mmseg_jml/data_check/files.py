@@ -1,4 +1,4 @@
-"""Are the files there that a data set lists?"""
+"""Check that the files exist that a data set lists."""
 
 from __future__ import annotations
 

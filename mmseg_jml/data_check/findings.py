@@ -1,4 +1,4 @@
-"""What a check of a data set has to tell."""
+"""The results of checking a data set."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ['Findings']
 
 
 class Findings:
-    """What was found out about one data set.
+    """The results of checking one data set.
 
     Args:
-        name (str): What the data set is for.
+        name (str): Its purpose: 'train', 'val' or 'unlabeled'.
 
     Attributes:
         images (int): Images that it lists.
         examined (int): Images that were opened.
         classes (Sequence[str]): Names of the classes.
         palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255.
-        pixels (np.ndarray): (C + 1,) int64, pixels of each class in what was
-            examined, and of the ignored label.
-        problems (list[str]): Sentences on what has to be mended.
+        pixels (np.ndarray): (C + 1,) int64, pixels of each class and of the
+            ignored label in the images that were opened.
+        problems (list[str]): Sentences on what has to be fixed.
         notes (list[str]): Sentences on what may be intended.
-        advice (list[str]): Sentences on what fits the labels.
-        views (list[mmseg_jml.visualization.View]): Samples as training sees
-            them; before them some in which something is wrong.
+        advice (list[str]): Sentences on options that fit the labels.
+        views (list[mmseg_jml.visualization.View]): Samples as they leave the
+            pipeline; before them some in which something is wrong.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Do images and labels fit together, and to the classes?"""
+"""Check that labels fit their images and the classes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ['Loaded', 'examine', 'label_problems', 'what_is_wrong']
 
 
 class Loaded(NamedTuple):
-    """What the loading transforms make of an image.
+    """What is known of an image and its label once they are loaded.
 
     Attributes:
         image (str): Path of the image.
-        path (str): That of the label, or of the image where there is none.
-        image_size (tuple[int, int] | None): Its height and width.
-        label_size (tuple[int, int] | None): Those of the label.
+        path (str): Path of the label, or of the image if it has none.
+        image_size (tuple[int, int] | None): Height and width of the image.
+        label_size (tuple[int, int] | None): Height and width of the label.
         counts (np.ndarray | None): (256,) or more, pixels of each label value.
-        boundary (np.ndarray | None): (3, C) of :func:`boundary_sums`.
-        error (str): What went wrong.
+        boundary (np.ndarray | None): (3, C), see :func:`boundary_sums`.
+        error (str): Why it could not be loaded; empty if it could.
     """
 
     image: str
@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
 def examine(
     part: BaseSegDataset, indices: Sequence[int], name: str
 ) -> list[Loaded]:
-    """Load images and labels as the pipeline of the data set does.
+    """Load images and labels by the loading transforms of the pipeline.
 
     Files that do not exist are left out.
     """
@@ -52,7 +52,7 @@ def examine(
         results = pool.map(partial(_load, part), indices)
         shown = show_progress(results, len(indices), f'Opening {name}')
         return [loaded for loaded in shown if loaded is not None]
-    finally:  # an interrupt does not wait for the other images
+    finally:  # so that an interrupt does not wait for the other images
         pool.shutdown(cancel_futures=True)
 
 
@@ -96,7 +96,7 @@ def _strange_values(
 
 
 def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
-    """Say in some words what is wrong with one image."""
+    """Say in a few words what is wrong with one image; '' if nothing is."""
     if item.error:
         return 'cannot be read'
     if item.counts is not None and item.label_size != item.image_size:
@@ -108,7 +108,7 @@ def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
 def label_problems(
     loaded: Sequence[Loaded], classes: int, ignored: int
 ) -> Iterator[str]:
-    """Say what does not fit."""
+    """Say which labels do not fit their image or the classes."""
     broken = [item.error for item in loaded if item.error]
     if broken:
         yield f'{len(broken)} files cannot be read: {shorten(broken, 3)}'

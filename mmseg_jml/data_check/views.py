@@ -1,4 +1,4 @@
-"""What the pipeline makes of some images."""
+"""Send some images through the pipeline, and look at the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_VIEWS = 8
 
 
 def spread(total: int, most: int | None) -> list[int]:
-    """Choose images from all over a data set.
+    """Choose indices that are spread evenly over a data set.
 
     Example:
         >>> spread(10, 4)
@@ -31,13 +31,13 @@ def spread(total: int, most: int | None) -> list[int]:
 
 
 def _take_view(dataset: Sequence, index: int) -> View:
-    """Send an image through the whole pipeline, alike at every call."""
+    """Send an image through the pipeline, with the same seed at each call."""
     with random_state_kept():
         seed_generators(0, index)
         sample = dataset[index]
     image, data = sample['inputs'], sample['data_samples']
     name = Path(data.get('img_path', str(index))).name
-    # as LoadImageFromFile orders channels; fewer than three are drawn in grey
+    # LoadImageFromFile gives BGR; fewer than three channels are drawn in grey
     image = image[[2, 1, 0] if len(image) >= 3 else [0, 0, 0]]
     if image.dtype != torch.uint8:
         image = image.float() - image.min()
@@ -46,7 +46,7 @@ def _take_view(dataset: Sequence, index: int) -> View:
     if 'gt_sem_seg' not in data:
         return View(name, image)
     label = data.gt_sem_seg.data[0].numpy()
-    # validation leaves the label as large as it is
+    # validation does not resize the label with the image
     rows, columns = (
         np.arange(size) * wanted // size
         for size, wanted in zip(image.shape, label.shape)
@@ -60,10 +60,10 @@ def show_wrong(
     wrong: dict[str, str],
     paths: list[str],
 ) -> None:
-    """Take views of some images in which something is wrong.
+    """Add views of some images in which something is wrong.
 
     Args:
-        findings (Findings): What gets the views.
+        findings (Findings): Where to add the views.
         dataset (Sequence): The data set, in its wrappers.
         wrong (dict[str, str]): What is wrong with the image of each path.
         paths (list[str]): Paths of all images, in the order of the data set.
@@ -73,13 +73,13 @@ def show_wrong(
         told = wrong[paths[place]]
         try:
             view = _take_view(dataset, place)
-        except Exception:  # of any transform; it is told already
+        except Exception:  # of any transform; the problem is known already
             view = View(Path(paths[place]).name)
         findings.views.append(view._replace(problem=told))
 
 
 def check_views(findings: Findings, dataset: Sequence) -> None:
-    """Check the whole pipeline, on a few images, and take views of them."""
+    """Send a few images through the pipeline, and add views of them."""
     failures = []
     indices = spread(len(dataset), NUM_VIEWS)
     for index in indices:
@@ -104,7 +104,7 @@ def check_crop(findings: Findings, parts: Sequence[BaseSegDataset]) -> None:
         indices = spread(len(part), NUM_VIEWS)
         try:
             cropped = _small_for_crop(part, indices)
-        except Exception:  # of any transform; the whole pipeline told it
+        except Exception:  # of any transform; check_views reports it
             return
         if cropped:
             crop, sizes = cropped
@@ -122,7 +122,7 @@ def check_crop(findings: Findings, parts: Sequence[BaseSegDataset]) -> None:
 def _small_for_crop(
     part: BaseSegDataset, indices: Sequence[int]
 ) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
-    """Find the size of the crop and those of images smaller than it."""
+    """Return the size of the crop, and those of images smaller than it."""
     steps = part.pipeline.transforms
     kinds = [type(step).__name__ for step in steps]
     if 'RandomCrop' not in kinds:

@@ -1,4 +1,4 @@
-"""Datasets, for `dataset` of a config's data loaders."""
+"""Datasets and transforms, for `dataset` of a config's data loaders."""
 
 from .deepglobe_land import DeepGlobeLandDataset
 from .pixel_marks import MarkPixels

@@ -14,9 +14,9 @@ class DeepGlobeLandDataset(BaseSegDataset):
     """DeepGlobe Land Cover Classification, 803 labelled images of 2448x2448.
 
     The challenge (`Demir et al., CVPR Workshops 2018
-    <https://arxiv.org/abs/1805.06561>`_) gives labels of its training images
-    alone; they are divided into five folds. Its seventh label, unknown, is
-    ignored (255). ``tools/dataset_converters/deepglobe_land.py`` writes
+    <https://arxiv.org/abs/1805.06561>`_) publishes labels of its training
+    images only; they are divided into five folds. Its seventh label, unknown,
+    is ignored (255). ``tools/dataset_converters/deepglobe_land.py`` writes
     ``annotations`` and ``splits`` beside ``land-train``, which stays as it
     was downloaded.
 

@@ -1,4 +1,4 @@
-"""A dataset that says which image is at fault."""
+"""A dataset whose errors say which image is at fault."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ['NamedImages']
 
 
 class NamedImages(Dataset):
-    """Names the file in whatever error loading it raises.
+    """Name the image in any error that loading it raises.
 
-    Not every library does, and none of mmseg's datasets.
+    Not every library does so, and none of mmseg's datasets does.
 
     Args:
         dataset (Dataset): A dataset of mmseg.

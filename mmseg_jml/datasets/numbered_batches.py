@@ -1,4 +1,4 @@
-"""Training batches whose random numbers depend on their place alone."""
+"""Training batches whose random numbers depend only on their number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 __all__ = ['NumberedBatches', 'seed_generators']
 
-# What a loader keeps when its dataset and its sampler are exchanged.
+# Options of a loader that stay when its dataset and sampler are replaced.
 KEPT = (
     'batch_size',
     'collate_fn',
@@ -28,7 +28,7 @@ KEPT = (
 
 
 def seed_generators(*key: int) -> None:
-    """Seed Python's, numpy's and torch's processor generator.
+    """Seed the generators of Python, of numpy and of torch on the CPU.
 
     Args:
         *key (int): Non-negative numbers. Different keys give unrelated
@@ -42,7 +42,10 @@ def seed_generators(*key: int) -> None:
 
 
 class NumberedSampler(Sampler):
-    """Endless (number, index) pairs of another sampler, from a number on."""
+    """Yield (number, index) pairs of another sampler without end.
+
+    The numbers count the samples of this process from ``start`` on.
+    """
 
     def __init__(self, sampler: Sampler, start: int) -> None:
         self.sampler = sampler
@@ -59,7 +62,7 @@ class NumberedSampler(Sampler):
 
 
 class NumberedDataset(Dataset):
-    """Draws a sample's random numbers from its number in the stream."""
+    """Seed the random numbers of a sample with its number."""
 
     def __init__(self, dataset: Dataset, key: tuple[int, ...]) -> None:
         self.dataset = dataset
@@ -72,18 +75,22 @@ class NumberedDataset(Dataset):
 
 
 class NumberedBatches:
-    """Give endless batches, alike from any start and with any workers.
+    """Yield batches without end, each the same in every run.
 
-    Stands in for the iterator of an `IterBasedTrainLoop`. Such a loop passes
-    over the batches that were trained on before a checkpoint; here this loads
-    nothing.
+    They do not depend on the batch that a run starts with, nor on the number
+    of workers. An instance takes the place of the iterator of an
+    `IterBasedTrainLoop`. A resumed loop passes over the batches before the
+    checkpoint, which does not load them here.
 
     Args:
-        loader (DataLoader): Gives the dataset, the batch size and the workers.
-        sampler (Sampler): A sampler that nothing was drawn from.
-        key (tuple[int, ...]): What the random numbers depend on besides the
-            place of a sample in this process's stream.
+        loader (DataLoader): Has the dataset, the batch size and the workers.
+        sampler (Sampler): A sampler from which nothing was drawn yet.
+        key (tuple[int, ...]): Seeds the random numbers, together with the
+            number of a sample in this process; the seed of the run, say.
         trained (int): Batches that the loop will pass over.
+
+    Raises:
+        ValueError: If the loader has a ``batch_sampler``.
     """
 
     def __init__(

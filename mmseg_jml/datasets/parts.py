@@ -1,4 +1,4 @@
-"""The data sets in an entry of a config, and the files that they read."""
+"""The data sets inside a config entry, and the files that they read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def build_dataset(cfg: Mapping) -> object:
     """Build the data set of a data loader.
 
     Raises:
-        ValueError: If it cannot be built, or has no image; with the paths
-            that are missing, or else with what went wrong.
+        ValueError: If it cannot be built, or has no image. The message names
+            missing paths, or else the error.
     """
     try:
         dataset = DATASETS.build(dict(cfg))
@@ -39,12 +39,12 @@ def build_dataset(cfg: Mapping) -> object:
 
 
 def _empty_sources(cfg: Mapping) -> Iterator[str]:
-    """Find data sets without images; mmengine stumbles over most of them."""
+    """Find data sets without images, most of which mmengine cannot build."""
     for entry in source_entries(cfg):
         try:
             part = DATASETS.build(dict(entry, lazy_init=True, pipeline=[]))
             images = part.load_data_list()
-        except Exception:  # it fails for another reason, which is told
+        except Exception:  # the error that the caller reports
             continue
         if not images and part.ann_file:
             yield f'ann_file of {entry["type"]} is empty: {part.ann_file}'
@@ -56,7 +56,7 @@ def _empty_sources(cfg: Mapping) -> Iterator[str]:
 
 
 def source_entries(cfg: Mapping) -> Iterator[Mapping]:
-    """Take the wrappers off an entry."""
+    """Find the entries inside wrappers such as ConcatDataset."""
     if cfg.get('datasets'):
         for entry in cfg['datasets']:
             yield from source_entries(entry)
@@ -67,7 +67,7 @@ def source_entries(cfg: Mapping) -> Iterator[Mapping]:
 
 
 def missing_paths(cfg: Mapping) -> Iterator[str]:
-    """Find out which files and folders of an entry do not exist."""
+    """Find files and folders of an entry that do not exist."""
     for entry in source_entries(cfg):
         root = entry.get('data_root') or ''
         paths = dict(ann_file=entry.get('ann_file'))
@@ -82,10 +82,10 @@ def missing_paths(cfg: Mapping) -> Iterator[str]:
 
 
 def parts_of(dataset: object) -> list[BaseSegDataset]:
-    """Take the wrappers off a data set.
+    """Find the data sets inside wrappers such as ConcatDataset.
 
     Raises:
-        TypeError: If one is not of mmseg's kind.
+        TypeError: If one is not a ``BaseSegDataset``.
     """
     if hasattr(dataset, 'datasets'):
         return [part for inner in dataset.datasets for part in parts_of(inner)]
@@ -100,7 +100,7 @@ def parts_of(dataset: object) -> list[BaseSegDataset]:
 
 
 def image_names(part: BaseSegDataset) -> list[str]:
-    """Return what a line of `ann_file` calls each image.
+    """Return the name of each image in `ann_file`.
 
     Returns:
         list[str]: Paths below ``data_prefix.img_path``, without the suffix.

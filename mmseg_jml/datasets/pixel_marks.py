@@ -1,4 +1,4 @@
-"""A label map that tells pixels of an image from what transforms fill in."""
+"""Tell the pixels of an image from those that transforms fill in."""
 
 from __future__ import annotations
 
@@ -12,26 +12,33 @@ from ..registry import TRANSFORMS
 
 __all__ = ['FILLER', 'UNKNOWN', 'MarkPixels']
 
-# mmseg's label maps have eight bits, of which 255 is what rotation, padding
-# and crops beyond the border fill in, and what labels are ignored with.
+# Label maps have eight bits. Rotation, padding and crops beyond the border
+# fill in 255, which is also the ignored label.
 UNKNOWN, FILLER = 254, 255
 
 
 @TRANSFORMS.register_module()
 class MarkPixels(BaseTransform):
-    """Give an image a label map that marks every pixel as one of the image.
+    """Give an image a label map without the value 255.
 
-    It stands behind the transforms that load. All others move the map with
-    the image, and fill it with 255 where they fill in pixels; so 255 means
-    filler in the end, and a pixel of the image has its label or, where that
-    is not known or ignored, 254.
+    It belongs after the loading transforms. Later transforms change the map
+    together with the image, and fill in 255 where they fill in pixels. At the
+    end of the pipeline, 255 therefore means filler, and a pixel of the image
+    has its label or, if that is unknown or ignored, 254.
 
     Required key: img. Added or modified keys: gt_seg_map, seg_fields.
 
     Args:
         annotations (dict, optional): Entry of the transform that loads the
-            label map. It is used for images that have such a file. Defaults
-            to None.
+            label map, for images that have such a file. Defaults to None.
+
+    Examples:
+        >>> pipeline = [
+        ...     dict(type='LoadImageFromFile'),
+        ...     dict(type='mmseg_jml.MarkPixels'),
+        ...     dict(type='RandomRotate', prob=0.5, degree=20),
+        ...     dict(type='PackSegInputs'),
+        ... ]
     """
 
     def __init__(self, annotations: Mapping | None = None) -> None:

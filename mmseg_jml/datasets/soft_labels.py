@@ -13,7 +13,7 @@ from ..registry import TRANSFORMS
 
 __all__ = ['LoadSoftLabels', 'PackSoftLabels']
 
-# What went through half precision sums to 1 only to this.
+# How far sums of probabilities stored in half precision may be from 1.
 _SUM_TOLERANCE = 5e-3
 _KEY = 'soft_label_'
 
@@ -22,18 +22,19 @@ _KEY = 'soft_label_'
 class LoadSoftLabels(BaseTransform):
     """Load the masks of several annotators, or a map of probabilities.
 
-    It stands behind ``LoadAnnotations``. What it loads goes through crops,
-    flips and resizing (to the nearest pixel) as the label does.
+    It belongs after ``LoadAnnotations``. What it loads is cropped, flipped and
+    resized (to the nearest pixel) like the label.
 
-    A path is that of the label with pieces of text replaced, each where it
-    occurs last. Three annotators whose masks lie beside those of the label::
+    The path of a file is that of the label with pieces of text replaced, each
+    where it occurs last. For three annotators, whose masks are in folders
+    beside that of the label::
 
         dict(type='mmseg_jml.LoadSoftLabels', sources=[
             {'/masks/': '/first/'}, {'/masks/': '/second/'},
             {'/masks/': '/third/'}])
 
-    A map of probabilities, saved by ``numpy.save`` as (C, H, W) floats, with
-    0 in every class where there is no label::
+    For a map of probabilities, saved by ``numpy.save`` as (C, H, W) floats,
+    with 0 for every class where a pixel has no label::
 
         dict(type='mmseg_jml.LoadSoftLabels', sources={
             '/masks/': '/probabilities/', '.png': '.npy'})
@@ -44,13 +45,13 @@ class LoadSoftLabels(BaseTransform):
     soft_label_1, ...: (H, W) integers, or (H, W, C) floats.
 
     Args:
-        sources (dict | Sequence[dict]): Texts to replace, and their
-            replacements; one dictionary for each annotator.
+        sources (dict | Sequence[dict]): Replacements by the text that they
+            replace; one dictionary for each annotator.
         **kwargs: Arguments of ``LoadAnnotations``.
 
     Raises:
-        ValueError: If there is no source; while loading, if nothing is
-            replaced in a path, or a file has no probabilities.
+        ValueError: If there is no source; while loading, if a path does not
+            hold a text to replace, or a file does not hold probabilities.
     """
 
     def __init__(
@@ -153,6 +154,6 @@ def _load_probabilities(path: str) -> np.ndarray:
 
 
 def _without_filling(value: np.ndarray) -> np.ndarray:
-    """Put 0 where a transform has filled in the ignored label."""
+    """Set to 0 what a transform has filled with the ignored label."""
     is_filled = value.max(2, keepdims=True) > 1 + _SUM_TOLERANCE
     return np.where(is_filled, np.float32(0), value)

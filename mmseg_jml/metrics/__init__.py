@@ -1,4 +1,4 @@
-"""Evaluators, for `val_evaluator` and `test_evaluator` of a config."""
+"""Metrics for `val_evaluator` and `test_evaluator` of a config."""
 
 from .averaging_tta_model import AveragingTTAModel
 from .calibration_metric import CalibrationMetric

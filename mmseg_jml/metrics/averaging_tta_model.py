@@ -1,4 +1,4 @@
-"""Test-time augmentation whose scores are those of its prediction."""
+"""Test-time augmentation whose `seg_logits` fit its prediction."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ['AveragingTTAModel']
 class AveragingTTAModel(BaseTTAModel):
     """Average the probabilities of augmented images.
 
-    It predicts the classes that mmseg's ``SegTTAModel`` predicts from several
-    channels. That one leaves the logits of the last augmentation in
-    ``seg_logits``; this one leaves logits whose softmax are the averaged
-    probabilities, so that an evaluator of confidence sees those. With a
-    single channel it averages the probabilities that mmseg keeps, where
-    ``SegTTAModel`` would apply the sigmoid to them again.
+    From several channels it predicts the same classes as mmseg's
+    ``SegTTAModel``. That one, however, leaves the logits of the last
+    augmentation in ``seg_logits``; this one leaves logits whose softmax is
+    the averaged probability, as a metric of confidence needs. From a single
+    channel, of which mmseg stores the probability, it averages that, where
+    ``SegTTAModel`` applies the sigmoid a second time.
 
     Args:
         module (dict | nn.Module): The segmentor.
-        data_preprocessor (dict, optional): That of the segmentor, if it is a
-            dict. Defaults to None.
+        data_preprocessor (dict, optional): The data preprocessor of the
+            segmentor, if that is a dict. Defaults to None.
 
     Examples:
         >>> tta_model = dict(type='mmseg_jml.AveragingTTAModel')
@@ -40,9 +40,9 @@ class AveragingTTAModel(BaseTTAModel):
         """Merge the predictions of each image's augmentations.
 
         Returns:
-            list[SegDataSample]: The first sample of each image, with
-            ``seg_logits`` (C, H, W) and ``pred_sem_seg`` (1, H, W) of the
-            average.
+            list[SegDataSample]: The first sample of each image, with the
+            averaged ``seg_logits`` (C, H, W) and the ``pred_sem_seg``
+            (1, H, W) that follows from it.
         """
         return [self._merge(samples) for samples in data_samples_list]
 

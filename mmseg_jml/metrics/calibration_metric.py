@@ -30,7 +30,7 @@ class CalibrationMetric(RunningMetric):
     ``ECED`` and ``SCED`` of the data set, ``ECEI`` and ``SCEI`` of its images
     (percent), ``NLL`` and ``Brier``.
 
-    Sums over bins are all that is kept, however many images there are.
+    Only sums over bins are kept, however many images there are.
 
     Args:
         num_bins (int): Bins of confidence. Defaults to 10.
@@ -40,18 +40,18 @@ class CalibrationMetric(RunningMetric):
             the authors of the Jaccard metric losses report. Defaults to
             'textbook'.
         scores (str, optional): What the model leaves in ``seg_logits``:
-            'logits' of a softmax; 'sigmoid', logits of a head with
-            ``use_sigmoid=True``; 'probabilities', which is also right for
-            heads that classify masks. None means logits, and refuses what
-            looks like probabilities. Heads with one channel need nothing.
-            Defaults to None.
-        temperature (float): Divides the logits first. See
-            ``tools/analysis_tools/calibrate.py``. Defaults to 1.0.
+            'logits' of a softmax; 'sigmoid' for logits of a head with
+            ``use_sigmoid=True``; 'probabilities', also for heads that
+            classify masks. None means logits, and refuses what looks like
+            probabilities. Heads with one channel need no option. Defaults to
+            None.
+        temperature (float): The logits are divided by it first.
+            ``tools/analysis_tools/calibrate.py`` finds it. Defaults to 1.0.
         plot (bool): Whether to draw a reliability diagram, into the work
             directory and to the backends of the visualizer. Defaults to
             False.
-        plot_classes (bool): Whether to draw one for each class too. Defaults
-            to False.
+        plot_classes (bool): Whether to draw a diagram for each class.
+            Defaults to False.
         ignore_index (int): Label of pixels that do not count. Defaults to
             255.
         collect_device (str): 'cpu' or 'gpu', by which results are gathered
@@ -90,7 +90,7 @@ class CalibrationMetric(RunningMetric):
     def measure(
         self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
     ) -> CalibrationState:
-        """Sum over the bins of one image."""
+        """Sum the pixels of one image into bins."""
         return calibration_state(
             scores,
             label,
@@ -112,7 +112,7 @@ class CalibrationMetric(RunningMetric):
         ):
             print_log(f'\n{table.get_string()}', logger='current')
         name = '_'.join(filter(None, ('reliability', self.prefix)))
-        name = name.replace('/', '_')  # which would be a folder
+        name = name.replace('/', '_')  # a slash would make a folder
         if self.plot:
             log_image(name, reliability_diagram([top]))
         if self.plot_classes:
@@ -121,7 +121,7 @@ class CalibrationMetric(RunningMetric):
 
 
 def _class_table(names: Sequence[str], classes: Tensor) -> PrettyTable:
-    """Compare each class's probability with how often it is right."""
+    """Compare the mean probability of each class with its frequency."""
     table = PrettyTable(title='calibration per class')
     count, confidence, hit = classes.sum(-1).unbind(-1)
     table.add_column('Class', list(names))

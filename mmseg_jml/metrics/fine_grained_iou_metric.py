@@ -1,4 +1,4 @@
-"""IoU of the data set, of its images and of its classes."""
+"""IoU at the level of the data set, of images and of classes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ class FineGrainedIoUMetric(BaseMetric):
     The figures are those of :func:`mmseg_jml.functional.fine_grained_iou`:
     ``mIoUD`` (mmseg's mIoU), ``mIoUI`` and ``mIoUC``, the worst cases such as
     ``mIoUI5`` and ``mIoUIQ``, the same for ``mAcc`` and ``mDice``, and
-    ``Acc``, all in percent. The log shows them as a table, each class with
-    the number of images that are labelled with it, and the worst images by
-    name. Classes that are absent do not count.
+    ``Acc``, all in percent. The log has a table of them, one of the classes
+    with the number of images labelled with each, and one of the worst images
+    by name. Absent classes are left out of means.
 
-    An image takes 24 bytes per class and its name until the evaluation ends.
+    Until the evaluation ends, each image takes 24 bytes per class, and its
+    name.
 
     Args:
-        worst (float): q, in percent: the worst q % of images make a figure of
-            their own. Defaults to 5.
+        worst (float): Percentage of worst images for figures such as
+            ``mIoUI5``. Defaults to 5.
         binary (bool): Whether the second of two classes is the foreground,
             whose score alone counts at data set and image level. Defaults to
             False.
@@ -82,8 +83,8 @@ class FineGrainedIoUMetric(BaseMetric):
 
     def _forget(self) -> None:
         self._names: list[str] = []
-        # Small arrays, one by one, would keep what is freed between them from
-        # being used again: a hundred times their own size.
+        # An array per image would fragment memory: what is freed between
+        # them, a hundred times their size, could not be used again.
         self._counts = array('q')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -99,7 +100,7 @@ class FineGrainedIoUMetric(BaseMetric):
             self._counts.frombytes(torch.cat(counts).cpu().numpy().tobytes())
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather a result of each image, and compute the figures."""
+        """Hand the counts of all images to mmengine, which gathers them."""
         rows = np.frombuffer(self._counts, np.int64)
         classes = len(self.dataset_meta['classes'])
         self.results = [*zip(self._names, rows.reshape(-1, 3, classes))]

@@ -1,4 +1,4 @@
-"""What an evaluator finds in a prediction of mmseg."""
+"""Read classes, labels and scores from a prediction of mmseg."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_label(sample: dict, prediction: Tensor) -> Tensor:
 
     Raises:
         KeyError: If there is none.
-        ValueError: If its shape is another.
+        ValueError: If its shape is not that of the prediction.
     """
     data = _field(sample, 'gt_sem_seg')
     label = data.reshape(data.shape[-2:]).to(prediction)
@@ -42,16 +42,17 @@ def read_label(sample: dict, prediction: Tensor) -> Tensor:
 def read_scores(
     sample: dict, prediction: Tensor, kind: str | None
 ) -> tuple[Tensor, str]:
-    """Return what the model says about each class.
+    """Return the scores of each class.
 
-    mmseg keeps the logits of several channels, and the sigmoid of a single
-    one. The latter becomes the probabilities of two classes.
+    mmseg stores the logits of several channels, but the sigmoid of a single
+    one, which is turned into the probabilities of two classes.
 
     Args:
-        sample (dict): A data sample as an evaluator gets it.
+        sample (dict): A data sample as a metric gets it.
         prediction (Tensor): (H, W), the classes predicted from the scores.
-        kind (str, optional): What the user says that several channels are;
-            None takes them as logits and refuses what cannot be.
+        kind (str, optional): What several channels hold: 'logits', 'sigmoid'
+            or 'probabilities'. None means logits, and refuses what looks like
+            probabilities.
 
     Returns:
         tuple[Tensor, str]: Scores (C, H, W) and what they are, as in
@@ -59,8 +60,8 @@ def read_scores(
 
     Raises:
         KeyError: If there are no scores.
-        ValueError: If they are not those of the prediction, or if they are
-            probabilities and nobody said so.
+        ValueError: If the prediction was not made from them, or if they look
+            like probabilities and ``kind`` is None.
     """
     scores = _field(sample, 'seg_logits')
     if scores.shape[1:] != prediction.shape:
@@ -108,7 +109,7 @@ def _refuse_probabilities(scores: Tensor) -> None:
 def _check_origin(
     scores: Tensor, prediction: Tensor, one_channel: bool
 ) -> None:
-    """Refuse scores of which the prediction was not made."""
+    """Refuse scores that the prediction was not made from."""
     if one_channel:  # mmseg thresholds them, not always at one half
         found, missed = scores[1][prediction == 1], scores[1][prediction == 0]
         wrong = found.numel() and missed.numel() and found.min() < missed.max()

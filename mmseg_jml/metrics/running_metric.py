@@ -1,4 +1,4 @@
-"""A metric of scores that keeps one state, however many images there are."""
+"""A metric that keeps one running sum, however many images there are."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ __all__ = ['RunningMetric']
 
 
 class RunningMetric(BaseMetric, metaclass=ABCMeta):
-    """Add up states of images in place of keeping a result of each.
+    """Add up the states of images in place of keeping a result of each.
 
-    mmengine leaves out the images that a sampler repeats by cutting the list
-    of results, one for each image. Here there is no list: the state of the
-    last image is added when it is known whether that image was a repeated
-    one. A subclass says in :meth:`measure` what the state of an image is, and
-    calls :meth:`total` in ``compute_metrics``.
+    A distributed sampler repeats images to give each process as many. mmengine
+    removes the repeated ones from the end of the list of results. Here there
+    is no list; therefore the state of the last image is only added once it is
+    known whether that image is a repeated one. A subclass computes the state
+    of an image in :meth:`measure`, and calls :meth:`total` in
+    ``compute_metrics``.
 
     Args:
         scores (str, optional): What the model leaves in ``seg_logits``. See
@@ -77,7 +78,7 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
                 'probabilities'.
 
         Returns:
-            Any: A state, with a method ``plus`` that adds another.
+            Any: A state, whose method ``plus`` returns its sum with another.
         """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -100,7 +101,7 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
         """Compute the figures over the images of all processes.
 
         A sampler deals images out to processes in turn and fills the last
-        turn with images that it has dealt before. These are left out.
+        turn with images that it has dealt before, which are left out here.
         """
         rank, processes = get_dist_info()
         if (self._images - 1) * processes + rank < size:
@@ -111,10 +112,10 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
 
     @staticmethod
     def total(results: Sequence) -> Any:
-        """Add up the states of processes.
+        """Add up the states of all processes.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there is no state.
         """
         if not results:
             raise ValueError('Expected an image to evaluate, but got none.')

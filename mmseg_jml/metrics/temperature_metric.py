@@ -1,4 +1,4 @@
-"""The temperature that predictions should have had."""
+"""Fit the temperature that calibrates predictions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ['TemperatureMetric']
 class TemperatureMetric(RunningMetric):
     """Fit the temperature that minimises the negative log-likelihood.
 
-    Logits divided by a temperature above 1 are less certain, and predict the
-    same classes. ``tools/analysis_tools/calibrate.py`` shows what the fitted
-    temperature does.
+    Dividing logits by a temperature above 1 makes predictions less confident
+    and leaves their classes as they are. The figure is called
+    ``temperature``. ``tools/analysis_tools/calibrate.py`` shows its effect on
+    the calibration errors.
 
     Args:
-        scores (str, optional): As in :class:`CalibrationMetric`. Defaults to
-            None.
+        scores (str, optional): What the model leaves in ``seg_logits``. See
+            :class:`CalibrationMetric`. Defaults to None.
         ignore_index (int): Label of pixels that do not count. Defaults to
             255.
         collect_device (str): 'cpu' or 'gpu', by which results are gathered
@@ -39,7 +40,7 @@ class TemperatureMetric(RunningMetric):
     def measure(
         self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
     ) -> TemperatureSums:
-        """Sum the derivatives of one image."""
+        """Sum the derivatives of the likelihood over one image."""
         return temperature_sums(
             scores, label, kind=kind, ignore_index=self.ignore_index
         )

@@ -1,4 +1,4 @@
-"""How weights are grouped for the optimizer."""
+"""Which options of the optimizer each parameter gets."""
 
 from .flat_decay_constructor import FlatDecayConstructor
 

@@ -1,4 +1,4 @@
-"""Keeps weight decay away from biases, scales and shifts."""
+"""Weight decay for all parameters but biases, scales and shifts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ __all__ = ['FlatDecayConstructor']
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class FlatDecayConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor, but no one-dimensional parameter decays.
+    """Build an optimizer that decays no one-dimensional parameter.
 
-    In mmengine's own a parameter that one of ``custom_keys`` matches obeys
-    that key alone: with ten times the learning rate in the heads
-    (``head=dict(lr_mult=10)``), their biases and norms decay whatever
-    ``norm_decay_mult``, ``bias_decay_mult`` and ``flat_decay_mult`` say::
+    Otherwise it is mmengine's constructor. In that one, a parameter that one
+    of ``custom_keys`` matches obeys this key alone: with ten times the
+    learning rate in the heads (``head=dict(lr_mult=10)``), their biases and
+    norms decay whatever ``norm_decay_mult``, ``bias_decay_mult`` and
+    ``flat_decay_mult`` say. Here they do not::
 
         optim_wrapper = dict(
             constructor='mmseg_jml.FlatDecayConstructor',

@@ -1,4 +1,4 @@
-"""Pictures of what is measured."""
+"""Draw data sets, soft labels and calibration."""
 
 from .contact_sheet import View, draw_contact_sheet
 from .drawing import log_image

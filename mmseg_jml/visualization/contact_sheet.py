@@ -1,4 +1,4 @@
-"""Many images and their labels on one page."""
+"""Draw many images and their labels on one page."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class View(NamedTuple):
     """An image to be drawn, with its label.
 
     Attributes:
-        name (str): What to write over it.
-        image (np.ndarray | None): (H, W, 3) uint8, RGB; None where it could
-            not be made.
+        name (str): Its title.
+        image (np.ndarray | None): (H, W, 3) uint8, RGB; None if the image
+            could not be loaded.
         label (np.ndarray | None): (H, W) integers.
         problem (str): What is wrong with it; empty if nothing is.
     """
@@ -44,9 +44,9 @@ def draw_contact_sheet(
 ) -> np.ndarray:
     """Draw images with their labels over them.
 
-    Ignored pixels keep the colour of the image, those that are neither
-    ignored nor one of the classes are magenta. What is wrong stands over an
-    image in red. Classes that occur are named below.
+    Ignored pixels keep the colour of the image; those whose value is neither
+    ignored nor a class are magenta. The problem of an image is written over
+    it in red. A legend below names the classes that occur.
 
     Args:
         rows (Mapping[str, Sequence[View]]): The views of each data set.

@@ -1,4 +1,4 @@
-"""Drawings of matplotlib as arrays, in the work directory and the log."""
+"""Turn figures of matplotlib into arrays, and log them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def new_figure(width: float, height: float) -> Figure:
 
     Args:
         width (float): In inches of 100 pixels.
-        height (float): The same.
+        height (float): In inches of 100 pixels.
     """
-    # a second that most runs need not spend
+    # importing matplotlib takes a second, which most runs need not spend
     from matplotlib.figure import Figure
 
     return Figure((width, height), dpi=100, layout='constrained')
 
 
 def to_array(figure: Figure) -> np.ndarray:
-    """Draw a figure.
+    """Render a figure.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
@@ -42,17 +42,17 @@ def to_array(figure: Figure) -> np.ndarray:
 
 
 def log_image(name: str, image: np.ndarray) -> None:
-    """Hand a picture to all backends that the config names.
+    """Log a picture to all visualization backends of the config.
 
-    Where ``LocalVisBackend`` is not among them it is used all the same, so
-    that ``vis_data/vis_image`` in the directory of the log holds a PNG.
+    If ``LocalVisBackend`` is not among them, it is used as well, so that there
+    is always a PNG, in ``vis_data/vis_image`` beside the log.
 
     Args:
-        name (str): Its name; the number of training steps is added.
+        name (str): Its name, to which the number of training steps is added.
         image (np.ndarray): (H, W, 3) uint8, RGB.
     """
     visualizer = Visualizer.get_current_instance()
-    # steps that are done, as for the scalars beside it; 0 without training
+    # steps that are done, as for scalars in the log; 0 without training
     step = MessageHub.get_current_instance().get_info('iter', -1) + 1
     visualizer.add_image(name, image, step)
     if visualizer.get_backend('LocalVisBackend') is None:

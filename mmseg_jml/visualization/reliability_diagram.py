@@ -1,4 +1,4 @@
-"""Accuracy against confidence."""
+"""Draw accuracy against confidence."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LINE, GAP, MASS = '#4477aa', '#ee6677', '#777777'
 def reliability_diagram(
     bins: Sequence[Tensor], titles: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Draw the share of hits in each bin over its mean confidence.
+    """Draw the accuracy in each bin over its mean confidence.
 
     A calibrated model lies on the diagonal, an overconfident one below it.
     The strip below the diagram is the histogram of confidence: the share of
     pixels in each bin.
 
     Args:
-        bins (Sequence[Tensor]): One diagram for each, (3, B): pixels, sum of
-            confidences, hits.
+        bins (Sequence[Tensor]): For each diagram (3, B): number of pixels, sum
+            of confidences and number of hits in each bin.
         titles (Sequence[str], optional): One for each diagram. Defaults to
             None.
 

@@ -1,4 +1,4 @@
-"""Soft labels beside the images that they are for."""
+"""Draw soft labels beside their images."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IGNORED = (255, 255, 255)
 
 
 class SoftLabelPicture(NamedTuple):
-    """What is drawn of one image.
+    """An image with its label and its soft label.
 
     Attributes:
         image (np.ndarray): (H, W, 3) uint8, RGB.
-        label (Tensor): (H, W) integers, out of the classes where ignored.
+        label (Tensor): (H, W) integers; a value that is no class is ignored.
         soft (Tensor): (C, H, W), the soft label.
         weight (Tensor): (H, W), 0 where the soft label does not count.
     """
@@ -39,14 +39,14 @@ def draw_soft_labels(
 ) -> np.ndarray:
     """Draw a row for each image.
 
-    The columns are the image, its label, the class that the soft label finds
-    most probable, and the probability of that class, dark where it is low.
-    What does not count is white.
+    The columns are the image, its label, the most probable class of the soft
+    label, and the probability of that class, dark where it is low. Pixels
+    that do not count are white.
 
     Args:
         pictures (Sequence[SoftLabelPicture]): One or more.
         palette (Sequence[Sequence[int]], optional): RGB of each class, 0 to
-            255. None takes colours of matplotlib. Defaults to None.
+            255. Defaults to None, which stands for colours of matplotlib.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
@@ -84,14 +84,14 @@ def _default_palette(classes: int) -> np.ndarray:
 
 
 def _paint(label: Tensor, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Colour each class; what is out of them is white."""
+    """Colour each class; a value that is no class is white."""
     colours = np.array([*palette, IGNORED], dtype=np.uint8)
     known = (label >= 0) & (label < len(palette))
     return colours[label.where(known, len(palette)).long().numpy()]
 
 
 def restore_image(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
-    """Restore an image that a data preprocessor of mmseg has normalised.
+    """Undo the normalisation of an image by mmseg's data preprocessor.
 
     Args:
         inputs (Tensor): (3, H, W), as the segmentor sees it.

@@ -1,8 +1,8 @@
 """Fit the temperature of a segmentor: ``calibrate.py CONFIG CHECKPOINT``.
 
-Logits divided by the temperature predict the same classes with the confidence
-that fits the validation set best. Two passes over that set: one to fit, one
-to measure what came of it.
+Logits divided by the temperature predict the same classes, with the confidence
+that fits the validation set best. The tool makes two passes over that set: one
+to fit the temperature, one to measure its effect.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--scores',
         choices=('logits', 'sigmoid', 'probabilities'),
-        help='what the model predicts, if not logits of a softmax; heads '
-        'with one channel need nothing',
+        help='what the model predicts, if not logits of a softmax; not '
+        'needed for heads with one channel',
     )
     parser.add_argument(
-        '--num-bins', type=int, default=10, help='bins; default: 10'
+        '--num-bins', type=int, default=10, help='default: %(default)s'
     )
     return parser.parse_args()
 
 
 def on_validation_set(cfg: Config, *evaluators: dict) -> None:
-    """Let the test loop see the validation set, which others tune on.
+    """Let the test loop run over the validation set.
 
     Raises:
         ValueError: If the config has no validation set.
@@ -63,7 +63,7 @@ def again(runner: Runner, *evaluators: dict) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """Tabulate what was measured before and after."""
+    """Tabulate the figures before and after."""
     from prettytable import PrettyTable
 
     lines = PrettyTable(('', *MEASURES))

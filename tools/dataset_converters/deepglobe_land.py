@@ -87,7 +87,7 @@ def palette() -> np.ndarray:
 def bright_channels(pixels: np.ndarray) -> np.ndarray:
     """Return which channels are bright, as three bits of a number.
 
-    The challenge says to cut at 128, since masks were compressed.
+    The challenge says to threshold at 128, since masks were compressed.
     """
     return (pixels >= 128) @ np.array([4, 2, 1], np.uint8)
 
@@ -101,10 +101,11 @@ def to_classes(colours: np.ndarray) -> np.ndarray:
 
 
 def convert(folder: Path, name: str, output: Path) -> None:
-    """Check an image and its mask, and writes the label.
+    """Check an image and its mask, and write the label.
 
     Raises:
-        CorruptFileError: If either is not what it should be.
+        CorruptFileError: If either cannot be read, or they do not fit
+            together.
     """
     image = read_image(folder / f'{name}_sat.jpg')
     path = folder / f'{name}_mask.png'
@@ -128,8 +129,8 @@ def convert(folder: Path, name: str, output: Path) -> None:
 def validation_folds(names: list[str], seed: int | None) -> list[list[str]]:
     """Return the names that each fold validates on.
 
-    Without a seed these are the authors' folds; they leave the last three
-    images in training always.
+    Without a seed these are the authors' folds, of which none validates on
+    the last three images.
     """
     if seed is None:
         size = len(names) // NUM_FOLDS
@@ -141,7 +142,7 @@ def validation_folds(names: list[str], seed: int | None) -> list[list[str]]:
 def write_splits(
     folder: Path, names: list[str], seed: int | None, skipped: dict[str, str]
 ) -> None:
-    """Write the folds, and the images that are in none of them."""
+    """Write the folds, and a list of the images that were skipped."""
     kept = [name for name in names if name not in skipped]
     write_names(folder / 'skipped.txt', skipped)
     for k, fold in enumerate(map(set, validation_folds(names, seed))):

@@ -1,10 +1,10 @@
 """Average the masks of several annotators: ``multi_annotator.py SOURCE OUT``.
 
-Finds images and their masks by patterns (the default ones are those of
-QUBIQ), checks them, and writes for each image ``images/NAME.png``,
-``annotations/NAME.png``, the vote of the majority, and
-``probabilities/NAME.npy``, the share of annotators for each class, as
-``LoadSoftLabels`` reads it. Images may have different numbers of annotators.
+Finds images and their masks by patterns, by default those of QUBIQ, checks
+them, and writes three files for each image: ``images/NAME.png``;
+``annotations/NAME.png``, the vote of the majority; and
+``probabilities/NAME.npy``, the share of annotators for each class, which
+``LoadSoftLabels`` reads. Images may have different numbers of annotators.
 Started again, it goes on where it stopped.
 """
 
@@ -55,13 +55,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--binary',
         action='store_true',
-        help='whatever is not 0 in a mask is class 1',
+        help='count everything but 0 in a mask as class 1',
     )
     parser.add_argument(
         '--channels',
         type=int,
         nargs='+',
-        help='one or three channels to take from images that have others',
+        help='one or three channels to take from images that have more',
     )
     parser.add_argument(
         '--skip-corrupt',
@@ -76,7 +76,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_names(source: Path, pattern: str) -> list[str]:
-    """Return what stands for ``{name}`` in the path of each image.
+    """Return the part of each image path that ``{name}`` stands for.
 
     Raises:
         ValueError: If there is no image.
@@ -103,13 +103,13 @@ def find_masks(source: Path, pattern: str, name: str) -> list[Path]:
 def shares(
     paths: Sequence[Path], size: tuple[int, int], classes: int, binary: bool
 ) -> np.ndarray:
-    """Return which share of the annotators chose each class.
+    """Compute the share of annotators that chose each class.
 
     Args:
-        paths (Sequence[Path]): Their masks.
+        paths (Sequence[Path]): The masks of the annotators.
         size (tuple[int, int]): Height and width.
         classes (int): Number of classes C.
-        binary (bool): Whether all that is not 0 is class 1.
+        binary (bool): Whether everything but 0 is class 1.
 
     Returns:
         np.ndarray: (C, H, W) float64.
@@ -141,7 +141,7 @@ def convert(args: argparse.Namespace, name: str) -> None:
     """Write the three files of an image.
 
     Raises:
-        CorruptFileError: If a file is not what it should be.
+        CorruptFileError: If a file cannot be read, or does not fit.
     """
     path = args.source / args.image.replace('{name}', name)
     masks = find_masks(args.source, args.masks, name)
@@ -161,15 +161,15 @@ def convert(args: argparse.Namespace, name: str) -> None:
 
 
 def output(out: Path, name: str) -> Path:
-    """Return the file that is written last."""
+    """Return the file of an image that is written last."""
     return out / 'probabilities' / f'{name}.npy'
 
 
 def keep_options(args: argparse.Namespace) -> None:
-    """Keep a folder from holding the results of different options.
+    """Store the options in the output folder, and refuse others later.
 
     Raises:
-        ValueError: If it was begun with others.
+        ValueError: If the folder was begun with other options.
     """
     path = args.out / 'options.json'
     options = dict(vars(args), source=str(args.source.resolve()))
