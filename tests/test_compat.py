@@ -218,5 +218,5 @@ def test_a_teacher_from_a_run_of_ones_own_loads(tmp_path):
     assert load_weights(model, str(path)) == ['sky', 'road']
     assert torch.equal(model.weight, checkpoint['state_dict']['weight'])
     torch.save(dict(checkpoint, foreign=Fraction(1, 2)), path)
-    with pytest.raises(ValueError, match=r'fractions\.Fraction'):
+    with pytest.raises(ValueError, match='which are not loaded'):
         load_weights(model, str(path))

@@ -26,7 +26,7 @@ OPTIONS = [
     'model.backbone.base_channels=4',
     'model.decode_head.in_channels=4',
     'model.auxiliary_head.in_channels=8',
-    'model.test_cfg.mode=whole',
+    'val_dataloader.dataset.pipeline.1.scale=(64,64)',
     'train_cfg.max_iters=2',
     'default_hooks.logger.interval=1',
     *('train_dataloader.num_workers=0', 'val_dataloader.num_workers=0'),

@@ -1,6 +1,7 @@
 """What a step of the loss costs the host."""
 
 import torch
+from mmengine.utils import digit_version
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_jml.losses import JaccardMetricCELoss
@@ -25,4 +26,6 @@ def test_a_step_makes_few_calls():
     label = torch.randint(0, 19, (2, 64, 64))
     with Calls() as calls:
         loss(logits, label).backward()
-    assert 20 < len(calls.names) <= 80, calls.names
+    # older versions make six calls more of the same code
+    limit = 70 if digit_version(torch.__version__) >= (2, 6) else 76
+    assert 20 < len(calls.names) <= limit, calls.names
