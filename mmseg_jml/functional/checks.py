@@ -99,7 +99,7 @@ class Expectation:
         self.judge(self.measure(target, weight).tolist())
 
     def judge(self, numbers: list[float]) -> None:
-        """Raise the error of :meth:`check`, if :meth:`measure` found one."""
+        """Raise the error of :meth:`check` if the numbers call for one."""
         low, high, off, lightest = numbers
         if not lightest >= 0:  # written so that NaN does not pass
             raise ValueError(

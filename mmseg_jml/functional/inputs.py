@@ -34,7 +34,7 @@ def make_request(
     align_corners: bool = False,
     check: bool | None = None,
 ) -> Request:
-    """Check the arguments of a loss, and make them a request.
+    """Check the arguments of a loss, and make a request from them.
 
     Arguments and errors are those of
     :func:`mmseg_jml.functional.loss_parts`, which has the same defaults.

@@ -84,7 +84,7 @@ class RegionLossOptions:
                 )
 
     def _rules(self) -> list[tuple[str, bool, str]]:
-        """List each option, whether its value is allowed, and what is."""
+        """List options, whether their value is allowed, and what is."""
         modes = f'one of {_MODES} or a list of class indices'
         return [
             ('gamma', self.gamma >= 1, 'at least 1'),

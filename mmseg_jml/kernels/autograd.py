@@ -60,7 +60,7 @@ def _apply(function: Any, *arguments: Any) -> Any:
 
 
 def _taken_apart(request: Request) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Split a request: it without tensors and their names; the tensors."""
+    """Separate a request, with the names of its tensors, from the tensors."""
     tensors = request.tensors()
     bare = request.with_tensors(dict.fromkeys(tensors))
     return (bare, tuple(tensors)), tuple(tensors.values())

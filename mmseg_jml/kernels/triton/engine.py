@@ -81,7 +81,7 @@ def _why_not_on(device: int | None) -> str | None:
 
 
 def sums(request: Request) -> RegionSums:
-    """Return the region sums of a request, if :func:`why_not` is None.
+    """Return the region sums of a request that :func:`why_not` accepts.
 
     Raises:
         ValueError: If the logits are larger than the label.
