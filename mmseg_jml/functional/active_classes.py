@@ -13,7 +13,7 @@ from .options import ActiveClasses
 
 __all__ = ['active_classes', 'largest_of']
 
-# What has to exceed the threshold in each mode.
+# The value that has to exceed the threshold in each mode.
 _LARGEST = {
     'PRESENT': 'label',
     'LABEL': 'label',
@@ -26,8 +26,8 @@ def largest_of(mode: ActiveClasses, is_hard: bool) -> str | None:
     """Choose the ``largest_of`` that a request needs for a mode.
 
     Returns:
-        str | None: 'label', 'prediction' or 'both'; None where the sums tell
-        the active classes by themselves, as those of a hard label do.
+        str | None: 'label', 'prediction' or 'both'; None if the mode needs no
+        maximum, as where the sums of a hard label tell which classes occur.
     """
     value = _LARGEST.get(mode) if isinstance(mode, str) else None
     return None if is_hard and value == 'label' else value
@@ -37,22 +37,32 @@ def largest_of(mode: ActiveClasses, is_hard: bool) -> str | None:
 def active_classes(
     sums: RegionSums, mode: ActiveClasses, threshold: float = 0.01
 ) -> Tensor:
-    """Find the classes that count in each image that has a counted pixel.
+    """Find the classes that a region loss averages in each image.
+
+    An image without a counted pixel has none.
 
     Args:
-        sums (RegionSums): Region sums, with the ``largest`` values where
-            :func:`largest_of` wants them.
+        sums (RegionSums): Region sums, with the ``largest`` values that
+            :func:`largest_of` asks for.
         mode (str | Sequence[int]): 'ALL', 'PRESENT', 'LABEL', 'PROB', 'BOTH'
             or a list of classes, see
             :class:`mmseg_jml.functional.RegionLossOptions`.
-        threshold (float): What the largest value over pixels has to exceed.
-            Defaults to 0.01.
+        threshold (float): A class is active where its largest value over the
+            pixels exceeds this. Defaults to 0.01.
 
     Returns:
         Tensor: (N, C) bool.
 
     Raises:
         ValueError: If the list names a class that ``sums`` do not have.
+
+    Examples:
+        Three pixels of class 0; class 1 is predicted, but not labelled:
+
+        >>> by_class = torch.tensor([[[2.0, 1.0], [3.0, 0.0], [2.0, 0.0]]])
+        >>> sums = RegionSums(by_class, by_image=torch.zeros(1, 2))
+        >>> active_classes(sums, 'PRESENT'), active_classes(sums, 'ALL')
+        (tensor([[ True, False]]), tensor([[True, True]]))
     """
     if isinstance(mode, str) and mode != 'ALL':
         if sums.largest is None:  # a hard label: a class is there or not

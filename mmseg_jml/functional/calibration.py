@@ -1,4 +1,4 @@
-"""Calibration: how far confidence is from the share of right predictions."""
+"""Calibration: whether 80 % of the pixels predicted at 80 % are right."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = [
     'calibration_state',
 ]
 
-# Narrow bins in log-odds, of which those of equal mass are made.
+# Narrow bins in log-odds, from which bins of equal mass are joined.
 _CELLS = 1024
 
 
 # No tuple: mmengine makes plain tuples of those that processes exchange.
 @dataclass(frozen=True)
 class CalibrationState:
-    """What is kept of the images seen so far; its size does not grow.
+    """Sums over the images seen so far, of constant size.
 
     Attributes:
         sums (ConfidenceSums): Sums over the pixels of all images.
@@ -56,11 +56,13 @@ class CalibrationState:
         """Compute bins over all pixels, as a reliability diagram draws them.
 
         Args:
-            options (CalibrationOptions): Those the state was made with.
+            options (CalibrationOptions): The options that the state was made
+                with.
 
         Returns:
-            tuple[Tensor, Tensor]: Of the predicted class, (3, B), and of each
-            class, (C, 3, B): pixels, sum of confidences, hits.
+            tuple[Tensor, Tensor]: Bins by the probability of the predicted
+            class, (3, B), and by that of each class, (C, 3, B); their rows
+            are those of :class:`ConfidenceSums`.
         """
         top, classes = self.sums.top, self.sums.classes
         if options.binning == 'equal_mass':
@@ -78,14 +80,14 @@ def calibration_state(
     ignore_index: int | None = 255,
     options: CalibrationOptions | None = None,
 ) -> CalibrationState:
-    """Compute the state after one image.
+    """Compute the state of one image.
 
-    Its other arguments and its errors are those of :func:`confidence_sums`,
-    which has the same defaults.
+    The other arguments and the errors are those of :func:`confidence_sums`,
+    with the same defaults.
 
     Args:
-        options (CalibrationOptions, optional): None means its defaults.
-            Defaults to None.
+        options (CalibrationOptions, optional): How figures are computed. None
+            means the defaults. Defaults to None.
 
     Returns:
         CalibrationState: float64 on the CPU.
@@ -119,7 +121,7 @@ def calibration_state(
     present = None
     if authors:
         present = sums.labelled > 0
-        present[-1] |= sums.ignored > 0  # their code counts them so
+        present[-1] |= sums.ignored > 0  # as the authors' code does
     return CalibrationState(
         sums,
         expected_calibration_error(top),
@@ -132,13 +134,13 @@ def calibration_figures(
     states: Iterable[CalibrationState],
     options: CalibrationOptions | None = None,
 ) -> dict[str, float]:
-    """Compute the calibration of all images of some states.
+    """Compute the calibration figures over all images of the states.
 
     Args:
         states (Iterable[CalibrationState]): One or more, made with the same
             options.
-        options (CalibrationOptions, optional): Those options. None means the
-            defaults. Defaults to None.
+        options (CalibrationOptions, optional): The same options again. None
+            means the defaults. Defaults to None.
 
     Returns:
         dict[str, float]: ``ECED`` and ``SCED`` over the pixels of the data

@@ -1,4 +1,4 @@
-"""Calibration errors of bins of confidence, and their options."""
+"""Calibration errors from bins of confidence, and their options."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class CalibrationOptions:
     Args:
         num_bins (int): Bins of confidence. Defaults to 10.
         binning (str): 'equal_width' or 'equal_mass'. Bins of equal mass are
-            put together from 1,024 cells that are equally wide in log-odds,
-            since the quantiles are not known before the last image.
-            Defaults to 'equal_width'.
+            joined from 1,024 narrow ones, equally wide in log-odds, because
+            quantiles are not known before the last image. Defaults to
+            'equal_width'.
         sce (str): 'textbook' or 'authors'; see
             :func:`static_calibration_error`. Defaults to 'textbook'.
-        temperature (float): Divides the logits first; a number that
-            :func:`fit_temperature` finds. Defaults to 1.0.
+        temperature (float): Divides the logits first;
+            :func:`fit_temperature` finds one. Defaults to 1.0.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -64,10 +64,10 @@ class CalibrationOptions:
 
 
 def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:
-    """Join neighbouring cells to bins of about equal mass.
+    """Join narrow bins, the cells, into bins of about equal mass.
 
-    A cell goes to the bin that holds the middle of its mass, so that a bin's
-    mass differs from the wanted one by a cell's at most.
+    A cell is not divided: it goes to the bin in which the middle of its mass
+    lies. So a bin's mass is off by the mass of one cell at most.
 
     Args:
         cells (Tensor): (*, 3, K), as in :class:`ConfidenceSums`.
@@ -93,10 +93,12 @@ def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:
 
 
 def expected_calibration_error(bins: Tensor) -> Tensor:
-    """ECE: mean over pixels of the gap in their bin.
+    """Compute the expected calibration error (ECE).
 
-    ``sum over b of n_b / n * abs(hits_b / n_b - confidence_b / n_b)``: "On
-    Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+    It is the gap between the accuracy and the mean confidence of a bin, as a
+    mean over pixels: ``sum over b of n_b / n * abs(hits_b / n_b -
+    confidence_b / n_b)``, "On Calibration of Modern Neural Networks" (arXiv
+    1706.04599), equation 3.
 
     Args:
         bins (Tensor): (*, 3, B), as in :class:`ConfidenceSums`.
@@ -117,20 +119,23 @@ def expected_calibration_error(bins: Tensor) -> Tensor:
 def static_calibration_error(
     bins: Tensor, variant: str = 'textbook', present: Tensor | None = None
 ) -> Tensor:
-    """SCE: mean over classes of the ECE of each class's probability.
+    """Compute the static calibration error (SCE).
 
+    It is the mean over classes of the ECE of each class's probability:
     "Measuring Calibration in Deep Learning" (arXiv 1904.01685), section 4.1.
+
     Variant 'textbook' averages all classes. Variant 'authors' is what the
-    authors of the Jaccard metric losses report: of two classes the second
-    alone counts, and of an image the classes that it is labelled with, where
-    ignored pixels stand for the last class; and a hit must be predicted too
-    (``argmax_hits`` of :func:`confidence_sums`).
+    authors of the Jaccard metric losses report. There a pixel is a hit only
+    if its class is also predicted (``argmax_hits`` of
+    :func:`confidence_sums`); with two classes only the second counts; and an
+    image is averaged over the classes that it is labelled with, where ignored
+    pixels count as the last class.
 
     Args:
         bins (Tensor): (C, 3, B), as in :class:`ConfidenceSums`.
         variant (str): 'textbook' or 'authors'. Defaults to 'textbook'.
-        present (Tensor, optional): (C,) bool, the classes of an image.
-            Defaults to None.
+        present (Tensor, optional): (C,) bool, the classes to average. None
+            means all. Defaults to None.
 
     Returns:
         Tensor: Scalar in [0, 1]; NaN where there is no pixel.

@@ -12,16 +12,16 @@ __all__ = ['Arrival', 'Expectation', 'check_later']
 
 # Soft labels that went through float16 sum to 1 only to this.
 _SUM_TOLERANCE = 5e-3
-# On a GPU the first batches are checked, and then one in a prime number, so
-# that heads that take turns are all seen.
+# On a GPU the first 20 batches are checked, then every 47th. A prime, so that
+# heads that take turns are all seen.
 _FIRST, _EVERY = 20, 47
 
 
 class Arrival:
-    """Numbers on their way from a device to the host, which does not wait.
+    """Numbers on their way from a GPU to the host, which does not wait.
 
     Args:
-        numbers (Tensor): Any; those on a CPU are there at once.
+        numbers (Tensor): Of any shape; on a CPU they are there at once.
     """
 
     def __init__(self, numbers: Tensor) -> None:
@@ -46,12 +46,12 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the values of a label and of pixel weights have to be.
+    """The values that a label and its pixel weights may have.
 
     Args:
         num_classes (int): Hard labels lie in [0, num_classes).
-        ignore_index (int, optional): A hard label that needs no class.
-        use_sigmoid (bool): Soft labels need not sum to 1.
+        ignore_index (int, optional): Hard label that is allowed besides.
+        use_sigmoid (bool): Whether soft labels need not sum to 1.
         is_hard (bool): Whether the label holds classes, not probabilities.
     """
 
@@ -64,10 +64,10 @@ class Expectation:
     def measure(self, target: Tensor, weight: Tensor | None) -> Tensor:
         """Compute the numbers that :meth:`judge` reads, on the device, (4,).
 
-        They are the lowest and highest value that does not fit (0 and 0 if
-        all do; for soft labels the lowest and highest of all), how far sums
-        over classes are off 1, and the lowest weight. Soft labels of pixels
-        of weight 0 are not looked at.
+        They are the lowest and the highest wrong hard label (0 and 0 if none
+        is wrong) or the lowest and the highest soft label; the largest
+        deviation of a pixel's sum over classes from 1; and the lowest weight.
+        Soft labels of pixels of weight 0 are skipped.
         """
         zero = torch.zeros((), device=target.device)
         if not target.numel():
@@ -99,7 +99,7 @@ class Expectation:
         self.judge(self.measure(target, weight).tolist())
 
     def judge(self, numbers: list[float]) -> None:
-        """Raise the error of :meth:`check` from numbers of :meth:`measure`."""
+        """Raise the error of :meth:`check` if the numbers call for one."""
         low, high, off, lightest = numbers
         if not lightest >= 0:  # written so that NaN does not pass
             raise ValueError(
@@ -138,7 +138,7 @@ class _Late:
         self.pending: deque[tuple[Arrival, Expectation]] = deque()
 
     def report(self) -> None:
-        """Judge what has arrived, without a wait."""
+        """Judge the measurements that have arrived; do not wait for more."""
         while self.pending and self.pending[0][0].is_there():
             numbers, expected = self.pending.popleft()
             try:
@@ -160,10 +160,10 @@ _late = _Late()
 def check_later(
     expected: Expectation, target: Tensor, weight: Tensor | None
 ) -> None:
-    """Check some batches on a GPU without waiting for it.
+    """Check a batch on a GPU without waiting for the device.
 
-    The numbers of a batch travel to the host while it goes on. A later call
-    reads them, and raises for the batch that did not fit.
+    Its measurements travel to the host while training goes on, and a later
+    call raises the error. The first 20 batches and every 47th are checked.
 
     Raises:
         ValueError: As :meth:`Expectation.check`, for an earlier batch.

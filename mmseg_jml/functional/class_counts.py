@@ -1,4 +1,4 @@
-"""How often classes are predicted, labelled and met, and what chance meets."""
+"""Pixels of each class, the mean IoU that they give, and that of chance."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ['ClassCounts', 'class_counts']
 
 
 class ClassCounts(NamedTuple):
-    """Pixels of each class.
+    """Numbers of pixels of each class.
 
     Attributes:
-        hit (Tensor): (C,), predicted and labelled.
-        predicted (Tensor): (C,), predicted, right or wrong.
-        labelled (Tensor): (C,), labelled, found or not.
+        hit (Tensor): (C,), pixels both predicted and labelled as the class.
+        predicted (Tensor): (C,), pixels predicted as the class.
+        labelled (Tensor): (C,), pixels labelled as the class.
     """
 
     hit: Tensor
@@ -24,11 +24,11 @@ class ClassCounts(NamedTuple):
     labelled: Tensor
 
     def plus(self, other: ClassCounts) -> ClassCounts:
-        """Add the pixels of others."""
+        """Add the counts of other pixels."""
         return ClassCounts(*(a + b for a, b in zip(self, other)))
 
     def mean_iou(self) -> Tensor:
-        """Intersection over union, the mean over classes that occur.
+        """Return the mean IoU over the classes that occur.
 
         Returns:
             Tensor: Scalar in [0, 1]; NaN if there is no pixel.
@@ -36,10 +36,10 @@ class ClassCounts(NamedTuple):
         return self._mean_iou(self.hit)
 
     def chance_iou(self) -> Tensor:
-        """The mIoU of the same predictions, dealt to the pixels at random.
+        """Return the mIoU of the same predictions, shuffled over the pixels.
 
-        Where a share q of n pixels is predicted as a class and a share f
-        labelled with it, chance expects n q f of them to be both.
+        If a share q of n pixels is predicted as a class and a share f is
+        labelled as it, then n q f pixels are expected to be both.
 
         Returns:
             Tensor: Scalar in [0, 1]; NaN if there is no pixel.
@@ -60,15 +60,16 @@ class ClassCounts(NamedTuple):
 def class_counts(
     prediction: Tensor, label: Tensor, counted: Tensor, num_classes: int
 ) -> ClassCounts:
-    """Count the pixels of a batch, without a wait for a GPU.
+    """Count the pixels of each class in a batch, without waiting for a GPU.
 
-    Nothing is checked, because reading a value would let the host wait.
+    Values are not checked, because reading one would make the host wait.
 
     Args:
         prediction (Tensor): (N, *) integers in [0, C).
         label (Tensor): (N, *) integers. A pixel with a label outside [0, C)
             does not count.
-        counted (Tensor): (N, *) bool, the other pixels that count.
+        counted (Tensor): (N, *) bool, False for more pixels that do not
+            count.
         num_classes (int): C.
 
     Returns:
@@ -82,7 +83,7 @@ def class_counts(
         tensor(0.5000)
     """
     counted = counted & (label >= 0) & (label < num_classes)
-    # what does not count goes to one more place, cut off at the end
+    # pixels that do not count go to one more place, cut off below
     place = torch.where(
         counted, prediction * num_classes + label, num_classes**2
     ).flatten()

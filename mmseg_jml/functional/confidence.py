@@ -1,4 +1,4 @@
-"""Sums over pixels by their confidence, in one pass over the scores."""
+"""Pixels in bins of confidence, in one pass over the scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pixel_chunks import PixelChunk, check_kind, pixel_chunks
 
 __all__ = ['ConfidenceSums', 'confidence_sums']
 
-# log(p / (1 - p)) of the float32 numbers next to 0.0000001 and 1
+# log(p / (1 - p)) is 16.1 at p = 1 - 1e-7, to which probabilities are clamped
 _HIGHEST_LOG_ODDS = 16.0
 
 
@@ -24,11 +24,12 @@ class ConfidenceSums(NamedTuple):
     confidences, the number of hits.
 
     Attributes:
-        top (Tensor): (3, B), by the probability of the predicted class; a
-            hit is a pixel that is labelled so.
-        classes (Tensor): (C, 3, B), by the probability of each class.
-        labelled (Tensor): (C,), pixels labelled so.
-        ignored (Tensor): Scalar, pixels that do not count.
+        top (Tensor): (3, B), bins of the probability of the predicted class;
+            a hit is a pixel with that label.
+        classes (Tensor): (C, 3, B), bins of the probability of each class; a
+            hit is a pixel labelled as the class.
+        labelled (Tensor): (C,), number of pixels labelled as each class.
+        ignored (Tensor): Scalar, number of pixels that do not count.
         nll (Tensor): Scalar, sum of the negative log-likelihoods.
         brier (Tensor): Scalar, sum of the squared distances between the
             probabilities and the one-hot label.
@@ -58,10 +59,10 @@ def confidence_sums(
     argmax_hits: bool = False,
     ignore_index: int | None = 255,
 ) -> ConfidenceSums:
-    """Sum one image's pixels by their confidence.
+    """Sort one image's pixels into bins of confidence, and sum up each bin.
 
     Probabilities, bins, NLL and Brier score come from one pass over chunks
-    of pixels, so that nothing of the size of the image is made.
+    of pixels, so that working memory does not grow with the image.
     Probabilities are float32 at least, sums float64.
 
     Args:
@@ -132,7 +133,7 @@ def confidence_sums(
 def _probabilities(
     chunk: PixelChunk, kind: str, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Probabilities (C, n) and the NLL (n,)."""
+    """Compute probabilities (C, n) and the NLL of each pixel (n,)."""
     scores = chunk.scores
     if temperature != 1 and kind == 'probabilities':
         scores = scores ** (1 / temperature)
@@ -154,12 +155,16 @@ def _probabilities(
 def _bin(
     prob: Tensor, row: Tensor, hit: Tensor, num_bins: int, log_odds: bool
 ) -> Tensor:
-    """Bins (R, 3, B) of each row of ``prob`` (R, n); hits are in ``row``."""
+    """Bin each row of ``prob`` (R, n), to (R, 3, B).
+
+    Pixels with ``hit`` (n,) are hits of the row that ``row`` (n,) names.
+    """
     position = prob
     if log_odds:
         position = prob.logit(eps=1e-7) / (2 * _HIGHEST_LOG_ODDS) + 0.5
     index = (position * num_bins).int().clamp_(0, num_bins - 1)
-    # Most probabilities fall into the first bin: it is what the others leave.
+    # Most probabilities fall into the first bin: it is computed from the
+    # total and the other bins.
     chosen = (index > 0).flatten().nonzero()[:, 0]
     first = num_bins * torch.arange(len(prob), device=prob.device).int()
     index += first.unsqueeze(1)

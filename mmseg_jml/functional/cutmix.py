@@ -22,11 +22,11 @@ def cutmix_boxes(
     area: tuple[float, float] = _AREA,
     aspect: tuple[float, float] = _ASPECT,
 ) -> Tensor:
-    """Draw a box for some images, from torch's default generator.
+    """Draw a box for some of N images, from torch's default generator.
 
-    Area and, in its logarithm, the ratio of height to width are uniform. A
-    side that would be longer than the image's is cut to it; the place is
-    uniform among those where the box fits.
+    The area and the logarithm of height over width are uniform. A side longer
+    than the image's is cut to it, and the place is uniform among those where
+    the box fits.
 
     Args:
         number (int): N.
@@ -56,7 +56,7 @@ def cutmix_boxes(
 
 
 def _span(length: Tensor, size: int) -> Tensor:
-    """(N, size) bool: a stretch of each length at a random place."""
+    """Return (N, size) bools: a run of each length at a random place."""
     length = length.long().clamp(1, size)
     start = (torch.rand(len(length)) * (size - length + 1)).long()
     place = torch.arange(size)
@@ -67,15 +67,15 @@ def _span(length: Tensor, size: int) -> Tensor:
 def paste(
     values: Tensor, boxes: Tensor, source: Tensor | None = None
 ) -> Tensor:
-    """Take the boxes from other images.
+    """Paste boxes of other images into images.
 
     Args:
-        values (Tensor): (N, H, W) or (N, C, H, W), of images or of anything
-            that belongs to their pixels.
+        values (Tensor): (N, H, W) or (N, C, H, W), images, labels or anything
+            else that pixels have.
         boxes (Tensor): (N, H, W) bool.
-        source (Tensor, optional): What they are taken from, of the shape of
-            the values. None means the image before, for the first one the
-            last. Defaults to None.
+        source (Tensor, optional): What the boxes are taken from, shaped like
+            ``values``. None means the previous image of the batch, for the
+            first one the last. Defaults to None.
 
     Returns:
         Tensor: The mixed values.

@@ -28,7 +28,7 @@ def largest_of_all(value: Tensor) -> Tensor:
 def sum_over_images(
     *values: Tensor, sync: bool = False, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, ...]:
-    """Compute ``value.sum(0)`` of each, with ``sync`` over all processes.
+    """Sum each value over images, with ``sync`` those of all processes.
 
     The gradient is that of the sum of all processes' losses, and
     DistributedDataParallel divides gradients by the number of processes, so
@@ -39,11 +39,16 @@ def sum_over_images(
             Processes may have different numbers of images.
         sync (bool): Whether to sum over processes too, in one collective;
             without a process group this changes nothing. Defaults to False.
-        dtype (torch.dtype, optional): Of the sums. None means that of the
-            values. Defaults to None.
+        dtype (torch.dtype, optional): Dtype of the sums. None means that of
+            the values. Defaults to None.
 
     Returns:
-        tuple[Tensor, ...]: The sums, the same on every process.
+        tuple[Tensor, ...]: The sums; with ``sync`` all processes have the
+        same.
+
+    Examples:
+        >>> sum_over_images(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        (tensor([4., 6.]),)
     """
     sums = tuple(value.sum(0, dtype=dtype) for value in values)
     if not sync or not (dist.is_available() and dist.is_initialized()):

@@ -1,4 +1,4 @@
-"""How far a student's maps are from a teacher's, without any parameter."""
+"""Distances between maps of a student and a teacher, nothing to learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def channel_wise_divergence(
     weight: Tensor | None = None,
     temperature: float = 4.0,
 ) -> Tensor:
-    """Divergence of the teacher's distributions over the pixels of a channel.
+    """Compute the channel-wise divergence of a student from its teacher.
 
     Channel-wise knowledge distillation (arXiv 2011.13256, equations 2 to 4):
     each channel becomes a distribution over the pixels of its image, so that
@@ -29,19 +29,19 @@ def channel_wise_divergence(
 
     Args:
         student (Tensor): (N, C, *) floats, logits or features.
-        teacher (Tensor | TeacherLogits): The same of the teacher. Where
-            height and width differ the smaller map is resized bilinearly. A
-            target has a temperature of its own, by which ``student`` is
-            divided already: T is then the product of both.
-        weight (Tensor, optional): (N, *), of the larger size, at least 0. A
-            pixel of weight 0 takes no part, one of weight 2 counts as two.
-            Defaults to None.
+        teacher (Tensor | TeacherLogits): The teacher's. Where height and
+            width differ, the smaller map is resized bilinearly. A
+            ``TeacherLogits`` has a temperature of its own, by which
+            ``student`` must be divided already: T is then the product of
+            both.
+        weight (Tensor, optional): (N, *) >= 0, of the larger size. A pixel of
+            weight 0 does not count, one of weight 2 counts as two. Defaults
+            to None.
         temperature (float): T, above 0. Defaults to 4.0.
 
     Returns:
-        Tensor: A scalar, at least 0: the mean over the images that have a
-        pixel which counts; 0 where no image has one. Float32, or float64 for
-        a float64 student.
+        Tensor: A scalar >= 0, the mean over the images with a pixel that
+        counts; 0 if there is none. Float32, or float64 for a float64 student.
 
     Raises:
         ValueError: If the numbers of channels differ.
@@ -68,7 +68,7 @@ def channel_wise_divergence(
     if weight is not None:
         weight = weight.flatten(1).to(student)
         counted = (weight > 0).any(1).to(student)
-        # exp() of the lowest number is 0, and 0 times it is no NaN
+        # unlike -inf, the lowest number times a probability of 0 is no NaN
         lowest = torch.finfo(student.dtype).min
         log_weight = weight.log().clamp_min(lowest)[:, None]
         student, teacher = student + log_weight, teacher + log_weight
@@ -83,22 +83,22 @@ def channel_wise_divergence(
 
 
 def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """One minus the cosine between two maps of attention.
+    """Compute one minus the cosine between two attention maps.
 
     Attention transfer (arXiv 1612.03928): the map of an image is the sum of
-    the squares over channels, so that any numbers of channels compare. Equal,
-    for one size, to::
+    squares over its channels, so that student and teacher may have different
+    numbers of them. For features of one size it is equal to::
 
         s, t = student.square().sum(1), teacher.square().sum(1)
         (1 - F.cosine_similarity(s.flatten(1), t.flatten(1))).mean()
 
-    That is half the square of the norm in equation 2. The authors' code has
-    the mean over the H W pixels in place of the sum, and a factor of 1000:
-    1000 times theirs is 2000 / (H W) times this.
+    That is half the squared norm of equation 2. The authors' code takes the
+    mean over the H W pixels in place of the sum and weighs it with 1000; their
+    term is 2000 / (H W) times this one.
 
     Args:
         student (Tensor): (N, C, H, W) floats.
-        teacher (Tensor): (N, D, h, w). Where height and width differ the
+        teacher (Tensor): (N, D, h, w). Where height and width differ, the
             smaller of the two maps is resized bilinearly.
 
     Returns:
@@ -121,12 +121,12 @@ def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _exact(value: Tensor) -> Tensor:
-    """In float32 at least: squares overflow in half precision."""
+    """Convert to float32 at least: squares overflow in half precision."""
     return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def _of_one_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two maps with the larger height and width of both."""
+    """Resize two maps to the larger height and the larger width."""
     if first.shape[2:] == second.shape[2:]:
         return first, second
     if first.ndim != 4 or second.ndim != 4:

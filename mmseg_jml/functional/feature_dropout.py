@@ -1,4 +1,4 @@
-"""Dropout of channels that leaves two views of an image different halves."""
+"""Channel dropout that keeps complementary channels of two views."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def complementary_dropout(
 
     With m ~ Bernoulli(1/2) for each channel of an image, the features of its
     first view become ``2 * m * x``, those of its second ``2 * (1 - m) * x``:
-    UniMatch V2 (arXiv 2410.10777). As in its code, only a share of the images
-    is treated so, and features of several levels have one m where their
-    channels are as many. Numbers come from torch's default generator.
+    UniMatch V2 (arXiv 2410.10777). As in the authors' code, only a share of
+    the images is treated, and levels with the same number of channels share
+    m. Random numbers come from torch's default generator.
 
     Args:
         features (Sequence[Tensor]): (2 N, C, *) floats, of one level each.
             The second views follow the first ones in the same order.
-        share (float): Share of the images, in [0, 1]; the number of images
-            that keep all channels is rounded down. Defaults to 0.5.
+        share (float): Share of the images that are treated, in [0, 1]; the
+            number of others is rounded down. Defaults to 0.5.
 
     Returns:
-        list[Tensor]: The features that are left, of the same shapes and
+        list[Tensor]: The features after dropout, of the same shapes and
         dtypes.
 
     Examples:

@@ -24,20 +24,19 @@ _TENTHS = [10.0 * i for i in range(1, 11)]
 def fine_grained_iou(
     counts: RegionCounts, worst: float = 5, binary: bool = False
 ) -> dict[str, float]:
-    """Mean accuracy, IoU and Dice at the levels D, I and C, in percent.
+    """Compute mean accuracy, IoU and Dice at the levels D, I and C.
 
     "Revisiting Evaluation Metrics for Semantic Segmentation: Optimization
     and Evaluation of Fine-grained Intersection over Union" (arXiv
     2310.19252). D takes the pixels of the data set together, I averages over
     images the mean over the classes of an image, C averages over classes the
-    mean over the images of a class. A suffix tells a worst case: a number q,
-    the mean of the worst q % of images (C: of each class's images); ``Q``,
-    the average of that over q = 10, 20, ... 100.
+    mean over the images of a class. A suffix stands for a worst case: a
+    number q for the mean of the worst q % of images (at C, of each class's
+    images), ``Q`` for the average of that over q = 10, 20, ... 100.
 
-    A class that is absent everywhere is left out of a mean, as is an image
-    without a counted pixel. At level D a class that is predicted somewhere
-    and labelled nowhere has an IoU of 0, which counts: ``mIoUD`` is mmseg's
-    mIoU.
+    A mean leaves out classes that are absent everywhere, and images without a
+    counted pixel. At level D a class that is predicted somewhere and labelled
+    nowhere has an IoU of 0, which counts: ``mIoUD`` is mmseg's mIoU.
 
     Args:
         counts (RegionCounts): One row per image.
@@ -49,13 +48,13 @@ def fine_grained_iou(
             False.
 
     Returns:
-        dict[str, float]: ``Acc``; ``mAcc``, ``mIoU``, ``mDice`` with ``D``,
-        ``I``, ``C``, and for I and C with ``Q`` and q: for instance
-        ``mIoUI``, ``mIoUIQ``, ``mIoUI5``. NaN where nothing counts.
+        dict[str, float]: In percent: ``Acc``; ``mAcc``, ``mIoU``, ``mDice``
+        with ``D``, ``I``, ``C``, and for I and C with ``Q`` and q: for
+        instance ``mIoUI``, ``mIoUIQ``, ``mIoUI5``. NaN where nothing counts.
 
     Raises:
-        ValueError: If ``worst`` is out of range, or ``binary`` is asked for
-            other than two classes.
+        ValueError: If ``worst`` is out of range, or ``binary`` is True and
+            there are not two classes.
 
     Examples:
         >>> from mmseg_jml.functional import region_counts
@@ -97,5 +96,5 @@ def fine_grained_iou(
 
 
 def _stacked(scores: dict[str, Tensor]) -> Tensor:
-    """(*, 3), one column for each of the three scores."""
+    """Stack the three scores as columns, (*, 3)."""
     return torch.stack(list(scores.values()), -1)

@@ -1,4 +1,4 @@
-"""From what users and heads pass to a request of region sums, with checks."""
+"""Turn what users and heads pass to a loss into a checked request."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ def make_request(
     align_corners: bool = False,
     check: bool | None = None,
 ) -> Request:
-    """Check the arguments of a loss, and make a request of them.
+    """Check the arguments of a loss, and make a request from them.
 
     Arguments and errors are those of
     :func:`mmseg_jml.functional.loss_parts`, which has the same defaults.
 
     Returns:
-        Request: Of the logits and the target, without sums to take.
+        Request: The logits, the target and the weights; no optional sum is
+        asked for yet.
     """
     _check_logits(logits, use_sigmoid, class_weight)
     if isinstance(target, HardLabel):
@@ -132,7 +133,7 @@ def _check_target(
 
 
 def _fits(logits: Tensor, values: Tensor, size: tuple[int, ...]) -> bool:
-    """Whether logits are of a label's size, or can be upsampled to it."""
+    """Tell whether logits have a label's size or can be upsampled to it."""
     space = logits.shape[2:]
     if values.shape[:1] != logits.shape[:1] or len(size) != len(space):
         return False
@@ -159,8 +160,8 @@ def as_target(
 
     Returns:
         tuple[Target, Tensor | None]: A target of :mod:`mmseg_jml.kernels`,
-        the one given if it is one; and the weights, which a head of one
-        channel gets in any case.
+        unchanged if it was one already, and the pixel weights. Hard labels of
+        a head with one channel always come with weights, 0 where ignored.
 
     Examples:
         >>> logits = torch.zeros(1, 2, 3)
@@ -185,7 +186,7 @@ def as_target(
         )
     if classes > 1:
         return hard, weight
-    # all that a one-channel head predicts is the probability of label 1
+    # a head with one channel predicts the probability of label 1 alone
     dtype = torch.promote_types(logits.dtype, torch.float32)
     counted = hard.counted().to(dtype)
     return (

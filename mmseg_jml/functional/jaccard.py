@@ -19,10 +19,10 @@ def jaccard_metric_loss(
     weight: Tensor | None = None,
     **arguments: Any,
 ) -> Tensor:
-    """Jaccard metric loss, and optionally cross-entropy from the same pass.
+    """Compute the Jaccard metric loss, optionally with cross-entropy.
 
-    With the default options, p the softmax of ``logits`` and y the (one-hot
-    or soft) label::
+    With the default options, where p is the softmax of ``logits`` and y the
+    one-hot or soft label::
 
         jaccard = 1 - (sum(min(p, y)) + 1) / (sum(max(p, y)) + 1)
         jml = jaccard.mean()              # over the classes that are active

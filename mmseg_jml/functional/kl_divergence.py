@@ -31,7 +31,7 @@ def kl_divergence(
     align_corners: bool = False,
     impl: str = 'auto',
 ) -> Tensor:
-    """Kullback-Leibler divergence KL(y || p), the mean over counted pixels.
+    """Compute the divergence KL(y || p), the mean over counted pixels.
 
     Equal, for a dense label ``y``, to::
 
@@ -40,19 +40,19 @@ def kl_divergence(
 
     It is computed as the cross-entropy minus the entropy of the label, which
     is a constant: the gradient is that of the cross-entropy with a soft
-    label. For a target with a temperature T it is T squared times that, so
-    that the gradient does not fade as T grows: "Distilling the Knowledge in a
-    Neural Network" (arXiv 1503.02531), section 2.1.
+    label. For a target with a temperature T the result is multiplied by T
+    squared, so that the gradient does not fade as T grows: "Distilling the
+    Knowledge in a Neural Network" (arXiv 1503.02531), section 2.1.
 
-    Its other arguments and its errors are those of :func:`loss_parts`, with
+    The other arguments and the errors are those of :func:`loss_parts`, with
     the same defaults.
 
     Args:
-        logits (Tensor): (N, C, *), divided by the temperature of the target
-            if it has one.
-        use_sigmoid (bool): A divergence of two outcomes for each class in
-            place of one over all classes, and the mean over classes too.
-            Defaults to False.
+        logits (Tensor): (N, C, *), already divided by the temperature of the
+            target if it has one.
+        use_sigmoid (bool): Whether each class has a sigmoid. The divergence
+            is then one between two outcomes per class, and the mean is over
+            classes too. Defaults to False.
 
     Returns:
         Tensor: A scalar, 0 if no pixel counts.

@@ -21,15 +21,15 @@ __all__ = ['LossParts', 'loss_parts']
 
 
 class LossParts(NamedTuple):
-    """A loss and what it is made of, scalars.
+    """A loss and what it is made of, all scalars.
 
     Attributes:
         loss (Tensor): ``ce_weight`` times the cross-entropy plus
             ``jml_weight`` times the Jaccard metric loss, differentiable.
-        cross_entropy (Tensor, optional): Its part of the loss, with its
-            factor; None where that is 0. Without a graph.
-        jaccard (Tensor, optional): The part of the Jaccard metric loss, with
-            its factor; None where that is 0. Without a graph.
+        cross_entropy (Tensor, optional): ``ce_weight`` times the
+            cross-entropy, detached; None if ``ce_weight`` is 0.
+        jaccard (Tensor, optional): ``jml_weight`` times the Jaccard metric
+            loss, detached; None if ``jml_weight`` is 0.
         accuracy (Tensor, optional): Share of the counted pixels whose
             labelled class has the largest logit, in percent, float32; 100
             where no pixel counts.
@@ -67,7 +67,7 @@ def loss_parts(
         logits (Tensor): (N, C, *) floats. With two spatial dimensions they
             may be smaller than the label: the loss is then that of
             ``F.interpolate(logits, size, mode='bilinear',
-            align_corners=align_corners)``, which never exists.
+            align_corners=align_corners)``, but that tensor is never made.
         target (Tensor | Target): (N, *) integers in [0, C), or (N, C, *)
             floats in [0, 1] that sum to 1 over classes, or a target of
             :mod:`mmseg_jml.kernels` such as ``TeacherLogits``.
@@ -86,7 +86,7 @@ def loss_parts(
         label_smoothing (Mapping, optional): Smooths hard labels; arguments
             of :func:`smooth_label`. Defaults to None.
         avg_factor (float, optional): What the summed cross-entropy is
-            divided by; a ratio such as the Jaccard index has no use for it.
+            divided by. The Jaccard index, a ratio, has no use for it.
             Defaults to None.
         avg_non_ignore (bool): Whether the cross-entropy is a (weighted) mean
             over counted pixels. False divides by all pixels where there are
@@ -96,14 +96,14 @@ def loss_parts(
         align_corners (bool): How smaller logits are upsampled. Defaults to
             False.
         check (bool, optional): Whether to check the values of labels, soft
-            labels and weights. None checks them, on CUDA without waiting for
-            the device: a batch that does not fit is reported one of the next
-            times. Unless it is False, a warning tells once where smoothing
-            gives a class more label than it has. Defaults to None.
+            labels and weights. None checks them, on CUDA some batches and
+            without waiting for the device: a later call raises the error.
+            Unless it is False, a warning is logged once if smoothing gives a
+            class more label than it has of its own. Defaults to None.
         impl (str): Implementation of the region sums, see
             :func:`mmseg_jml.kernels.region_sums`. Defaults to 'auto'.
-        with_accuracy (bool): Whether to compute the accuracy, for hard
-            labels; the pass over the pixels knows it. Defaults to False.
+        with_accuracy (bool): Whether to compute the accuracy of hard labels
+            in the same pass over the pixels. Defaults to False.
 
     Returns:
         LossParts: The loss and its parts.
@@ -171,7 +171,7 @@ def loss_parts(
 
 
 def _accuracy(hits: Tensor, request: Request) -> Tensor:
-    """Hits in percent, 100 where no pixel counts, as mmseg has it."""
+    """Return the hits in percent; 100 where no pixel counts, as in mmseg."""
     counted = cast(HardLabel, request.target).counted()
     if request.weight is not None:
         counted = counted * request.weight

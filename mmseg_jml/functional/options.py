@@ -29,24 +29,25 @@ class RegionLossOptions:
         gamma (float): Focal power, at least 1. Defaults to 1.0.
         smooth (float): Added to numerator and denominator, in pixels.
             Defaults to 1.0.
-        norm (float): n of the cardinalities, the sums of abs(.)^n. 1 is the
-            metric loss; 2, the squared soft Jaccard. Defaults to 1.
-        log_loss (bool): -log(index) in place of 1 - index. Defaults to
-            False.
+        norm (float): n of the sums of abs(.)^n that stand for numbers of
+            pixels: 1 for the metric loss, 2 for the squared soft Jaccard
+            loss. Defaults to 1.
+        log_loss (bool): Whether to take -log(index) in place of 1 - index.
+            Defaults to False.
         variant (str): 'jml1', tp = (P + Y - D) / 2, or 'jml2', tp = sum of
             p y; they are equal on hard labels. Defaults to 'jml1'.
-        mIoUD (float): Share of the data set level: the index of the whole
+        mIoUD (float): Weight of the data set level: the index of the whole
             batch. Defaults to 1.0.
-        mIoUI (float): Share of the image level: the mean over the classes of
+        mIoUI (float): Weight of the image level: the mean over the classes of
             an image, then over images. Defaults to 0.0.
-        mIoUC (float): Share of the class level: the mean over the images of a
-            class, then over classes. Defaults to 0.0.
+        mIoUC (float): Weight of the class level: the mean over the images of
+            a class, then over classes. Defaults to 0.0.
         threshold (float): A class is active where its largest value over the
             pixels exceeds this, in [0, 1). Defaults to 0.01.
         active_classes_mode_hard (str | Sequence[int]): The classes that are
-            averaged for hard labels: 'ALL'; 'PRESENT' or 'LABEL' (tests the
-            label); 'PROB' (the prediction); 'BOTH' (their sum); or a list of
-            classes. Defaults to 'PRESENT'.
+            averaged for hard labels: 'ALL'; those active by their label
+            ('PRESENT' or 'LABEL'), by their probability ('PROB') or by the
+            sum of both ('BOTH'); or a list of classes. Defaults to 'PRESENT'.
         active_classes_mode_soft (str | Sequence[int]): The same for soft and
             smoothed labels. Defaults to 'ALL'.
 
@@ -83,7 +84,7 @@ class RegionLossOptions:
                 )
 
     def _rules(self) -> list[tuple[str, bool, str]]:
-        """Option, whether it is as it has to be, and how that is."""
+        """List options, whether their value is allowed, and what is."""
         modes = f'one of {_MODES} or a list of class indices'
         return [
             ('gamma', self.gamma >= 1, 'at least 1'),
@@ -128,7 +129,7 @@ def _names_classes(mode: ActiveClasses) -> bool:
 
 
 def check_not_negative(**values: float) -> None:
-    """Check options that are factors.
+    """Check options that may not be negative.
 
     Raises:
         ValueError: If one of them is below 0, or NaN.

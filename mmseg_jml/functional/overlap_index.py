@@ -1,4 +1,4 @@
-"""The index of each class from its region sums, and the score it gives."""
+"""The index of each class from its region sums, and its score in the loss."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LEAST_MASS = 1e-24
 
 
 def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
-    """Jaccard, Dice or Tversky index of each class.
+    """Compute the Jaccard, Dice or Tversky index of each class.
 
-    With P, Y and T of :class:`mmseg_jml.kernels.RegionSums` it is
-    ``(tp + s) / (tp + alpha (P - T) + beta (Y - T) + s)``; tp is T, or the
-    sum of p y for JML2. It is 1 where nothing is labelled and nothing
-    predicted, also with s = 0.
+    With P, Y and T of :class:`mmseg_jml.kernels.RegionSums` and s for
+    ``smooth`` it is ``(tp + s) / (tp + alpha (P - T) + beta (Y - T) + s)``,
+    where tp is T, or for JML2 the sum of p y. It is 1 where nothing is
+    labelled and nothing predicted, also with s = 0.
 
     Args:
         sums (RegionSums): Sums of N images and C classes.
-        options (RegionLossOptions): Its alpha, beta, smooth and variant.
+        options (RegionLossOptions): Alpha, beta, smooth and variant are read.
 
     Returns:
         Tensor: (N, C) in [0, 1].
@@ -43,11 +43,12 @@ def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
 def index_of(
     by_class: Tensor, options: RegionLossOptions
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Compute the index of each class, (N, C), and what it is a ratio of.
+    """Compute the index of each class, and what its derivative needs.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor | None]: The index; its denominator; and
-        where that is 0, None where smoothing keeps it above 0.
+        tuple[Tensor, Tensor, Tensor | None]: The index (N, C), its
+        denominator, and a mask of denominators that are 0, which is None if
+        smoothing keeps them above 0.
     """
     prediction, label, overlap, *product = by_class.unbind(1)
     top = product[0] if options.variant == 'jml2' else overlap
@@ -65,11 +66,11 @@ def index_of(
 def score_of(
     index: Tensor, options: RegionLossOptions
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute the score of an index, minus the term of the loss.
+    """Compute the score of an index: minus its term of the loss.
 
     Returns:
         tuple[Tensor, Tensor | None]: The score, and its derivative by the
-        index; None where that is 1.
+        index, where None stands for 1.
     """
     slope = None
     if options.log_loss:

@@ -18,7 +18,7 @@ _CHUNK_ON_GPU = 2**26
 
 
 def check_kind(kind: str) -> None:
-    """Check what scores are said to be.
+    """Check the name of a kind of scores.
 
     Raises:
         ValueError: If ``kind`` is not one of ``KINDS``.
@@ -32,16 +32,16 @@ def check_kind(kind: str) -> None:
 def check_range(
     name: str, value: Tensor, counted: Tensor, num_classes: int
 ) -> None:
-    """Check that classes exist, where they count.
+    """Check that the classes of counted pixels exist.
 
     Args:
-        name (str): What to call them.
+        name (str): What the error calls the classes.
         value (Tensor): (*) integers.
-        counted (Tensor): (*) bool, where they count.
+        counted (Tensor): (*) bool, the pixels that count.
         num_classes (int): C.
 
     Raises:
-        ValueError: If one that counts is outside [0, C).
+        ValueError: If the class of a counted pixel is outside [0, C).
     """
     wrong = value[counted & ((value < 0) | (value >= num_classes))]
     if wrong.numel():
@@ -79,8 +79,8 @@ def pixel_chunks(
     :func:`mmseg_jml.functional.confidence_sums`, which has the same defaults.
 
     Yields:
-        PixelChunk: A chunk, on the device of ``scores``; of no pixel where
-        all are ignored.
+        PixelChunk: A chunk, on the device of ``scores``; an empty one where
+        all its pixels are ignored.
     """
     classes = len(scores)
     if classes < 2 or scores.shape[1:] != label.shape or not label.numel():

@@ -1,4 +1,4 @@
-"""The loss of each pixel alone, by which samplers rank pixels."""
+"""The loss of each pixel by itself, by which samplers rank pixels."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def pixel_loss(
     jml_weight: float = 1.0,
     **arguments: Any,
 ) -> Tensor:
-    """Each pixel's own term, to rank pixels by difficulty.
+    """Compute a loss of each pixel by itself, to rank pixels by difficulty.
 
-    The Jaccard index of a set of pixels is no mean over them. A pixel's own
-    term is the Jaccard metric loss of that pixel alone, with classes as the
-    set: with d = sum over c of abs(p_c - y_c) / 2 (with sigmoid, the mean of
-    abs(p_c - y_c)) it is ``1 - (1 - d) / (1 + d)``. For a hard label d is
-    1 - p_y, so that pixels rank as by their cross-entropy.
+    The Jaccard index of many pixels is not a mean of terms, one for each
+    pixel. So this is the Jaccard metric loss of one pixel, with classes in
+    the place of pixels: ``1 - (1 - d) / (1 + d)``, where d is the sum over c
+    of abs(p_c - y_c) / 2, or with sigmoid the mean of abs(p_c - y_c). For a
+    hard label d is 1 - p_y, so that pixels rank as by their cross-entropy.
 
     Args:
         logits (Tensor): As for :func:`loss_parts`.
@@ -41,7 +41,7 @@ def pixel_loss(
         weight (Tensor, optional): (N, *) >= 0, multiplies the result.
             Defaults to None.
         ce_weight (float): Factor of the cross-entropy. Defaults to 0.0.
-        jml_weight (float): Factor of the pixel's own Jaccard metric loss.
+        jml_weight (float): Factor of the pixel's Jaccard metric loss.
             Defaults to 1.0.
         **arguments: ``ignore_index``, ``use_sigmoid``, ``class_weight`` (here
             the weight of the label's class multiplies the result),

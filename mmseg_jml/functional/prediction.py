@@ -25,8 +25,8 @@ class Window(NamedTuple):
 
     Attributes:
         logits (Tensor): (C, h, w).
-        rows (slice): Start and stop of the part that they are resized to.
-        columns (slice): Likewise.
+        rows (slice): Start and stop of the window's rows in the image.
+        columns (slice): Start and stop of its columns.
     """
 
     logits: Tensor
@@ -36,14 +36,14 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Canvas:
-    """Logits of an image: its windows resized, their mean where they overlap.
+    """Logits of an image: resized windows, averaged where they overlap.
 
     Args:
-        windows (Sequence[Window]): They cover the image.
+        windows (Sequence[Window]): Windows that cover the image.
         size (tuple[int, int]): Height and width of the image.
         align_corners (bool): As in ``F.interpolate``. Defaults to False.
-        dtype (torch.dtype, optional): What the resized logits are added and
-            kept in. None: what ``F.interpolate`` gives. Defaults to None.
+        dtype (torch.dtype, optional): Dtype in which resized logits are added
+            and kept. None means that of ``F.interpolate``. Defaults to None.
     """
 
     windows: Sequence[Window]
@@ -68,7 +68,7 @@ class Canvas:
         return self.dtype or resized_dtype(logits.dtype, self.device)
 
     def read(self, rows: Tensor, classes: slice) -> Tensor:
-        """Compute some rows (R,), on the CPU, of some classes: (C, R, W)."""
+        """Compute rows of some classes, (C, R, W); ``rows`` is on the CPU."""
         if len(self.windows) == 1:
             return self._resized(self.windows[0], rows, classes)
         # the last plane counts the windows of each pixel
@@ -108,14 +108,15 @@ def _length(part: slice) -> int:
 
 
 class View(NamedTuple):
-    """How an image of logits becomes the original image.
+    """How to undo padding, flip and resizing of a test image.
 
     Attributes:
-        size (tuple[int, int]): Height and width to resize to at last.
+        size (tuple[int, int]): Height and width of the original image, to
+            which logits are resized last.
         padding (tuple[int, int, int, int]): Columns at the left and right,
             rows at the top and bottom, that are cut off first.
-        flip (str, optional): 'horizontal' or 'vertical', what is undone next.
-            Defaults to None.
+        flip (str, optional): 'horizontal' or 'vertical', undone after the
+            padding. Defaults to None.
     """
 
     size: tuple[int, int]
@@ -127,8 +128,8 @@ class View(NamedTuple):
 def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
     """Find the most probable class of each pixel of the original image.
 
-    Logits of a few rows and classes exist at a time. It equals, up to
-    rounding, with ``image`` (1, C, H, W) the whole of the canvas::
+    Only the logits of a few rows and classes exist at a time. With ``image``
+    (1, C, H, W) for the whole canvas, the result equals up to rounding::
 
         left, right, top, bottom = view.padding
         image = image[..., top : H - bottom, left : W - right]
@@ -137,11 +138,11 @@ def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
 
     Args:
         canvas (Canvas): The logits.
-        view (View, optional): What becomes of them; None takes the image as
-            it is. Defaults to None.
+        view (View, optional): How to get back to the original image; None
+            leaves the canvas as it is. Defaults to None.
 
     Returns:
-        Tensor: (H, W) int64. The first class, where several are equal.
+        Tensor: (H, W) int64, the first of several equal classes.
 
     Raises:
         ValueError: If the view's flip is unknown.
@@ -171,7 +172,7 @@ def predicted_classes(canvas: Canvas, view: View | None = None) -> Tensor:
 
 
 def _bands(canvas: Canvas, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Rows of the original image that are computed at a time."""
+    """Split the rows of the original image into those computed at a time."""
     piece = _PIECE_ON_CPU if canvas.device.type == 'cpu' else _PIECE_ON_GPU
     row = min(canvas.classes, _CLASSES) * max(size[1], canvas.size[1])
     return torch.split(torch.arange(size[0]), max(1, piece // row))
@@ -180,7 +181,7 @@ def _bands(canvas: Canvas, size: tuple[int, int]) -> tuple[Tensor, ...]:
 def _viewed(
     canvas: Canvas, view: View | None, rows: Tensor, classes: slice
 ) -> Tensor:
-    """Logits (C, R, W) of rows of the original image."""
+    """Compute the logits (C, R, W) of rows of the original image."""
     if view is None:
         return canvas.read(rows, classes)
     left, right, top, bottom = view.padding
@@ -188,7 +189,7 @@ def _viewed(
     width = canvas.size[1] - left - right
 
     def read(rows: Tensor) -> Tensor:
-        """Rows without padding and flip."""
+        """Read rows without padding and flip."""
         if view.flip == 'vertical':
             rows = height - 1 - rows
         value = canvas.read(rows + top, classes)[..., left : left + width]

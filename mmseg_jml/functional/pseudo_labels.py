@@ -1,4 +1,4 @@
-"""What a segmentor is sure of, as a label for another view of the image."""
+"""Confident predictions as labels for another view of the image."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def pseudo_label(
 ) -> tuple[Tensor, Tensor]:
     """Return the most probable class of each pixel, and its probability.
 
-    With p the softmax of the logits, ``confidence, label = p.max(1)``; p
-    itself is not made.
+    It is ``confidence, label = p.max(1)`` for the softmax p of the logits,
+    but p is never made.
 
     Args:
         logits (Tensor): (N, C, *) floats.
@@ -54,18 +54,9 @@ def pseudo_label(
 def mean_iou(
     prediction: Tensor, label: Tensor, counted: Tensor, num_classes: int
 ) -> Tensor:
-    """Return the mean intersection over union of a batch.
+    """Return the mean IoU of a batch, without waiting for a GPU.
 
-    It is what :func:`~mmseg_jml.functional.region_counts` gives for all
-    pixels at once. Nothing is checked, because reading a value would let the
-    host wait for a GPU.
-
-    Args:
-        prediction (Tensor): (N, *) integers in [0, C).
-        label (Tensor): (N, *) integers. A pixel with a label outside [0, C)
-            does not count.
-        counted (Tensor): (N, *) bool, the other pixels that count.
-        num_classes (int): C.
+    The arguments are those of :func:`mmseg_jml.functional.class_counts`.
 
     Returns:
         Tensor: Scalar in [0, 1], the mean over the classes that were
@@ -168,7 +159,7 @@ def running_threshold(
     Args:
         threshold (Tensor): Scalar in [0, 1].
         maxima (Tensor): (C,) what :func:`class_maxima` gives.
-        momentum (float): What the threshold keeps of itself, in [0, 1].
+        momentum (float): Share of the old threshold in the new, in [0, 1].
 
     Returns:
         Tensor: Scalar, the threshold itself where all maxima are 0.

@@ -1,4 +1,4 @@
-"""Counted pixels, and the accuracy, IoU and Dice that they give."""
+"""Pixels of each image and class, and the accuracy, IoU and Dice they give."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ __all__ = [
 
 
 class RegionCounts(NamedTuple):
-    """Counted pixels of each image (or sum of images) and class.
+    """Numbers of pixels of each image (or sum of images) and class.
 
     Attributes:
-        hit (Tensor): (N, C) int64, pixels predicted and labelled so.
-        predicted (Tensor): (N, C) int64, pixels predicted so.
-        labelled (Tensor): (N, C) int64, pixels labelled so.
+        hit (Tensor): (N, C) int64, pixels both predicted and labelled as the
+            class.
+        predicted (Tensor): (N, C) int64, pixels predicted as the class.
+        labelled (Tensor): (N, C) int64, pixels labelled as the class.
     """
 
     hit: Tensor
@@ -75,7 +76,7 @@ def region_counts(
     check_range('label', label, counted, num_classes)
 
     def count(value: Tensor, mask: Tensor) -> Tensor:
-        # what is not in the mask goes to one more class, cut off at the end
+        # pixels outside the mask go to one more class, cut off below
         index = torch.where(mask, value, num_classes)
         total = index.new_zeros(len(index), num_classes + 1)
         total.scatter_add_(1, index, torch.ones_like(index))
@@ -89,7 +90,7 @@ def region_counts(
 
 
 def _ratios(counts: RegionCounts) -> dict[str, Tensor]:
-    """In [0, 1], NaN for 0 / 0."""
+    """Compute the scores, in [0, 1]; NaN for 0 / 0."""
     hit, predicted, labelled = (value.double() for value in counts)
     return {
         'Acc': hit / labelled,
@@ -112,7 +113,8 @@ def dataset_scores(counts: RegionCounts) -> dict[str, Tensor]:
 
     Returns:
         dict[str, Tensor]: 'Acc', 'IoU' and 'Dice', (C,) float64 in [0, 1];
-        NaN for a class that no pixel has (Acc: that no pixel is labelled).
+        NaN for a class that is neither predicted nor labelled (for 'Acc',
+        that is not labelled).
 
     Examples:
         >>> label = torch.tensor([[0, 1, 0]])
@@ -165,8 +167,8 @@ def class_scores(
         counts (RegionCounts): One row per image.
         binary (bool): Whether images where the class is predicted count too.
             Defaults to False.
-        percent (float): Share of each class's images, the worst ones, in
-            (0, 100]. Defaults to 100.
+        percent (float): Share of each class's images to average, the worst
+            ones, in (0, 100]. Defaults to 100.
 
     Returns:
         dict[str, Tensor]: 'Acc', 'IoU' and 'Dice', (C,) float64 in [0, 1];

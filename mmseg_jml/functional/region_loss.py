@@ -1,7 +1,7 @@
 """From region sums to a loss: arithmetic on (N, C) numbers, in closed form.
 
-The derivative is written out beside each value, since autograd would take a
-hundred small operations for what is a dozen.
+The derivative is written out beside each value: it takes a dozen operations,
+where autograd would take a hundred.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class LossReduction:
 
     Args:
         options (RegionLossOptions): What the region loss computes.
-        active (str | Sequence[int]): The classes that it averages.
+        active (str | Sequence[int]): The classes that it averages, as in
+            ``options``.
         jml_weight (float): Factor of the region loss.
         ce_weight (float): Factor of the cross-entropy.
         class_weight (Tensor, optional): (C,), multiplies each class term of
@@ -40,7 +41,7 @@ class LossReduction:
         avg_factor (float, optional): What the summed cross-entropy of this
             process is divided by. None divides by its mass.
         sync (bool): Whether the batch is that of all processes.
-        dtype (torch.dtype): Of the loss.
+        dtype (torch.dtype): Dtype of the loss.
     """
 
     options: RegionLossOptions
@@ -55,9 +56,9 @@ class LossReduction:
     def __call__(self, sums: RegionSums) -> Reduction:
         """Compute the loss and its slopes.
 
-        ``others`` of the result are the cross-entropy and the region loss
-        with their factors, None where a factor is 0, and the sum of the hits,
-        None where they were not asked for.
+        ``others`` of the result are the cross-entropy and the region loss,
+        times their factors (None if a factor is 0), and the sum of the hits
+        (None if the request does not ask for them).
         """
         entropy = region = None
         if self.jml_weight != 0:
@@ -65,13 +66,13 @@ class LossReduction:
         else:
             rows = [torch.zeros_like(sums.by_class[:1, 0])] * 2
         if self.ce_weight != 0:
-            entropy, pull = self._cross_entropy(sums)
-            pull = pull.expand_as(rows[0])
+            entropy, by_likelihood = self._cross_entropy(sums)
+            by_likelihood = by_likelihood.expand_as(rows[0])
         else:
-            pull = torch.zeros_like(rows[0])
+            by_likelihood = torch.zeros_like(rows[0])
         terms = [term for term in (region, entropy) if term is not None]
         hits = None if sums.hits is None else sums.hits.sum()
-        slopes = torch.stack([rows[0], pull, *rows[1:]], 1)
+        slopes = torch.stack([rows[0], by_likelihood, *rows[1:]], 1)
         return Reduction(_total(terms), slopes, (entropy, region, hits))
 
     def _region(self, sums: RegionSums) -> tuple[Tensor, list[Tensor]]:
@@ -102,11 +103,10 @@ class LossReduction:
     def _weighted_scores(
         self, by_class: Tensor, weight: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Sum scores, which are class terms with a minus sign.
+        """Compute the weighted sum of scores, and its derivatives.
 
-        ``by_class`` is (R, 3 or 4, C), ``weight`` (R, C). With the weighted
-        sum come its derivatives by P, by T and, for JML2, by the sum of p y,
-        each (R, C).
+        ``by_class`` is (R, 3 or 4, C), ``weight`` (R, C). The derivatives,
+        each (R, C), are those by P, by T and, for JML2, by the sum of p y.
         """
         options = self.options
         index, bottom, empty = index_of(by_class, options)
@@ -128,7 +128,7 @@ class LossReduction:
         return value, [by_prediction, by_top.add(by_bottom, alpha=both - 1)]
 
     def _cross_entropy(self, sums: RegionSums) -> tuple[Tensor, Tensor]:
-        """Compute its mean times its factor, and its slopes (1, C)."""
+        """Compute the mean cross-entropy times its factor, and its slopes."""
         sync = self.sync and self.avg_factor is None
         (total,) = sum_over_images(sums.by_image, sync=sync, dtype=self.dtype)
         likelihood, mass = total.unbind()
@@ -136,12 +136,12 @@ class LossReduction:
             least = torch.finfo(torch.float32).eps
             mass = torch.full_like(mass, max(float(self.avg_factor), least))
         scale = mass.clamp(min=LEAST_MASS).reciprocal() * -self.ce_weight
-        pull = scale
+        slope = scale
         if sync:
-            pull = pull * number_of_processes()
+            slope = slope * number_of_processes()
         if self.class_weight is not None:
-            pull = pull * self.class_weight.to(scale)
-        return likelihood * scale, pull
+            slope = slope * self.class_weight.to(scale)
+        return likelihood * scale, slope
 
 
 def _sum_of_batch(
@@ -160,11 +160,11 @@ def _sum_of_batch(
 def _share_of_images(
     active: Tensor, options: RegionLossOptions, sync: bool
 ) -> Tensor:
-    """Compute how much the term of a class in an image counts, (N, C).
+    """Compute the weight of the term of each class in each image, (N, C).
 
-    At the image level terms are averaged over the classes of an image, then
-    over images that have any; at the class level over the images of a class,
-    then over classes.
+    At the image level terms are averaged over the active classes of an image,
+    then over images that have any; at the class level over the images where a
+    class is active, then over classes.
     """
     classes = active.sum(1, keepdim=True)
     count, images = sum_over_images(

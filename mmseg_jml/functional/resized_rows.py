@@ -1,4 +1,4 @@
-"""Some rows of a resized image, without the others."""
+"""Some rows of a resized image, computed without the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def resized_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """Return the dtype that ``F.interpolate`` gives; autocast may change it.
 
     Args:
-        dtype (torch.dtype): That of what is resized.
-        device (torch.device): Where it is.
+        dtype (torch.dtype): Dtype of the input.
+        device (torch.device): Device of the input.
 
     Returns:
         torch.dtype: A floating-point type.
@@ -34,7 +34,7 @@ def resized_rows(
     dtype: torch.dtype,
     align_corners: bool = False,
 ) -> Tensor:
-    """Resize an image bilinearly, and compute some of its rows alone.
+    """Compute some rows of a bilinearly resized image.
 
     With ``image`` = ``read(torch.arange(size[0]))`` it equals, up to the
     rounding of the last operation::
@@ -45,12 +45,12 @@ def resized_rows(
     whether the image grows or shrinks.
 
     Args:
-        read (Callable): Gives rows of the image, (C, r, w), for their numbers,
-            (r,) int64 on the CPU.
+        read (Callable): Takes the numbers of rows, (r,) int64 on the CPU, and
+            returns these rows of the image, (C, r, w).
         size (tuple[int, int]): Height and width of the image.
         new_size (tuple[int, int]): Height and width W to resize to.
         rows (Tensor): (R,) int64 on the CPU, rows of the resized image.
-        dtype (torch.dtype): Of the image. Half precision is computed with in
+        dtype (torch.dtype): Dtype of the image. Half precision is computed in
             float32, as ``F.interpolate`` does.
         align_corners (bool): As in ``F.interpolate``. Defaults to False.
 
@@ -97,10 +97,10 @@ def resized_rows(
 def _positions(
     inputs: int, outputs: int, align_corners: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """For each output the input before it and the share of the one after.
+    """Find for each output the input before it and the share of the next.
 
     The scale is rounded to ``dtype`` and so is the position, but nothing in
-    between: a fused multiply-add, which is what PyTorch's kernels compile to.
+    between: PyTorch's kernels compile to a fused multiply-add.
     """
     output = torch.arange(outputs, dtype=torch.float64)
     if align_corners:

@@ -1,9 +1,10 @@
-"""A warning where label smoothing gives a class more than it has itself.
+"""A warning where label smoothing gives a class more label than it has.
 
-Smoothing by a number gives a bit of every class to each smoothed pixel,
-wherever the class is. Over an image that is boundary for the most part, or
-with a class that is rare, what a class gets from pixels of others exceeds what
-it has of its own, and the index of the class is best served by a haze.
+The modes 'uniform' and 'boundary' give a bit of every class to each smoothed
+pixel, however far away the class is. A class that is rare may so get more
+label from the pixels of other classes than from its own, above all where most
+of an image is boundary. The loss of the class is then lowest for a haze: a
+small probability everywhere.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from .checks import Arrival
 
 __all__ = ['label_mass', 'swamped_classes', 'warn_of_swamped_classes']
 
-# So many batches are counted, and a class is judged that is in so many of
-# them: the share of a class in two images says little about a data set.
+# The number of batches that are counted, and in how many of them a class has
+# to be: its share in two images says little about a data set.
 _BATCHES, _AT_LEAST = 50, 5
 _NAMED = 5  # classes at most in a message
 
 
 @torch.no_grad()
 def label_mass(target: HardLabel, num_classes: int) -> Tensor:
-    """Sum the label of each class, from its own pixels and from others.
+    """Sum the label of each class, over its own pixels and over others.
 
     With n_c pixels of class c, b_c of which are smoothed, the two sums are
     ``n_c - (1 - on) b_c`` and ``off`` times the sum of all other b.
@@ -63,12 +64,12 @@ def label_mass(target: HardLabel, num_classes: int) -> Tensor:
 
 
 def swamped_classes(own: list[float], foreign: list[float]) -> str | None:
-    """Name the classes that get more label than they have.
+    """Name the classes that get more label than they have of their own.
 
     Args:
-        own (list[float]): C numbers of :func:`label_mass`; a class with 0 is
-            not judged.
-        foreign (list[float]): C numbers, from pixels of other classes.
+        own (list[float]): C sums of label over a class's own pixels, see
+            :func:`label_mass`; a class with 0 is not judged.
+        foreign (list[float]): C sums over the pixels of other classes.
 
     Returns:
         str | None: A message about the worst classes; None where no class is
@@ -103,7 +104,7 @@ def swamped_classes(own: list[float], foreign: list[float]) -> str | None:
 
 
 class _Watch:
-    """Counts the label of the first batches, and then warns once."""
+    """Count the label of the first batches, and then warn once."""
 
     def __init__(self) -> None:
         self._batches = 0
@@ -134,19 +135,19 @@ class _Watch:
 def _watch(
     num_classes: int, on: float, off: float, device: torch.device
 ) -> _Watch:
-    """One for all losses that smooth alike, since they have the same label."""
+    """Return one watch for all losses that smooth alike: labels are alike."""
     return _Watch()
 
 
 def warn_of_swamped_classes(request: Request) -> None:
     """Warn, once in a process, where smoothing swamps a class.
 
-    The labels of the first 50 batches are counted, on a GPU without a wait.
-    A class that is in fewer than 5 of them is not judged, and heads with one
-    channel are not looked at: their label has no classes any more.
+    The labels of the first 50 batches are counted, without waiting for a GPU.
+    A class that is in fewer than 5 of them is not judged. Heads with one
+    channel are left out, since their targets are probabilities already.
 
     Args:
-        request (Request): Any; those of smoothed labels are looked at.
+        request (Request): Any request; only smoothed labels are counted.
     """
     target = request.target
     if not isinstance(target, HardLabel) or target.off == 0:
@@ -158,7 +159,7 @@ def warn_of_swamped_classes(request: Request) -> None:
 
 
 def _is_recorded(label: Tensor) -> bool:
-    """Whether this call is recorded, to be repeated without Python."""
+    """Tell whether a CUDA graph or a compiler is recording this call."""
     if label.is_cuda and torch.cuda.is_current_stream_capturing():
         return True
     compiler = getattr(torch, 'compiler', None)  # torch 2.1

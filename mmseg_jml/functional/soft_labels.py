@@ -35,10 +35,10 @@ def check_label_smoothing(
             has a window, ``kernel_size``, as for :func:`smooth_label`.
 
     Returns:
-        dict | None: A plain copy.
+        dict | None: A plain copy of the options.
 
     Raises:
-        TypeError: If it is no mapping.
+        TypeError: If ``options`` is no mapping.
         ValueError: If a key is unknown or a value out of range.
 
     Examples:
@@ -86,31 +86,31 @@ def smooth_label(
     ignore_index: int | None = 255,
     use_sigmoid: bool = False,
 ) -> HardLabel:
-    """Smooth a label, without a dense label.
+    """Smooth a hard label, without making it dense.
 
     A smoothed pixel gives ``epsilon`` of its label away::
 
         (1 - epsilon) * onehot + epsilon * share
 
     'uniform' smooths every pixel, and the share is 1 / C for all C classes.
-    'boundary' does so where :func:`boundary_mask` says, which is the
-    smoothing of "Jaccard Metric Losses: Optimizing the Jaccard Index with
-    Soft Labels" (arXiv 2302.05666). With sigmoid, where each class is a
-    question of its own, both give 1 / 2 to either answer.
+    'boundary' smooths the pixels of :func:`boundary_mask` in the same way,
+    which is the smoothing of "Jaccard Metric Losses: Optimizing the Jaccard
+    Index with Soft Labels" (arXiv 2302.05666). With sigmoid, where a class is
+    there or not, the share of both modes is 1 / 2.
 
     'neighbours' gives to the classes in the ``kernel_size`` x ``kernel_size``
-    window around the pixel, to each its share of the window. The pixel itself
-    votes; ignored pixels and what lies beyond the image border do not. Inside
-    an object nothing changes, and a class that is not near gets exactly 0.
-    With sigmoid the share of a class is that of its positive answers, the
-    same number.
+    window around the pixel: the share of a class is that of its votes. Each
+    pixel of the window has one vote, the middle included; ignored pixels and
+    what lies beyond the image border have none. Inside an object nothing
+    changes, and a class that is not near gets exactly 0. With sigmoid the
+    shares are the same.
 
     That is a spatially varying label smoothing, as is SVLS of "Spatially
     Varying Label Smoothing: Capturing Uncertainty from Expert Annotations"
     (arXiv 2104.05788). SVLS weighs the window with a Gaussian, fixes the
     weight of the middle to the sum of all others, so that a pixel keeps at
     least half of its label, and repeats the image border. Here all votes are
-    equal, ``epsilon`` says how much is given away, and the border is neutral.
+    equal, ``epsilon`` sets how much is given away, and the border is neutral.
 
     Args:
         label (Tensor): (N, *) int64; (N, H, W) where there is a window.
@@ -129,7 +129,8 @@ def smooth_label(
         gives the (N, C, *) label.
 
     Raises:
-        ValueError: If a value is out of range, or ``label`` is no image.
+        ValueError: If a value is out of range, or ``label`` has another shape
+            than a window needs.
 
     Examples:
         >>> import torch

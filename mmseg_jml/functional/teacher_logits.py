@@ -1,4 +1,4 @@
-"""Predictions of any kind of head as the target of any other kind."""
+"""A teacher's predictions as the target of a student of any kind of head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ['average_teachers', 'score_logits', 'teacher_target']
 
 
 def score_logits(scores: Tensor) -> Tensor:
-    """Logits whose softmax is the scores divided by their sum.
+    """Return logits whose softmax is the scores divided by their sum.
 
     Heads that classify masks (Mask2Former) predict such scores: a sum over
     queries of class probability times mask.
@@ -48,8 +48,7 @@ def teacher_target(
 
     Args:
         logits (Tensor): (N, C, *) of the teacher.
-        is_sigmoid (bool): Whether each of its classes has a sigmoid of its
-            own.
+        is_sigmoid (bool): Whether the teacher's classes have sigmoids.
         channels (int): C of the student.
         use_sigmoid (bool): Whether the student's classes have sigmoids.
         temperature (float): Divides the logits. Defaults to 1.0.
@@ -86,11 +85,12 @@ def average_teachers(
     Args:
         targets (Sequence[TeacherLogits]): Of one shape and temperature.
         use_sigmoid (bool): Whether the student's classes have sigmoids.
-        weights (Sequence[float], optional): What each counts in the mean,
-            above 0; None counts them alike. Defaults to None.
+        weights (Sequence[float], optional): Weight of each teacher in the
+            mean, above 0. None means equal weights. Defaults to None.
 
     Returns:
-        TeacherLogits: The only target, or one of the same temperature.
+        TeacherLogits: The average, of the same temperature. A single target
+        is returned as it is.
 
     Examples:
         >>> certain = TeacherLogits(torch.tensor([[50.0, 0.0]]))

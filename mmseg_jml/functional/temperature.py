@@ -44,17 +44,17 @@ def temperature_sums(
     kind: str = 'logits',
     ignore_index: int | None = 255,
 ) -> TemperatureSums:
-    """Sum what a temperature is fitted from over one image's pixels.
+    """Sum the derivatives that a temperature is fitted from, over an image.
 
     With logits z, label y and a factor b = 1 / temperature, the NLL is
     log sum exp(b z) - b z_y. Its derivative by b is the mean of z under the
     softmax of b z, minus z_y; the second derivative is the variance of z.
 
-    Arguments and errors are those of :func:`confidence_sums`, which has the
-    same defaults.
+    Arguments and errors are those of :func:`confidence_sums`, with the same
+    defaults.
 
     Returns:
-        TemperatureSums: On the CPU.
+        TemperatureSums: Sums on the CPU.
     """
     check_kind(kind)
     total = torch.zeros(2, len(_FACTORS), dtype=torch.float64)
@@ -74,7 +74,7 @@ def temperature_sums(
 def _derivatives(
     logits: Tensor, own: Tensor, factor: float, is_sigmoid: bool
 ) -> Tensor:
-    """First and second derivative of the summed NLL, (2,) float64."""
+    """Compute two derivatives of the summed NLL, (2,) float64."""
     scaled = factor * logits
     prob = scaled.sigmoid() if is_sigmoid else scaled.softmax(0)
     mean = (prob * logits).sum(0)
@@ -88,17 +88,17 @@ def _derivatives(
 def fit_temperature(sums: TemperatureSums) -> float:
     """Find the temperature of the lowest negative log-likelihood.
 
-    The NLL is convex in the factor of the logits. Its slope is known at 17
-    factors with its own slope; between two it is a cubic polynomial, which
-    is off by 1e-4 of the temperature or less.
+    The NLL is convex in the factor of the logits. Its first and second
+    derivative are known at 17 factors; in between a cubic polynomial stands
+    for the first. The temperature is off by 1e-4 of itself or less.
 
     Args:
         sums (TemperatureSums): Over the pixels of a validation set.
 
     Returns:
-        float: In [0.1, 10]. An end of the range says that the best one lies
-        beyond it: too high where predictions are no better than chance, too
-        low where all of them are right. NaN where no pixel counts.
+        float: In [0.1, 10]. At an end of the range the best temperature lies
+        beyond it: above 10 where predictions are no better than chance, below
+        0.1 where all of them are right. NaN where no pixel counts.
 
     Examples:
         >>> logits = torch.tensor([[4.0, 4.0, 4.0, 4.0], [0.0] * 4])
@@ -125,7 +125,7 @@ def fit_temperature(sums: TemperatureSums) -> float:
 
 
 def _root(first: float, last: float, tangent: float, end: float) -> float:
-    """Where in [0, 1] a cubic with these values and tangents crosses 0."""
+    """Find where in [0, 1] a cubic of these values and tangents crosses 0."""
     low, high = 0.0, 1.0
     for _ in range(60):
         t = (low + high) / 2

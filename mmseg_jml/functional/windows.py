@@ -1,4 +1,4 @@
-"""What lies around each pixel of a label."""
+"""Windows around each pixel of a label."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 
 
 def check_kernel_size(kernel_size: int) -> None:
-    """Check that a window has a pixel in its middle, and one around it.
+    """Check that a window has a middle, and pixels around it.
 
     Raises:
         ValueError: If ``kernel_size`` is even, below 3 or no whole number.
@@ -54,9 +54,9 @@ def boundary_mask(
 ) -> Tensor:
     """Find the pixels near a class boundary.
 
-    A pixel is one where the ``kernel_size`` x ``kernel_size`` window around
-    it holds a class other than its own and no ignored pixel. What lies beyond
-    the image border is neutral: it is no other class, and it is not ignored.
+    A pixel is near a boundary if the ``kernel_size`` x ``kernel_size`` window
+    around it holds a class other than its own and no ignored pixel. What lies
+    beyond the image border is neutral: no other class, and not ignored.
 
     Args:
         label (Tensor): (N, H, W) integers.
@@ -69,8 +69,8 @@ def boundary_mask(
         Tensor: (N, H, W) bool.
 
     Raises:
-        ValueError: If ``kernel_size`` is even or below 3, or ``label`` has
-            not three dimensions.
+        ValueError: If ``kernel_size`` is even or below 3, or ``label`` does
+            not have three dimensions.
 
     Examples:
         >>> label = torch.tensor([[[0, 0, 0, 1, 1]]])
@@ -100,11 +100,11 @@ def label_windows(
     kernel_size: int = 3,
     ignore_index: int | None = 255,
 ) -> Tensor:
-    """View the labels around each pixel.
+    """Return a view of the labels around each pixel.
 
     It takes the memory of one padded label, a byte or two a pixel, whatever
-    the size of the window. ``num_classes`` stands in place of ignored pixels,
-    of labels that are no class and of what lies beyond the image border.
+    the size of the window. ``num_classes`` stands for ignored pixels, for
+    labels that are no class and for what lies beyond the image border.
 
     Args:
         label (Tensor): (N, H, W) integers.
@@ -139,7 +139,7 @@ def label_windows(
 
 
 def _pad(label: Tensor, size: int) -> Tensor:
-    """Repeat the border, which any window beyond it holds anyway."""
+    """Repeat the border, which a window that reaches beyond holds anyway."""
     padded = F.pad(label, [size] * 4)
     rows = padded[:, size : size + label.shape[1]]
     rows[:, :, :size] = label[:, :, :1]
@@ -152,7 +152,7 @@ def _pad(label: Tensor, size: int) -> Tensor:
 def _over_windows(
     value: Tensor, size: int, join: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Join each ``size`` x ``size`` window of the last two dimensions."""
+    """Reduce each ``size`` x ``size`` window by ``join``."""
     for dim in (1, 2):
         width = 1
         while width < size:

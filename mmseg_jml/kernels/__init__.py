@@ -1,4 +1,4 @@
-"""Pixel-sized work behind one signature, :func:`region_sums`."""
+"""All work on pixels: from a :class:`Request` to its :class:`RegionSums`."""
 
 from .chunked import label_entropy
 from .region_sums import IMPLEMENTATIONS, choose, reduced, region_sums

@@ -17,7 +17,7 @@ Reduce = Callable[[RegionSums], Reduction]
 
 
 class Engine(Protocol):
-    """What a module offers that computes region sums."""
+    """The functions of a module that computes region sums."""
 
     def sums(self, request: Request) -> RegionSums:
         """Return the sums, without autograd."""
@@ -29,9 +29,10 @@ class Engine(Protocol):
         """Return the gradient of the logits, shaped and typed like them.
 
         Args:
-            request (Request): That of the sums.
+            request (Request): The request of the sums.
             slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-            kept (object, optional): What the sums kept. Defaults to None.
+            kept (object, optional): What :meth:`sums` returned as ``kept``.
+                Defaults to None.
         """
         ...
 
@@ -45,7 +46,7 @@ def differentiable(request: Request, engine: Engine) -> RegionSums:
 def reduced_by(
     request: Request, engine: Engine, reduce: Reduce
 ) -> tuple[Tensor | None, ...]:
-    """Return a differentiable function of the sums, and its others."""
+    """Return ``reduce(sums)``: a differentiable value, and its others."""
     bare, tensors = _taken_apart(request)
     result: tuple[Tensor | None, ...] = _apply(
         _Reduced, engine, *bare, reduce, [], *tensors
@@ -59,14 +60,14 @@ def _apply(function: Any, *arguments: Any) -> Any:
 
 
 def _taken_apart(request: Request) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The request without its tensors and their names, and they."""
+    """Separate a request, with the names of its tensors, from the tensors."""
     tensors = request.tensors()
     bare = request.with_tensors(dict.fromkeys(tensors))
     return (bare, tuple(tensors)), tuple(tensors.values())
 
 
 class _Reduced(torch.autograd.Function):
-    """Keeps the derivative by the sums, a few numbers, besides the inputs."""
+    """Reduced sums; saves the slopes, a few numbers, beside the inputs."""
 
     @staticmethod
     def forward(
@@ -103,7 +104,7 @@ class _Reduced(torch.autograd.Function):
     def backward(
         ctx: Any, gradient: Tensor | None, *others: None
     ) -> tuple[Tensor | None, ...]:
-        tensors = ctx.saved_tensors  # which checkpointing gives once
+        tensors = ctx.saved_tensors  # checkpointing lets us read them once
         if gradient is not None:
             gradient = _apply(
                 _RegionGradient,
@@ -116,7 +117,7 @@ class _Reduced(torch.autograd.Function):
 
 
 class _RegionSums(torch.autograd.Function):
-    """Keeps nothing for the backward pass but the inputs."""
+    """Region sums; saves nothing for the backward pass but the inputs."""
 
     @staticmethod
     def forward(
@@ -165,7 +166,7 @@ class _RegionSums(torch.autograd.Function):
 
 
 class _RegionGradient(torch.autograd.Function):
-    """A function of its own, so that a second derivative is refused."""
+    """The gradient, a function of its own to refuse a second derivative."""
 
     @staticmethod
     def forward(

@@ -1,19 +1,20 @@
 """Region sums in plain PyTorch on any device, in bounded memory.
 
 Nothing is kept for the backward pass but the inputs: it computes the
-probabilities of each piece again, and then the piece's gradient. So the one
-tensor of the logits' size that ever exists besides them is their gradient.
+probabilities of each piece again, and then the piece's gradient. So the only
+tensor of the logits' size besides the logits is their gradient.
 
-With probability p, label y, pixel weight w and class weight k, and
-with the derivatives A, B and Q of a loss by the sums P, T and of the product,
-and e that by the log-likelihood times k, the softmax gives the gradient::
+Let p be the probability, y the label, w the pixel weight and k the class
+weight. Let A, B and Q be the derivatives of a loss L by the sums P, T and that
+of w p y, and e the derivative by the log-likelihood, times k. With a softmax
+the gradient by the logits z is::
 
     u_c = w p_c (A_c n p_c^(n-1) + B_c t_c + Q_c y_c) + w e_c y_c
     dL/dz_c = u_c - p_c sum_d u_d
 
 where t is the derivative of (p^n + y^n - |p - y|^n) / 2 by p; for n = 1 that
-is 1, 1/2 or 0 where p is below, at or above y. A label that is one class of
-probability 1 has t = y and needs no dense label.
+is 1, 1/2 or 0 where p is below, at or above y. If the label is one class of
+probability 1, then t = y for n = 1, and no dense label is needed.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from .results import RegionSums
 __all__ = ['gradient', 'label_entropy', 'sums']
 
 # Logits of a piece. On a CPU a piece and two buffers of its size fit into the
-# cache, and a piece is large enough to hide what a call costs. On a GPU a
-# launch costs more than memory: there it is a share of all logits.
+# cache, and a piece is large enough to hide the cost of a call. On a GPU a
+# launch costs more than memory, so a piece is a share of all logits.
 _PIECE_ON_CPU = 2**19
 _LEAST_PIECE_ON_GPU = 2**22
 
@@ -60,9 +61,10 @@ def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
     """Return the gradient of the logits, (N, C, *).
 
     Args:
-        request (Request): That of the sums.
+        request (Request): The request of the sums.
         slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        kept (object, optional): What the sums kept. Defaults to None.
+        kept (object, optional): What :func:`sums` returned as ``kept``.
+            Defaults to None.
     """
     slopes = slopes.to(request.dtype)
     if isinstance(kept, HardPixels):
@@ -74,9 +76,16 @@ def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
 
 @torch.no_grad()
 def label_entropy(request: Request) -> Tensor:
-    """Sum w sum_c (-y_c log y_c) over all pixels, to a float64 scalar.
+    """Return the entropy of a label, summed over pixels: a float64 scalar.
 
-    With sigmoid each class adds -(1 - y) log(1 - y) too.
+    It is the sum of w sum_c (-y_c log y_c). With sigmoid each class adds
+    -(1 - y_c) log(1 - y_c) too.
+
+    Examples:
+        >>> from mmseg_jml.kernels import Probabilities
+        >>> label = Probabilities(torch.tensor([[[0.5], [0.5]]]))
+        >>> label_entropy(Request(torch.zeros(1, 2, 1), label))
+        tensor(0.6931, dtype=torch.float64)
     """
     scratch = Scratch(request)
     pieces = cut(request, _elements(request), scratch)
@@ -89,7 +98,7 @@ def label_entropy(request: Request) -> Tensor:
 def _elements(request: Request) -> int:
     logits = request.logits
     if logits.device.type == 'cpu':
-        # a band needs buffers for upsampling besides
+        # upsampling needs buffers of its own
         return _PIECE_ON_CPU // (2 if request.is_upsampled else 1)
     # three buffers in float32 take half the memory of the logits
     share = logits.numel() * logits.element_size() // 24
@@ -97,12 +106,12 @@ def _elements(request: Request) -> int:
 
 
 def _is_sparse(request: Request) -> bool:
-    """Whether no label has to be made dense."""
+    """Tell whether labels may stay class indices."""
     softmax = request.norm == 1 and not request.use_sigmoid
     return softmax and request.is_hard and request.largest_of is None
 
 
 def _is_whole(piece: Request, request: Request) -> bool:
-    """Whether a piece is everything; its gradient need not go back."""
+    """Tell whether a piece is the whole request, at the logits' own size."""
     same = piece.logits.numel() == request.logits.numel()
     return same and not request.is_upsampled

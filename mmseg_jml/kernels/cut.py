@@ -14,11 +14,11 @@ __all__ = ['cut', 'gradient_by_pieces']
 
 
 def cut(request: Request, elements: int, scratch: Scratch) -> Chunks | Bands:
-    """Return pieces of about ``elements`` logits at full size.
+    """Cut a request into pieces of about ``elements`` logits at full size.
 
-    Iterating gives the :class:`Index` of each piece, and ``read(index)`` the
-    piece. Logits that are smaller than the label are upsampled piece by
-    piece, so that they never exist at full size.
+    Iterating over the result gives the :class:`Index` of each piece, and
+    ``read(index)`` the piece. Logits smaller than the label are upsampled
+    piece by piece, so that they never exist at full size.
 
     Raises:
         ValueError: If the logits are larger than the label.
@@ -37,11 +37,11 @@ def gradient_by_pieces(
     """Return the gradient of the logits, computed piece by piece.
 
     Args:
-        request (Request): What the gradient belongs to.
-        slopes (Tensor): (N or 1, 3 or 4, C), handed on.
+        request (Request): The request of the sums.
+        slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
         elements (int): As for :func:`cut`.
-        write (Callable): Takes a piece, the slopes of its images, room to
-            work in, and where to write the gradient of the piece, (B, C, M).
+        write (Callable): Takes a piece, the slopes of its images, work
+            buffers, and the tensor (B, C, M) to write its gradient to.
 
     Returns:
         Tensor: (N, C, *), laid out and typed like the logits.

@@ -31,16 +31,16 @@ __all__ = ['dense_gradient', 'dense_sums', 'piece_entropy']
 class DensePixels(NamedTuple):
     """Probabilities and labels of pixels.
 
-    With n = 1 and a softmax the pixel weight is a factor of both, which costs
-    nothing; otherwise it stands beside them.
+    With n = 1 and a softmax, both are multiplied by the pixel weight, which
+    costs nothing there. Otherwise the weight is kept apart.
 
     Attributes:
-        prob (Tensor): (B, C, M), p or w p.
-        label (Tensor): (B, C, M), y or w y.
-        weight (Tensor, optional): (B, 1, M), w where it stands beside them;
-            None means 1.
-        inverse (Tensor, optional): (B, 1, M), 1 / w where w is a factor, and
-            anything finite where w is 0; None means 1.
+        prob (Tensor): (B, C, M), w p or, with the weight apart, p.
+        label (Tensor): (B, C, M), w y or, with the weight apart, y.
+        weight (Tensor, optional): (B, 1, M), w if it is kept apart; None
+            means 1.
+        inverse (Tensor, optional): (B, 1, M), 1 / w if both are multiplied by
+            w, and any finite number where w is 0; None means 1.
         likelihood (Tensor, optional): (B,), the log-likelihood, if asked for.
     """
 
@@ -52,7 +52,7 @@ class DensePixels(NamedTuple):
 
 
 def dense_sums(piece: Request, scratch: Scratch) -> RegionSums:
-    """Region sums of a piece."""
+    """Return the region sums of a piece."""
     norm = piece.norm
     pixels = _pixels(piece, scratch, piece.with_cross_entropy)
     prob, label, weight, inverse, likelihood = pixels
@@ -116,7 +116,7 @@ def dense_gradient(
 
 
 def piece_entropy(piece: Request, scratch: Scratch) -> Tensor:
-    """Sum w sum_c (-y_c log y_c), with sigmoid also of 1 - y."""
+    """Return the :func:`mmseg_jml.kernels.label_entropy` of a piece."""
     label = _dense(piece, None, scratch)
     terms = torch.special.entr(label)
     if piece.use_sigmoid:
@@ -173,7 +173,7 @@ def _slope_of_overlap(
 
 
 def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
-    """(p^n + y^n - |p - y|^n) / 2, in the form that does not cancel."""
+    """Compute (p^n + y^n - |p - y|^n) / 2 without cancellation."""
     if norm == 1:
         return torch.minimum(prob, label, out=out)
     if norm == 2:
@@ -183,7 +183,7 @@ def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
 
 
 def _dense(piece: Request, factor: Tensor | None, scratch: Scratch) -> Tensor:
-    """(B, C, M) times ``factor``; anything finite where a pixel is ignored."""
+    """Return the label (B, C, M) times ``factor``, finite where ignored."""
     target, shape = piece.target, piece.logits.shape
     if isinstance(target, HardLabel):
         index, _ = labelled(piece)
@@ -201,7 +201,7 @@ def _dense(piece: Request, factor: Tensor | None, scratch: Scratch) -> Tensor:
             return softmax(value, piece.dtype, factor, out)
         value = torch.sigmoid(value, out=out)
     elif factor is None and piece.weight is not None:
-        # no power of what may stand at pixels of weight 0 shall overflow
+        # pixels of weight 0 may hold numbers whose powers overflow
         factor = piece.weight.unsqueeze(1) > 0
     if factor is None:
         return value
@@ -229,10 +229,10 @@ def _of_window(
     factor: Tensor | None,
     out: Tensor,
 ) -> Tensor:
-    """As :meth:`HardLabel.dense`, where the window votes."""
+    """Write :meth:`HardLabel.dense` of a label with a window to ``out``."""
     total, classes = torch.zeros_like(index, dtype=out.dtype), out.shape[1]
     out.zero_()
-    for row in window.unbind(1):  # indices take 8 bytes a vote
+    for row in window.unbind(1):  # not at once: an index takes 8 bytes
         votes = (row < classes).to(out.dtype)
         total += votes.sum(1, keepdim=True)
         # whole numbers, whose sum does not depend on the order of additions
@@ -253,7 +253,7 @@ def _weighted_sum(value: Tensor, weight: Tensor | None, out: Tensor) -> Tensor:
 
 
 def _largest(piece: Request, pixels: DensePixels) -> Tensor | None:
-    """(B, C), the largest p, y or p + y of each class."""
+    """Find the largest p, y or p + y of each class, (B, C)."""
     prob, label, weight, inverse, _ = pixels
     if piece.largest_of is None:
         return None

@@ -1,7 +1,7 @@
 """Sums and gradient of a piece with one class per pixel of probability 1.
 
-The class is gathered, changed and scattered back. The formulas stand on top
-of :mod:`mmseg_jml.kernels.chunked`.
+What concerns the labelled class alone is gathered, computed and scattered
+back. The formulas stand on top of :mod:`mmseg_jml.kernels.chunked`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ['HardPixels', 'gradient_of', 'hard_gradient', 'hard_sums']
 
 
 class HardPixels(NamedTuple):
-    """What the gradient needs to know of the pixels.
+    """What the gradient needs of the pixels.
 
     Attributes:
         prob (Tensor): (B, C, M), w p.
-        own (Tensor): (B, 1, M), that of the pixel's class.
-        label (Tensor): (B, 1, M), the class; any where the weight is 0.
-        twice (Tensor): (B, 2, M), a view of ``label`` for two rows.
+        own (Tensor): (B, 1, M), w p of the labelled class.
+        label (Tensor): (B, 1, M), the class; any class where w is 0.
+        twice (Tensor): (B, 2, M), ``label`` expanded to two rows.
         weight (Tensor): (B, 1, M), w; bools stand for 0 and 1.
     """
 
@@ -38,7 +38,7 @@ class HardPixels(NamedTuple):
 
 
 def hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
-    """Return sums where T is the sum of w p at the labelled class.
+    """Return the region sums of a piece; T sums w p at the labelled class.
 
     Args:
         piece (Request): What to sum.
@@ -48,7 +48,8 @@ def hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
     index, weight = labelled(piece)
     twice = index.expand(-1, 2, -1)
     if out is None or out.is_cuda:
-        # a small batch and a GPU pay for calls, a large one for passes
+        # fewer calls, which count for a small batch and on a GPU; below are
+        # fewer passes over memory, which count for a large one
         power = torch.log_softmax(piece.logits, 1, piece.dtype, out=out)
         likelihood = power.gather(1, index)
         prob = exp_(power).mul_(weight)
@@ -94,19 +95,20 @@ def gradient_of(
     """Return the gradient, (B, C, M).
 
     Args:
-        pixels (HardPixels): Of the sums, or computed again.
-        slopes (Tensor): Of the images, (B or 1, 3 or 4, C).
+        pixels (HardPixels): Kept by the sums, or computed again.
+        slopes (Tensor): Slopes of the images, (B or 1, 3 or 4, C).
         out (Tensor, optional): Where to write it. Defaults to None.
     """
     prob, own, index, twice, weight = pixels
     out = torch.mul(prob, slopes[:, 0].unsqueeze(2), out=out)
-    steep = slopes[:, 1:3]
-    if slopes.shape[1] > 3:
-        steep = torch.cat([steep[:, :1], slopes[:, 2:].sum(1, True)], 1)
-    steep = steep.expand(len(prob), -1, -1).gather(2, twice)
-    pull, steep = steep.split(1, 1)
-    move = torch.addcmul(steep * own, pull, weight)
-    out.scatter_add_(1, index, move)
+    labelled_slopes = slopes[:, 1:3]
+    if slopes.shape[1] > 3:  # the product equals the overlap
+        by_overlap = slopes[:, 2:].sum(1, True)
+        labelled_slopes = torch.cat([slopes[:, 1:2], by_overlap], 1)
+    rows = labelled_slopes.expand(len(prob), -1, -1).gather(2, twice)
+    by_likelihood, by_overlap = rows.split(1, 1)
+    term = torch.addcmul(by_overlap * own, by_likelihood, weight)
+    out.scatter_add_(1, index, term)
     total = out.sum(1, keepdim=True)
     if weight.is_floating_point():
         total /= weight.masked_fill(weight == 0, 1)
@@ -114,7 +116,7 @@ def gradient_of(
 
 
 def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:
-    """(B, 2, M) values summed over the pixels of each class, (B, 2, C)."""
+    """Sum (B, 2, M) values over the pixels of each class, to (B, 2, C)."""
     if rows.device.type == 'cpu':
         total = rows.new_zeros(len(rows), rows.shape[1], classes)
         return total.scatter_add_(2, index, rows)

@@ -1,4 +1,4 @@
-"""Pieces of a request that fit a cache, and room to work in.
+"""Pieces of a request that fit a cache, and work buffers.
 
 A piece is a request of its own, with its pixels in one dimension: logits of
 shape (B, C, M).
@@ -29,7 +29,7 @@ class Index(NamedTuple):
 def indices(
     images: int, rows: int, per_image: int, elements: int
 ) -> Iterator[Index]:
-    """Yield where pieces of about ``elements`` lie, in some or one image."""
+    """Yield pieces of about ``elements``: some images, or part of one."""
     if images * per_image == 0:
         return
     together = max(1, elements // per_image)
@@ -50,7 +50,7 @@ class Scratch:
         self._buffers: dict[str, Tensor] = {}
 
     def __call__(self, name: str, shape: torch.Size) -> Tensor:
-        """Return an uninitialised tensor, of the same memory for a name."""
+        """Return an uninitialised tensor; one name has one memory."""
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < shape.numel():
             buffer = torch.empty(shape, dtype=self._dtype, device=self._device)
@@ -70,7 +70,7 @@ class Chunks:
             for name, value in request.tensors().items()
             if value is not None and name != 'class_weight'
         }
-        # Where one tensor's pixels are no even sequence in memory, all are
+        # If the pixels of one tensor are not evenly spaced in memory, all are
         # cut by rows, and a piece of that tensor is a small copy.
         self._dims = request.logits.ndim - 2
         flat = {
@@ -82,13 +82,13 @@ class Chunks:
             self._tensors, self._dims = flat, 1
 
     def __iter__(self) -> Iterator[Index]:
-        """Yield where each piece lies; ``rows`` may be those of pixels."""
+        """Yield where each piece lies; ``rows`` may count single pixels."""
         images, classes, *space = self._tensors['logits'].shape
         pixels = torch.Size(space).numel()
         return indices(images, space[0], classes * pixels, self._elements)
 
     def read(self, index: Index) -> Request:
-        """Return the piece that lies there."""
+        """Return the piece at an index."""
         return self._request.with_tensors(
             {
                 name: self._block(value, index).flatten(-self._dims)
@@ -102,13 +102,13 @@ class Chunks:
         return gradient.view(self._tensors['logits'].shape)
 
     def room(self, gradient: Tensor, index: Index) -> Tensor | None:
-        """Where the gradient of a piece, (B, C, M), can be written at once."""
+        """Return the part (B, C, M) to write to directly, if it allows it."""
         block = self._block(gradient, index)
         fits = block.ndim == 3 and block.stride(2) == 1
         return block if fits and block.dtype == self._request.dtype else None
 
     def write(self, gradient: Tensor, index: Index, value: Tensor) -> None:
-        """Copy the gradient of a piece that had no room."""
+        """Copy the gradient of a piece that had no :meth:`room`."""
         block = self._block(gradient, index)
         block.copy_(value.view(block.shape))
 
@@ -117,7 +117,7 @@ class Chunks:
         return gradient.view(self._request.logits.shape)
 
     def _block(self, value: Tensor, index: Index) -> Tensor:
-        """The part of (N, *) or (N, C, *) ``value`` there, as a view."""
+        """View the part of (N, *) or (N, C, *) ``value`` at an index."""
         if index.images.stop < len(value) or index.images.start:
             value = value[index.images]
         rows = value.ndim - self._dims
@@ -127,7 +127,7 @@ class Chunks:
 
 
 def _flat(value: Tensor, dims: int) -> Tensor | None:
-    """The last dimensions as one, or None if that takes a copy."""
+    """View the last dimensions as one; None if that takes a copy."""
     first = value.ndim - dims
     pixels = value.shape[first:].numel()
     try:
@@ -137,7 +137,7 @@ def _flat(value: Tensor, dims: int) -> Tensor | None:
 
 
 def without_size(request: Request) -> Request:
-    """A request whose teacher's logits are the size of its label."""
+    """Drop a teacher's ``size``: pieces hold its logits at full size."""
     target = request.target
     if isinstance(target, TeacherLogits) and target.size is not None:
         return replace(request, target=replace(target, size=None))

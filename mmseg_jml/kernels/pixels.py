@@ -1,4 +1,4 @@
-"""What pieces of all labels share: classes, weights, and the softmax."""
+"""What pieces with any label share: classes, weights, and the softmax."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LOG2_E = 1 / math.log(2)
 
 
 def labelled(piece: Request) -> tuple[Tensor, Tensor]:
-    """The class of each pixel, and its weight, both (B, 1, M).
+    """Return the class of each pixel and its weight, both (B, 1, M).
 
-    A pixel that does not count has weight 0 and some class. Without pixel
-    weights they are bools.
+    A pixel that does not count has weight 0 and any class. Without pixel
+    weights the weights are bools.
     """
     target = cast(HardLabel, piece.target)
     own, ignored = target.label.unsqueeze(1), target.ignore_index
@@ -43,7 +43,7 @@ def labelled(piece: Request) -> tuple[Tensor, Tensor]:
 
 
 def weight_of(piece: Request) -> Tensor | None:
-    """(B, 1, M) pixel weights; None means 1."""
+    """Return the pixel weights (B, 1, M); None means 1."""
     if isinstance(piece.target, HardLabel):
         return labelled(piece)[1].to(piece.dtype)
     if piece.weight is None:
@@ -52,14 +52,14 @@ def weight_of(piece: Request) -> Tensor | None:
 
 
 def times_class_weight(piece: Request, value: Tensor) -> Tensor:
-    """(B, C) times the weight of each class."""
+    """Multiply (B, C) values by the class weights."""
     if piece.class_weight is None:
         return value
     return value * piece.class_weight.to(value)
 
 
 def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor | None:
-    """(B,), sum of the weights where the labelled class has the largest."""
+    """Sum the weights where the labelled class has the largest logit, (B,)."""
     if not piece.with_hits:
         return None
     logits = piece.logits
@@ -80,7 +80,7 @@ def softmax(
 
 
 def centred(logits: Tensor, out: Tensor) -> Tensor:
-    """Write log2 of exp(logits), with a maximum over classes of 0."""
+    """Write the logits to base 2, shifted to a maximum over classes of 0."""
     if logits.dtype != out.dtype:
         logits = out.copy_(logits)
     torch.sub(logits, logits.amax(1, keepdim=True), out=out)
@@ -88,7 +88,7 @@ def centred(logits: Tensor, out: Tensor) -> Tensor:
 
 
 def exp_(power: Tensor) -> Tensor:
-    """exp(power) in place.
+    """Compute exp(power) in place.
 
     On a CPU torch vectorises powers of 2 itself, whereas those of e come
     from a library that is slow on some processors.

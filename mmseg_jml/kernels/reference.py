@@ -1,4 +1,4 @@
-"""Region sums as the formulas stand on paper, the oracle of the others."""
+"""Region sums by the formulas as on paper: the oracle of the other engines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def region_sums(request: Request) -> RegionSums:
 
 
 def upsampled(request: Request) -> Request:
-    """The request in its working dtype, with all logits of full size."""
+    """Return the request in its working dtype, with logits of full size."""
     logits, target = request.logits.to(request.dtype), request.target
     if request.is_upsampled:
         logits = _resize(logits, request.size, request.align_corners)
@@ -56,7 +56,7 @@ def upsampled(request: Request) -> Request:
 
 
 def pixel_weight(request: Request) -> Tensor:
-    """(N, *) weights with 0 on ignored pixels, in the working dtype."""
+    """Return (N, *) weights, 0 on ignored pixels, in the working dtype."""
     shape = request.logits.shape[:1] + request.size
     weight = request.weight
     if weight is None:
@@ -71,7 +71,7 @@ def pixel_weight(request: Request) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, label: Tensor, use_sigmoid: bool) -> Tensor:
-    """(N, C, *) terms of the cross-entropy, before the sum over classes."""
+    """Return the cross-entropy (N, C, *) before the sum over classes."""
     if use_sigmoid:
         return F.binary_cross_entropy_with_logits(
             logits, label, reduction='none'
@@ -89,7 +89,7 @@ def _resize(value: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
 
 def _class_weight(request: Request) -> Tensor:
-    """(C, 1, ...), ones where there are no class weights."""
+    """Return the class weights (C, 1, ...), ones if there are none."""
     logits, weight = request.logits, request.class_weight
     if weight is None:
         weight = torch.ones(logits.shape[1])
@@ -97,7 +97,7 @@ def _class_weight(request: Request) -> Tensor:
 
 
 def _overlap(prob: Tensor, label: Tensor, request: Request) -> Tensor:
-    """(p^n + y^n - |p - y|^n) / 2, in the form that does not cancel."""
+    """Compute (p^n + y^n - |p - y|^n) / 2 without cancellation."""
     norm = request.norm
     if norm == 2 or (norm == 1 and request.is_hard):
         return prob * label

@@ -38,9 +38,9 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
 
     Args:
         request (Request): What to sum.
-        impl (str): 'reference', the formulas as they stand; 'torch', bounded
-            memory on any device; 'triton', a GPU's own kernels; or 'auto',
-            see :func:`choose`. Defaults to 'auto'.
+        impl (str): 'reference', the formulas as on paper; 'torch', in bounded
+            memory on any device; 'triton', kernels for a GPU; or 'auto', see
+            :func:`choose`. Defaults to 'auto'.
 
     Returns:
         RegionSums: One row per image.
@@ -76,16 +76,32 @@ def reduced(
 
     Args:
         request (Request): What to sum.
-        reduce (Callable[[RegionSums], Reduction]): From sums to a scalar and
-            its derivative by the sums. Its operations are differentiable, so
-            that impl='reference' has all derivatives.
+        reduce (Callable[[RegionSums], Reduction]): Maps sums to a scalar and
+            its derivative by the sums. It consists of differentiable
+            operations, so that impl='reference' has all derivatives.
         impl (str): As for :func:`region_sums`. Defaults to 'auto'.
 
     Returns:
-        tuple[Tensor | None, ...]: The scalar, and what else ``reduce`` tells.
+        tuple[Tensor | None, ...]: The scalar, and the ``others`` of the
+        reduction.
 
     Raises:
         ValueError: As for :func:`region_sums`.
+
+    Examples:
+        The loss -sum(T), whose derivative by T is -1:
+
+        >>> from mmseg_jml.kernels import HardLabel, Reduction
+        >>> def minus_overlap(sums):
+        ...     slopes = torch.zeros_like(sums.by_class)
+        ...     slopes[:, 2] = -1
+        ...     return Reduction(-sums.overlap.sum(), slopes)
+        >>> logits = torch.zeros(1, 2, 1, requires_grad=True)  # p = 1/2, 1/2
+        >>> label = HardLabel(torch.zeros(1, 1, dtype=torch.long))
+        >>> (loss,) = reduced(Request(logits, label), minus_overlap)
+        >>> loss.backward()
+        >>> loss.item(), logits.grad.flatten().tolist()
+        (-0.5, [-0.25, 0.25])
     """
     name = choose(request, impl)
     with torch.autocast(request.logits.device.type, enabled=False):

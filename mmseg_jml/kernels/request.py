@@ -1,4 +1,4 @@
-"""What region sums are asked for."""
+"""The request of region sums: which sums, over which pixels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def is_upsampled(self) -> bool:
-        """Whether the logits, or a teacher's, are smaller than the label."""
+        """Whether these or a teacher's logits are smaller than the label."""
         values = [self.logits]
         if not isinstance(self.target, HardLabel):
             values.append(self.target.value)
@@ -93,8 +93,8 @@ class Request:
     def tensors(self) -> dict[str, Tensor | None]:
         """Return all tensors by name, those of the target included.
 
-        Autograd wants to see tensors as arguments of a function of their
-        own; :meth:`with_tensors` puts them back.
+        Autograd sees only tensors that are arguments of a function by
+        themselves; :meth:`with_tensors` puts them back into a request.
         """
         tensors: dict[str, Tensor | None] = {
             'logits': self.logits,
@@ -108,7 +108,7 @@ class Request:
         return tensors
 
     def with_tensors(self, tensors: Mapping[str, Tensor | None]) -> Request:
-        """Return a request of other tensors, named as in :meth:`tensors`."""
+        """Return a request with other tensors, named as in :meth:`tensors`."""
         own: dict[str, Any] = {}
         others: dict[str, Any] = {}
         for name, value in tensors.items():

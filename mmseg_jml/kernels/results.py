@@ -1,4 +1,4 @@
-"""What region sums answer, and what a loss makes of it."""
+"""Region sums, and what a loss makes of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ['Reduction', 'RegionSums']
 class RegionSums:
     """Sums over the pixels of each image, float64, differentiable.
 
-    With probability p, label y, pixel weight w and class weight k.
+    Let p be the probability, y the label, w the pixel weight and k the class
+    weight.
 
     Args:
         by_class (Tensor): (N, 3, C), the sums P of w p^n, Y of w y^n, and
@@ -34,8 +35,9 @@ class RegionSums:
             Defaults to None.
         hits (Tensor, optional): (N,), the sum of w over pixels whose labelled
             class has the largest logit. Not differentiable. Defaults to None.
-        kept (object, optional): What an implementation's gradient of the same
-            request may go on from, where that is small. Defaults to None.
+        kept (object, optional): Intermediate results from which an
+            implementation goes on in its gradient, if they are small.
+            Defaults to None.
 
     Examples:
         Two pixels of class 0, with p = (1/2, 1/2):
@@ -57,37 +59,37 @@ class RegionSums:
 
     @property
     def prediction(self) -> Tensor:
-        """(N, C), P."""
+        """P, (N, C): the sum of w p^n."""
         return self.by_class[:, 0]
 
     @property
     def target(self) -> Tensor:
-        """(N, C), Y."""
+        """Y, (N, C): the sum of w y^n, without derivative."""
         return self.by_class[:, 1].detach()
 
     @property
     def overlap(self) -> Tensor:
-        """(N, C), T."""
+        """T, (N, C); for n = 1 the sum of w min(p, y)."""
         return self.by_class[:, 2]
 
     @property
     def product(self) -> Tensor | None:
-        """(N, C), the sum of w p y; None where it was not asked for."""
+        """The sum of w p y, (N, C); None if it was not asked for."""
         return self.by_class[:, 3] if self.by_class.shape[1] > 3 else None
 
     @property
     def cross_entropy(self) -> Tensor:
-        """(N,), minus the log-likelihood."""
+        """Minus the log-likelihood, (N,)."""
         return -self.by_image[:, 0]
 
     @property
     def mass(self) -> Tensor:
-        """(N,), what a mean divides the cross-entropy by."""
+        """What a mean divides the cross-entropy by, (N,)."""
         return self.by_image[:, 1].detach()
 
     @classmethod
     def zeros(cls, request: Request) -> RegionSums:
-        """Return sums over no pixel."""
+        """Return sums over no pixels, to which others can be added."""
         images, classes = request.logits.shape[:2]
         rows = 4 if request.with_product else 3
 
@@ -120,7 +122,7 @@ class Reduction(NamedTuple):
         slopes (Tensor): (N, 3 or 4, C), or (1, 3 or 4, C) where all images
             share them: the derivatives by P; by the log-likelihood, times
             the weight of the class; by T; and by the sum of w p y.
-        others (tuple[Tensor | None, ...]): More to tell, without derivative.
+        others (tuple[Tensor | None, ...]): More results, without derivative.
     """
 
     value: Tensor

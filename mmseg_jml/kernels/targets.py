@@ -31,10 +31,10 @@ class HardLabel:
         smoothed (Tensor, optional): (N, *) bool, the smoothed pixels. None
             means all of them. Defaults to None.
         window (Tensor, optional): (N, k, k, *) integers >= 0, the labels
-            around each pixel, itself included. Those of C and above do not
-            vote. A view of the padded label does, as of
-            :func:`mmseg_jml.functional.label_windows`. In place of ``off``
-            and ``smoothed``. Defaults to None.
+            around each pixel, itself included; those of C and above do not
+            vote. It may be a view, as of
+            :func:`mmseg_jml.functional.label_windows`, and takes the place of
+            ``off`` and ``smoothed``. Defaults to None.
 
     Examples:
         >>> target = HardLabel(torch.tensor([[1, 255]]), on=0.8, off=0.1)
@@ -55,13 +55,13 @@ class HardLabel:
         return self.on != 1.0 or self.off != 0.0
 
     def dense(self, num_classes: int, dtype: torch.dtype) -> Tensor:
-        """Return the label as (N, C, *) values; 0 everywhere if ignored."""
+        """Return the label as (N, C, *) values, all 0 on ignored pixels."""
         hit = _matches(self.label, num_classes)
         value = hit.to(dtype)
         if self.window is not None:
             value = self._shared(hit, self.window, dtype)
         elif self.is_smoothed:
-            # numbers alone would be rounded to float32
+            # as tensors: torch.where would round numbers to float32
             soft = torch.where(
                 hit, value.new_full((), self.on), value.new_full((), self.off)
             )
@@ -73,37 +73,37 @@ class HardLabel:
     def _shared(
         self, hit: Tensor, window: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        """The label of :meth:`dense` where the window votes."""
+        """Return the label of :meth:`dense` with a window."""
         votes = torch.zeros_like(hit, dtype=dtype)
         for row in window.unbind(1):
             for label in row.unbind(1):
                 votes += _matches(label, hit.shape[1])
         total = votes.sum(1, keepdim=True).clamp(min=1)
         spread = 1 - self.on
-        # 1 - 0, to the bit, where all votes are for the pixel's own class
+        # exactly 1 where all votes are for the pixel's own class
         own = 1 - spread * (total - votes) / total
         return torch.where(hit, own, spread * votes / total)
 
     def counted(self) -> Tensor:
-        """(N, *) bool: the pixels that are not ignored."""
+        """Find the pixels that are not ignored, (N, *) bool."""
         if self.ignore_index is None:
             return torch.ones_like(self.label, dtype=torch.bool)
         return self.label != self.ignore_index
 
 
 def _matches(label: Tensor, num_classes: int) -> Tensor:
-    """(N, C, *) bool: where the label is the class."""
+    """Find where the label is each class, (N, C, *) bool."""
     classes = torch.arange(num_classes, device=label.device)
     return label.unsqueeze(1) == classes.view(-1, *[1] * (label.ndim - 1))
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """A soft label, which comes as probabilities.
+    """A soft label given as probabilities.
 
     Args:
-        value (Tensor): (N, C, *) floats in [0, 1]. Pixels that do not count
-            are given by a pixel weight of 0.
+        value (Tensor): (N, C, *) floats in [0, 1]. Give pixels that do not
+            count a pixel weight of 0.
 
     Examples:
         >>> target = Probabilities(torch.tensor([[[0.75], [0.25]]]))

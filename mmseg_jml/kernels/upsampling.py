@@ -1,7 +1,6 @@
-"""Bilinear interpolation in pieces, forth and back.
+"""Bilinear interpolation in pieces, and its transpose for the gradient.
 
-Logits that are smaller than the label never exist at full size, and the
-gradient of a piece goes back through the transposed interpolation.
+Logits that are smaller than the label never exist at full size.
 """
 
 from __future__ import annotations
@@ -25,15 +24,16 @@ class Axis(NamedTuple):
 
     Output d lies at s = (d + 1/2) n / m - 1/2 on the inputs, or at
     d (n - 1) / (m - 1) with aligned corners, between the inputs i = floor(s)
-    and i + 1. Outputs of one i, from -1 to n - 1, are a run of S at most:
-    interval i + 1 of n + 1. Beyond the ends the outermost inputs repeat.
+    and i + 1. As i goes from -1 to n - 1, there are n + 1 intervals between
+    inputs, numbered by i + 1; the outputs of an interval are a run of S at
+    most. Beyond the ends the outermost inputs repeat.
 
     Attributes:
         position (Tensor): (n + 1, S) int64, the outputs of each interval.
-        inside (Tensor): (n + 1, S) bool, whether there is such an output; if
-            not, ``position`` is some other one.
+        inside (Tensor): (n + 1, S) bool, False where an interval has fewer
+            outputs; ``position`` is then any output.
         share (Tensor): (n + 1, S), s - i, the share of input i + 1.
-        first (Tensor): (n + 2,) int64, where the run of an interval begins;
+        first (Tensor): (n + 2,) int64, the first output of each interval, and
             m at the end.
         interval (Tensor): (m,) int64, the interval of each output.
     """
@@ -53,10 +53,19 @@ def axis(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Axis:
-    """Return the table of an axis, with positions as of ``F.interpolate``.
+    """Compute how an axis is resized, at the positions of ``F.interpolate``.
 
     Raises:
         ValueError: If there are fewer outputs than inputs.
+
+    Examples:
+        Two inputs and four outputs, at -1/4, 1/4, 3/4 and 5/4:
+
+        >>> table = axis(2, 4, False, torch.float32, torch.device('cpu'))
+        >>> table.interval.tolist(), table.first.tolist()
+        ([0, 1, 1, 2], [0, 1, 3, 4])
+        >>> table.share.tolist()
+        [[0.75, 0.0], [0.25, 0.75], [0.25, 0.0]]
     """
     if outputs < inputs:
         raise ValueError(
@@ -85,9 +94,9 @@ def axis(
 class Bands:
     """Pieces of upsampled logits: the rows of some intervals.
 
-    The pixels of a row lie by phase, not by column: first output 0 of every
-    interval, then output 1, and so on. Interpolating is then one multiply-add
-    of whole rows, and so is the way back.
+    The pixels of a row are in the order of phases, not of columns: first
+    output 0 of every interval, then output 1 of every interval, and so on. So
+    a phase is one multiply-add of whole rows, and so is its transpose.
     """
 
     def __init__(
@@ -119,7 +128,7 @@ class Bands:
         return indices(images, len(rows), per_image, self._elements)
 
     def read(self, index: Index) -> Request:
-        """Return the piece that lies there."""
+        """Return the piece at an index."""
         request, inside = self._request, self._inside(index)
         small = {'logits': request.logits}
         parts: dict[str, Tensor | None] = {}
@@ -130,7 +139,7 @@ class Bands:
                 parts[name] = self._pick(value[index.images], index)
             else:
                 small[name] = value
-        # what lies beside the band is no class, or has no weight
+        # places without an output get no class, or weight 0
         label, weight = parts.get('label'), parts.get('weight')
         if label is not None:
             parts['label'] = label.masked_fill(~inside, -1)
@@ -180,7 +189,7 @@ class Bands:
         return result.copy_(gradient[:, :, 1:-1, 1:-1])
 
     def _upsample(self, value: Tensor, index: Index, name: str) -> Tensor:
-        """(B, C, M) of one sort of logits, in the working dtype."""
+        """Upsample the student's or a teacher's logits to (B, C, M)."""
         aligned = self._aligned
         if name == 'value':
             aligned = bool(getattr(self._request.target, 'align_corners', 0))
@@ -193,7 +202,7 @@ class Bands:
         return self._gather(low, index, self._axes(value, aligned))
 
     def _interpolate(self, low: Tensor, index: Index, name: str) -> Tensor:
-        """Values as large as the logits, by whole rows."""
+        """Upsample values of the logits' size, by whole rows."""
         start, stop = index.rows.start, index.rows.stop
         rows = torch.arange(start - 1, stop, device=low.device)
         low = low.index_select(2, rows.clamp(0, low.shape[2] - 1))
@@ -209,7 +218,7 @@ class Bands:
         return torch.addcmul(left, step, columns, out=out).flatten(2)
 
     def _gather(self, value: Tensor, index: Index, axes: list[Axis]) -> Tensor:
-        """Values of another size at the pixels of a band, one by one."""
+        """Upsample values of another size, pixel by pixel."""
         positions = self._positions(index)
         for dim, table, place in zip((2, 3), axes, positions):
             interval = table.interval[place]
@@ -223,17 +232,17 @@ class Bands:
         return value.flatten(2)
 
     def _positions(self, index: Index) -> tuple[Tensor, Tensor]:
-        """Rows and columns of a band's pixels, in its order."""
+        """Return the rows and columns of a band's pixels, in its order."""
         rows = self._rows.position[index.rows].flatten()
         return rows, self._columns.position.T.flatten()
 
     def _pick(self, value: Tensor, index: Index) -> Tensor:
-        """Pixels of full-size values in the order of a band, (..., M)."""
+        """Return pixels of full-size values in a band's order, (..., M)."""
         rows, columns = self._positions(index)
         value = value.index_select(-2, rows).index_select(-1, columns)
         return value.flatten(-2)
 
     def _inside(self, index: Index) -> Tensor:
-        """(M,) bool: the pixels of a band that exist."""
+        """Find the pixels of a band that exist, (M,) bool."""
         rows = self._rows.inside[index.rows].flatten().unsqueeze(1)
         return (rows & self._columns.inside.T.flatten()).flatten()

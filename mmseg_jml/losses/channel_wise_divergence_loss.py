@@ -18,20 +18,19 @@ class ChannelWiseDivergenceLoss(LossEntry):
     """Channel-wise divergence of a student's logits from its teacher's.
 
     The formula is that of
-    :func:`mmseg_jml.functional.channel_wise_divergence`, the factor T squared
-    included (arXiv 2011.13256, equations 2 to 4). A target with a temperature
-    t of its own, such as that of ``temperature`` in
-    :class:`~mmseg_jml.DistillationHook`, is no second factor: T is then t
-    times ``temperature``.
+    :func:`mmseg_jml.functional.channel_wise_divergence`, with the factor T
+    squared (arXiv 2011.13256, equations 2 to 4). If the target has a
+    temperature t of its own, the option ``temperature`` of
+    :class:`~mmseg_jml.DistillationHook`, then T is t times ``temperature``.
 
     Args:
         temperature (float): Divides the logits of both. Defaults to 4.0.
         loss_weight (float): Factor of the loss. Defaults to 1.0.
         loss_name (str): Name in the log. Defaults to 'loss_cwd'.
-        use_sigmoid (bool): Whether the head has sigmoids, which makes no
-            difference: it is the pixels that exclude one another. Defaults to
+        use_sigmoid (bool): Whether the head has sigmoids. It makes no
+            difference here, where the softmax is over pixels. Defaults to
             False.
-        **unknown: Refused, with the option that is meant.
+        **unknown: Any other option; the error suggests the one that is meant.
 
     Raises:
         TypeError: If an option is unknown.
@@ -75,19 +74,19 @@ class ChannelWiseDivergenceLoss(LossEntry):
         """Compute the loss of a batch.
 
         Args:
-            pred (Tensor): Logits (N, C, *), divided by the temperature of the
-                target.
+            pred (Tensor): Logits (N, C, *), already divided by the
+                temperature of the target.
             target (TeacherLogits): The teacher's logits.
             weight (Tensor, optional): (N, *); a pixel of weight 0 does not
                 count. Defaults to None.
-            **unused (object): More of what heads pass to losses.
+            **unused (object): More arguments that heads pass to losses.
 
         Returns:
             Tensor: A scalar.
 
         Raises:
-            TypeError: If the target is no teacher's logits.
-            ValueError: If it has other channels.
+            TypeError: If the target is not a ``TeacherLogits``.
+            ValueError: If the numbers of channels differ.
         """
         if not isinstance(target, TeacherLogits):
             raise TypeError(

@@ -15,16 +15,16 @@ def load_class_weight(value: list[float] | str | None) -> Tensor | None:
     """Load class weights from a list or a file, as float32.
 
     Args:
-        value (list[float] | str, optional): One number >= 0 a class, or the
-            path of a .npy, .json or .yaml file with them.
+        value (list[float] | str, optional): One number >= 0 for each class,
+            or the path of a .npy, .json or .yaml file with such a list.
 
     Returns:
         Tensor | None: (C,).
 
     Raises:
         ImportError: If the file is a .yaml file and PyYAML is not installed.
-        ValueError: If the weights are no list of numbers, one is negative,
-            or the file is of another kind.
+        ValueError: If the weights are no list of numbers, if one is negative,
+            or if the file is of another kind.
 
     Examples:
         >>> load_class_weight([1, 0.5])

@@ -26,7 +26,7 @@ __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']
 class JaccardMetricLoss(LossEntry):
     """Jaccard metric loss (JML) for hard and soft labels.
 
-    Takes the place of the cross-entropy in any stock config. The formula is
+    It takes the place of the cross-entropy in any stock config. The formula is
     that of :func:`mmseg_jml.functional.jaccard_metric_loss`. The options
     ``alpha`` to ``active_classes_mode_soft``, which choose the index, its
     levels and its classes, are those of
@@ -38,7 +38,7 @@ class JaccardMetricLoss(LossEntry):
             is logged but not optimised. Defaults to 'loss_jml'.
         use_sigmoid (bool): One sigmoid per class in place of the softmax,
             for one-channel heads and multi-label targets. Defaults to False.
-        class_weight (list[float] | str, optional): Weight of each class, or
+        class_weight (list[float] | str, optional): Weights of the classes, or
             a .npy, .json or .yaml file with them. Defaults to None.
         ignore_index (int, optional): A label to ignore besides the one that
             the head passes. Defaults to None.
@@ -60,7 +60,7 @@ class JaccardMetricLoss(LossEntry):
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value has no meaning, with the value to use.
+        ValueError: If a value is out of range; the message says what fits.
 
     Examples:
         >>> import torch
@@ -152,15 +152,15 @@ class JaccardMetricLoss(LossEntry):
     ) -> Tensor:
         """Compute the loss of a batch.
 
-        Its other arguments and its errors are those of
+        The other arguments and the errors are those of
         :func:`mmseg_jml.functional.loss_parts`, with the same defaults.
 
         Args:
             pred (Tensor): Logits (N, C, *).
-            reduction_override (str, optional): 'none' gives each pixel's own
-                term (N, *), which samplers use to rank pixels. Defaults to
-                None.
-            **kwargs: Accepted for heads that pass more, and not used.
+            reduction_override (str, optional): 'none' returns
+                :func:`mmseg_jml.functional.pixel_loss`, by which samplers
+                rank pixels. Defaults to None.
+            **kwargs: More arguments that heads pass to losses; unused.
 
         Returns:
             Tensor: A scalar, or (N, *) for 'none'.
@@ -196,10 +196,10 @@ class JaccardMetricLoss(LossEntry):
     ) -> LossParts:
         """Compute the loss of a batch, and what it is made of.
 
-        Its arguments and its errors are those of
-        :func:`mmseg_jml.functional.loss_parts`, with the same defaults; the
-        constructor has set most of them, which leaves ``align_corners`` and
-        ``with_accuracy`` for ``arguments``.
+        The arguments and the errors are those of
+        :func:`mmseg_jml.functional.loss_parts`, with the same defaults. The
+        constructor has set most of them; ``arguments`` may hold
+        ``align_corners`` and ``with_accuracy``.
 
         Returns:
             LossParts: ``loss`` is what :meth:`forward` returns; the other
@@ -227,10 +227,10 @@ class JaccardMetricLoss(LossEntry):
     def _shared(
         self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
     ) -> tuple[Tensor | Target, dict[str, Any]]:
-        """Merge the target and the arguments that all forms of the loss take.
+        """Return the target, and the arguments that both reductions take.
 
-        Where the head and the constructor each have an ignored label, the
-        target gets the constructor's in place of the head's.
+        If the head and the constructor ignore different labels, the head's
+        becomes the constructor's in the target.
         """
         own = self.ignore_index
         if (

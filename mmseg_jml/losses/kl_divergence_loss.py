@@ -26,11 +26,10 @@ class KLDivergenceLoss(LossEntry):
     Args:
         loss_weight (float): Factor of the loss. Defaults to 1.0.
         loss_name (str): Name in the log. Defaults to 'loss_kl'.
-        use_sigmoid (bool): Whether classes are not exclusive, as in
-            one-channel heads. Defaults to False.
-        impl (str): Implementation of the sums over pixels. Defaults to
-            'auto'.
-        **unknown: Refused, with the option that is meant.
+        use_sigmoid (bool): One sigmoid per class in place of the softmax.
+            Defaults to False.
+        impl (str): Implementation of the region sums. Defaults to 'auto'.
+        **unknown: Any other option; the error suggests the one that is meant.
 
     Raises:
         TypeError: If an option is unknown.

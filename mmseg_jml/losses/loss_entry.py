@@ -1,4 +1,4 @@
-"""What all losses of a config have in common."""
+"""The base class of all losses that a config names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class LossEntry(nn.Module):
         unknown (Mapping): Options that the constructor does not name.
 
     Raises:
-        TypeError: If there is an unknown option, with the one that is meant.
+        TypeError: If there is an unknown option; the message suggests the one
+            that is meant.
         ValueError: If the factor is negative.
     """
 

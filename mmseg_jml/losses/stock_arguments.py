@@ -1,4 +1,4 @@
-"""What a merged config leaves in a loss entry, made sense of."""
+"""Arguments of a stock loss that a merged config leaves in a loss entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ['note_once', 'take_stock_arguments']
 
-# Values that mean what these losses do anyway.
+# Values that ask for what these losses do anyway.
 _NATURAL = {'reduction': 'mean', 'use_mask': False}
 _USED = ('avg_non_ignore', 'ignore_label')
 _WITHOUT_MEANING = ('thres', 'thresh', 'min_kept')
@@ -17,19 +17,20 @@ _WITHOUT_MEANING = ('thres', 'thresh', 'min_kept')
 def take_stock_arguments(
     owner: str, arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """Take the arguments that stock losses have and ours have not.
+    """Take the arguments of stock losses out of those of an entry.
 
     Args:
         owner (str): Class name, for messages.
-        arguments (dict): What the constructor did not name. Those of a stock
-            cross-entropy are removed.
+        arguments (dict): Arguments that the constructor does not name; those
+            of stock losses are removed.
 
     Returns:
-        dict: Those that have a meaning: ``avg_non_ignore``,
-        ``ignore_label``.
+        dict: The removed ones that have a meaning here: ``avg_non_ignore``
+        and ``ignore_label``.
 
     Raises:
-        ValueError: If a value contradicts what the loss is.
+        ValueError: If ``reduction`` or ``use_mask`` asks for something else
+            than what the loss does.
 
     Examples:
         >>> arguments = dict(reduction='mean', ignore_label=0, alhpa=1)

@@ -1,4 +1,4 @@
 """Region sums and their gradient on CUDA, by kernels in Triton.
 
-:mod:`.engine` is what the rest of the package calls.
+The rest of the package calls :mod:`.engine`.
 """

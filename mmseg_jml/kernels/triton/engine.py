@@ -3,8 +3,8 @@
 Logits of full size take one launch and one sum over its rows forward, one
 launch backward. The host never waits for the device, and no tensor with
 classes is copied, unless three or more spatial dimensions do not merge into
-two. Smaller logits have kernels of their own for hard labels; others are
-upsampled by bands, and each band is a request of full size.
+two. Smaller logits have kernels of their own for hard labels; with other
+targets they are upsampled by bands, each of which is a request of full size.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)
 def why_not(request: Request) -> str | None:
     """Return why the kernels cannot serve a request, or None if they can.
 
-    Shapes, dtypes and the device decide, so that the answer costs nothing.
-    The reason is the end of a sentence.
+    It looks at shapes, dtypes and the device alone, so that it costs nothing.
+    The reason completes the sentence "Triton cannot, because ...".
     """
     logits = request.logits
     if not _INTERPRETED:
@@ -63,7 +63,7 @@ def why_not(request: Request) -> str | None:
 
 @functools.lru_cache(maxsize=None)
 def _why_not_on(device: int | None) -> str | None:
-    """What a GPU and the installed Triton lack."""
+    """Return what a GPU or the installed Triton lacks; None for nothing."""
     if _VERSION < OLDEST:
         return (
             f'Triton is {triton.__version__}, and the kernels need '
@@ -81,7 +81,7 @@ def _why_not_on(device: int | None) -> str | None:
 
 
 def sums(request: Request) -> RegionSums:
-    """Return the region sums of a request that nothing speaks against.
+    """Return the region sums of a request that :func:`why_not` accepts.
 
     Raises:
         ValueError: If the logits are larger than the label.
@@ -101,9 +101,10 @@ def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
     """Return the gradient of the logits, laid out like them.
 
     Args:
-        request (Request): That of the sums.
+        request (Request): The request of the sums.
         slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        kept (object, optional): Nothing is kept here. Defaults to None.
+        kept (object, optional): Unused, since these sums keep nothing.
+            Defaults to None.
     """
     slopes = slopes.contiguous()
     if not request.is_upsampled:

@@ -88,7 +88,7 @@ def write_gradient(
 def _arguments(
     request: Request, logits: Tensor, grad: Tensor | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """The number of programs, and what both kernels take."""
+    """Return the number of programs, and the arguments of both kernels."""
     target = _target_arguments(request.target)
     label = target['target']
     plan = _plan(
@@ -151,7 +151,7 @@ def _plan(
     with_product: bool,
     with_largest: bool,
 ) -> dict[str, Any]:
-    """What follows from shape and strides alone: they repeat at each step."""
+    """Plan a launch by shape and strides alone, which repeat at each step."""
     images, classes, rows, columns = shape
     pixels = rows * columns
     known = [value for value in (logits, target, grad) if value is not None]
@@ -186,12 +186,12 @@ def launch_configuration(
     with_largest: bool = False,
     is_backward: bool = False,
 ) -> dict[str, Any]:
-    """Tile, warps and tiles of a program, chosen without looking at a GPU.
+    """Choose tile, warps and tiles of a program, without looking at a GPU.
 
     A thread holds one pixel and at most 24 classes, which fits its registers.
     With more classes 2, 4 or 8 threads, each of another warp, share a pixel.
-    With more than 192, and where the sums asked for are too many, a thread
-    holds 4 pixels and 4 classes at a time: it adds the pixels before threads
+    With more than 192 classes, or with too many sums to hold, a thread holds
+    4 pixels and 4 classes at a time: it adds up its pixels before threads
     have to exchange anything.
 
     ``num_pixels`` counts all images; the options are those of the request.
@@ -212,19 +212,19 @@ def launch_configuration(
         enable_fp_fusion=True,
     )
     if is_backward and is_hard and held <= (18 if with_product else 21):
-        # fewer registers, so that more programs run at a time; with soft
-        # labels they would not do, nor with more classes
+        # fewer registers, so that more programs run at a time; soft labels
+        # and more classes would need more
         configuration['maxnreg'] = 128
     return configuration
 
 
 def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Elements from the first to the last of an image."""
+    """Count the elements from the first to the last of an image."""
     return sum((n - 1) * stride for n, stride in zip(shape[1:], strides[1:]))
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
-    """(N, C, *) as (N, C, rows, columns), a view where there can be one."""
+    """Reshape (N, C, *) to (N, C, rows, columns), by a view if possible."""
     if tensor.ndim != 4:
         space = tensor.shape[2:]
         columns = space[-1] if space else 1

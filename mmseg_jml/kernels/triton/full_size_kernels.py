@@ -197,7 +197,7 @@ def backward_kernel(
         BLOCK_P: tl.constexpr):
     """Write the gradient by the logits of some tiles."""
     MANY: tl.constexpr = BLOCK_C < CLASSES
-    # only the own class of a pixel is pulled: one register in place of many
+    # by_l is read for a pixel's own class alone: one register, not many
     OWN: tl.constexpr = KIND == 'hard' and not SIGMOID
     groups = tl.cdiv(num_pixels, BLOCK_P * tiles)
     image = (tl.program_id(0) // groups).to(tl.int64)
@@ -253,15 +253,15 @@ def backward_kernel(
                 label_top, label_total, KIND, SIGMOID, MANY, CLASSES)
             y = y.to(tl.float32)
             h = tile_math.slope(p, y, by_p, by_t, by_q, KIND, NORM, PRODUCT)
-            pull = by_l
+            by_label = by_l
             if OWN:
-                pull = loads.slope(slopes, 1, index, ENTROPY, CLASSES)
+                by_label = loads.slope(slopes, 1, index, ENTROPY, CLASSES)
             if SIGMOID:
                 dz = h * p * (1 - p)
                 if ENTROPY:
-                    dz += pull * (y - p)
+                    dz += by_label * (y - p)
             else:
-                q = pull * y
+                q = by_label * y
                 if not MANY:
                     dot = tl.sum(p * h + q, axis=0, keep_dims=True)
                 dz = p * (h - dot) + q
@@ -275,7 +275,7 @@ def backward_kernel(
 @triton.jit
 def _load_slopes(slopes, each, PRODUCT: tl.constexpr,
                  CLASSES: tl.constexpr):
-    """Slopes by P, T and Q."""
+    """Load the slopes by P, T and Q."""
     by_p = loads.slope(slopes, 0, each, True, CLASSES)[:, None]
     by_t = loads.slope(slopes, 2, each, True, CLASSES)[:, None]
     by_q = loads.slope(slopes, 3, each, PRODUCT, CLASSES)[:, None]

@@ -1,4 +1,4 @@
-"""Arguments that the kernels of both resolutions take alike."""
+"""Arguments that the kernels of both resolutions share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ['class_weight', 'named_strides', 'packed', 'slope_arguments']
 def named_strides(
     name: str, strides: Sequence[int | None]
 ) -> dict[str, int | None]:
-    """Strides of (N, C, rows, columns) as the kernels name them."""
+    """Name the strides of (N, C, rows, columns) as the kernels do."""
     axes = ('n', 'c', 'row', 'col')
     return {f'{name}_{axis}': value for axis, value in zip(axes, strides)}
 
 
 def packed(tensor: Tensor | None) -> Tensor | None:
-    """Numbers of pixels in one piece, bools as bytes."""
+    """Make a tensor contiguous, and view bools as bytes."""
     if tensor is None:
         return None
     tensor = tensor.contiguous()
@@ -30,12 +30,12 @@ def packed(tensor: Tensor | None) -> Tensor | None:
 
 
 def class_weight(request: Request) -> Tensor | None:
-    """The class weights beside the logits."""
+    """Return the class weights on the device of the logits."""
     value = request.class_weight
     return None if value is None else packed(value.to(request.logits.device))
 
 
 def slope_arguments(slopes: Tensor) -> dict[str, Any]:
-    """Slopes, and how far apart two images have theirs, which may share."""
+    """Return the slopes, and their stride by image: 0 if images share them."""
     step = slopes[0].numel() if len(slopes) > 1 else 0
     return dict(slopes=slopes, slopes_n=step, PRODUCT=slopes.shape[1] > 3)

@@ -1,7 +1,7 @@
-"""What the kernels of both resolutions read alike, as float32.
+"""Loads that the kernels of both resolutions share, as float32.
 
-``classes`` are indices of any shape. Those outside [0, CLASSES) are padding,
-or stand for no class at all; what is read there is 0.
+``classes`` are indices of any shape. Those outside [0, CLASSES) are padding
+or stand for no class at all; their value is 0.
 """
 
 # mypy: ignore-errors
@@ -13,7 +13,7 @@ import triton.language as tl
 # fmt: off
 @triton.jit
 def target(label, weight, at, inside, ignore_index, CLASSES: tl.constexpr):
-    """Class and weight of pixels: -1 and 0 of those that do not count."""
+    """Load class and weight of pixels: -1 and 0 where they do not count."""
     index = tl.load(label + at, mask=inside, other=0).to(tl.int64)
     counted = inside & (index >= 0) & (index < CLASSES)
     if ignore_index is not None:
@@ -26,7 +26,7 @@ def target(label, weight, at, inside, ignore_index, CLASSES: tl.constexpr):
 
 @triton.jit
 def class_weight(weight, classes, CLASSES: tl.constexpr):
-    """Class weights, 1 where there are none."""
+    """Load class weights; 1 if there are none."""
     real = (classes >= 0) & (classes < CLASSES)
     value = real.to(tl.float32)
     if weight is not None:
@@ -37,7 +37,7 @@ def class_weight(weight, classes, CLASSES: tl.constexpr):
 @triton.jit
 def slope(slopes, row: tl.constexpr, classes, ASKED: tl.constexpr,
           CLASSES: tl.constexpr):
-    """A row of the slopes: 0 P, 1 log-likelihood, 2 T, 3 product."""
+    """Load the slopes by P (row 0), log-likelihood (1), T (2), product (3)."""
     value = tl.zeros(classes.shape, tl.float32)
     if ASKED:
         real = (classes >= 0) & (classes < CLASSES)

@@ -1,4 +1,4 @@
-"""What chunks of classes need to know of each pixel of upsampled logits.
+"""The normalizer of each pixel, for upsampled logits in chunks of classes.
 
 The formulas stand on top of :mod:`.upsampled_kernels`.
 """
@@ -27,12 +27,12 @@ def normalizer_kernel(
         ENTROPY: tl.constexpr, PRODUCT: tl.constexpr, CLASSES: tl.constexpr,
         PARTS: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_C: tl.constexpr,
         BLOCK_Q: tl.constexpr):
-    """Write what the chunks of classes need to know of each pixel.
+    """Write what the kernels of chunks need of all classes of a pixel.
 
     A thread has up to BLOCK_S pixels of a row of a quad. ``normalizer`` is
     (log sum exp z) / log 2 - log2 w, so that 2^(z / log 2 - normalizer) is
-    w p; infinite for pixels that do not count. Where there are slopes, also
-    K in ``mixture``; else L, the mass and the hits of the tile go to a row of
+    w p; it is infinite for pixels that do not count. With slopes, K goes to
+    ``mixture``; without, L, the mass and the hits of the tile go to a row of
     ``sums``.
     """
     image = tl.program_id(1).to(tl.int64)

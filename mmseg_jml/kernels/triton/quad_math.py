@@ -14,14 +14,14 @@ _LN2 = tl.constexpr(0.6931471805599453)
 # fmt: off
 @triton.jit
 def run(first, quad, inside):
-    """First pixel of a quad along an axis, and the first of the next."""
+    """Load the first pixel of a quad along an axis, and of the next quad."""
     start = tl.load(first + quad, mask=inside, other=0)
     return start, tl.load(first + quad + 1, mask=inside, other=0)
 
 
 @triton.jit
 def columns(first_x, column, width, logits_col, inside):
-    """Offsets of a quad's left and right corners, and its run of pixels."""
+    """Find the offsets of a quad's left and right corners, and its pixels."""
     left = tl.maximum(column - 1, 0) * logits_col
     right = tl.minimum(column, width - 1) * logits_col
     start, stop = run(first_x, column, inside)
@@ -30,10 +30,10 @@ def columns(first_x, column, width, logits_col, inside):
 
 @triton.jit
 def row_corners(base, channel, row, height, logits_row, left, right, mask):
-    """Logits of a row at the left and at the right of quads, in float32.
+    """Load the logits of a row at the left and the right of quads.
 
-    ``channel`` is the offset of a class. A row beyond the first or the last
-    is that one.
+    ``channel`` is the offset of a class. Beyond the first and the last row,
+    that row stands.
     """
     row = tl.minimum(tl.maximum(row, 0), height - 1)
     at = channel + row * logits_row
@@ -55,7 +55,7 @@ def row_corners(base, channel, row, height, logits_row, left, right, mask):
 
 @triton.jit
 def row_of_quads(base, channel, row, height, logits_row, left, right, v, mask):
-    """What :func:`row_between` gives, from memory."""
+    """Load the corners of quads, and apply :func:`row_between`."""
     upper_left, upper_right = row_corners(
         base, channel, row - 1, height, logits_row, left, right, mask)
     lower_left, lower_right = row_corners(
@@ -65,7 +65,7 @@ def row_of_quads(base, channel, row, height, logits_row, left, right, v, mask):
 
 @triton.jit
 def row_between(upper_left, upper_right, lower_left, lower_right, v):
-    """A row of a quad: its logit at the left corners, and right - left.
+    """Interpolate a row of a quad: its logit at the left, and right - left.
 
     The multiplications and additions that end in a logit are fused by hand,
     so that the logit of the own class has the same bits wherever it is taken.
@@ -79,7 +79,7 @@ def row_between(upper_left, upper_right, lower_left, lower_right, v):
 def pixels_at(
         label, weight, share_x, image, y, x, inside, label_height,
         label_width, ignore_index, CLASSES: tl.constexpr):
-    """Where pixels lie in the label, their shares u, classes and weights."""
+    """Load pixels: offsets in the label, shares u, classes and weights."""
     u = tl.load(share_x + x, mask=inside, other=0)
     at = (image * label_height + y) * label_width + x
     t, w = loads.target(label, weight, at, inside, ignore_index, CLASSES)
@@ -88,13 +88,16 @@ def pixels_at(
 
 @triton.jit
 def of_own(value, is_own):
-    """The value of each pixel's own class, 0 where there is none."""
+    """Pick the value of each pixel's own class; 0 where there is none."""
     return tl.sum(tl.where(is_own, value, 0.0), axis=0, keep_dims=True)
 
 
 @triton.jit
 def softmax(z, known):
-    """exp(z - max z), the maximum, it / log 2, and the sum over classes."""
+    """Return exp(z - max z), max z, max z / log 2, and the sum of the first.
+
+    Maximum and sum are over classes.
+    """
     top = tl.max(tl.where(known, z, float('-inf')), axis=0, keep_dims=True)
     shift = top * LOG2E
     e = tl.where(known, tl.exp2(tl.fma(z, LOG2E, -shift)), 0.0)
@@ -103,19 +106,19 @@ def softmax(z, known):
 
 @triton.jit
 def exp(z, shift):
-    """The exponential of z, over 2^shift."""
+    """Return the exponential of z, divided by 2^shift."""
     return tl.exp2(tl.fma(z, LOG2E, -shift))
 
 
 @triton.jit
 def probability(z, normalizer, pixel):
-    """The product w p, 0 where a pixel does not count."""
+    """Return w p, which is 0 where a pixel does not count."""
     return exp(z, tl.load(normalizer, mask=pixel, other=float('inf')))
 
 
 @triton.jit
 def cost_of(top, shift, total, own):
-    """-log p of the own class; what rounding took from shift is put back."""
+    """Return -log p of the own class, with the rounding of shift put back."""
     rounded = tl.fma(top, LOG2E, -shift)
     return (top - own) + _LN2 * (tl.log2(total) - rounded)
 
@@ -123,7 +126,7 @@ def cost_of(top, shift, total, own):
 @triton.jit
 def slope_of_overlap(slopes, classes, PRODUCT: tl.constexpr,
                      CLASSES: tl.constexpr):
-    """Slopes by T, and by the product, which equals it."""
+    """Load the slope by T plus that by the product, which equals T here."""
     value = loads.slope(slopes, 2, classes, True, CLASSES)
     if PRODUCT:
         value += loads.slope(slopes, 3, classes, True, CLASSES)
@@ -132,13 +135,13 @@ def slope_of_overlap(slopes, classes, PRODUCT: tl.constexpr,
 
 @triton.jit
 def add(total, value, factor, known):
-    """Add a product; padding stays 0, so that a compiler can leave it out."""
+    """Add a product; padding stays 0, so that the compiler leaves it out."""
     return tl.where(known, tl.fma(value, factor, total), 0.0)
 
 
 @triton.jit
 def from_neighbour(value):
-    """Each thread's value from the thread to its left."""
+    """Give each thread the value of the thread to its left."""
     lanes = tl.arange(0, value.shape[1])[None, :]
     before = tl.maximum(lanes - 1, 0)
     return tl.gather(value, tl.broadcast_to(before, value.shape), axis=1)
@@ -146,6 +149,6 @@ def from_neighbour(value):
 
 @triton.jit
 def store_sums(out, value, classes, CLASSES: tl.constexpr):
-    """Sums over the quads of a tile."""
+    """Sum over the quads of a tile, and store."""
     tl.store(out + classes, tl.sum(value, axis=1, keep_dims=True),
              mask=classes < CLASSES)

@@ -12,7 +12,7 @@ from . import loads
 @triton.jit
 def offsets(pixels, width, stride_row, stride_col, FLAT: tl.constexpr,
             WIDE: tl.constexpr):
-    """Offsets of pixels in an image."""
+    """Compute the offsets of pixels in an image."""
     index = tl.int64 if WIDE else tl.int32
     if FLAT:
         at = pixels.to(index) * stride_col
@@ -28,10 +28,10 @@ def pixels(
         logits_row, logits_col, target_row, target_col, ignore_index, on, off,
         KIND: tl.constexpr, FLAT: tl.constexpr, WIDE: tl.constexpr,
         CLASSES: tl.constexpr):
-    """What all classes of a pixel share.
+    """Load what all classes of a pixel share.
 
-    Whether it is there, its offsets in logits and target, its weight, its
-    label, and the probabilities of the label's class and of the others.
+    That is whether the pixel exists, its offsets in logits and target, its
+    weight, its label, and the label's probability of its class and of others.
     """
     inside = pixels < num_pixels
     place = image * num_pixels + pixels
@@ -59,7 +59,7 @@ def pixels(
 
 @triton.jit
 def load_tile(base, at, classes, stride_c, inside, CLASSES: tl.constexpr):
-    """A tile in float32, 0 outside the tensor."""
+    """Load a tile in float32; 0 outside the tensor."""
     pointers = base + (at + classes.to(at.dtype) * stride_c)
     mask = (classes < CLASSES) & inside
     return tl.load(pointers, mask=mask, other=0).to(tl.float32)
@@ -73,9 +73,9 @@ def probabilities(
         MANY: tl.constexpr, CLASSES: tl.constexpr):
     """Read a tile: logits, their maximum, p, -log p and y; 0 in padding.
 
-    With SIGMOID log(1 + exp(-abs(z))) in place of -log p. Where the tile has
-    all classes, maximum and sum of exponentials are its own. Hard labels stay
-    booleans.
+    With SIGMOID, log(1 + exp(-abs(z))) takes the place of -log p. A tile of
+    all classes computes its maximum and sum of exponentials itself. A hard
+    label stays boolean.
     """
     z = load_tile(logits, at, classes, logits_c, inside, CLASSES)
     if KIND == 'hard':
@@ -102,7 +102,7 @@ def probabilities(
 
 @triton.jit
 def _softmax(z, classes, CLASSES: tl.constexpr):
-    """Maximum over classes, and sum of the exponentials below it."""
+    """Return max z and the sum of exp(z - max z), over classes."""
     z = tl.where(classes < CLASSES, z, float('-inf'))
     top = tl.max(z, axis=0, keep_dims=True)
     return top, tl.sum(tl.exp(z - top), axis=0, keep_dims=True)
@@ -112,7 +112,7 @@ def _softmax(z, classes, CLASSES: tl.constexpr):
 def softmax_in_chunks(
         base, inside, at, stride_c, factor, NEEDED: tl.constexpr,
         CLASSES: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
-    """The same of all logits times a factor, chunk by chunk if NEEDED."""
+    """Return the same for z times a factor, chunk by chunk, if NEEDED."""
     top = tl.full((1, BLOCK_P), float('-inf'), tl.float32)
     total = tl.zeros((1, BLOCK_P), tl.float32)
     if NEEDED:
@@ -121,7 +121,7 @@ def softmax_in_chunks(
             z = load_tile(base, at, classes, stride_c, inside, CLASSES)
             z = tl.where(classes < CLASSES, z * factor, float('-inf'))
             larger = tl.maximum(top, tl.max(z, axis=0, keep_dims=True))
-            # as long as all classes are ruled out, nothing is subtracted
+            # nothing is subtracted while all logits so far are -inf
             less = tl.where(larger == float('-inf'), 0.0, larger)
             total *= tl.exp(top - less)
             total += tl.sum(tl.exp(z - less), axis=0, keep_dims=True)
@@ -132,7 +132,7 @@ def softmax_in_chunks(
 @triton.jit
 def _activate(z, top, total, classes, SIGMOID: tl.constexpr,
               CLASSES: tl.constexpr):
-    """Probabilities, and -log of them or log(1 + exp(-abs(z)))."""
+    """Return p, and -log p or with SIGMOID log(1 + exp(-abs(z)))."""
     if SIGMOID:
         e = tl.exp(-tl.abs(z))
         u = 1 + e
@@ -151,7 +151,7 @@ def _activate(z, top, total, classes, SIGMOID: tl.constexpr,
 @triton.jit
 def entropy(z, y, cost, scale, classes, KIND: tl.constexpr,
             SIGMOID: tl.constexpr, CLASSES: tl.constexpr):
-    """Cross-entropy of each pixel."""
+    """Return the cross-entropy of each pixel."""
     if SIGMOID:
         cost += tl.maximum(z, 0.0) - z * y
         cost = tl.where(classes < CLASSES, cost, 0.0)
@@ -166,7 +166,7 @@ def entropy(z, y, cost, scale, classes, KIND: tl.constexpr,
 @triton.jit
 def slope(p, y, by_p, by_t, by_q, KIND: tl.constexpr, NORM: tl.constexpr,
           PRODUCT: tl.constexpr):
-    """Derivative of the loss by p, without the log-likelihood."""
+    """Return the derivative of the loss by p, without the log-likelihood."""
     h = by_p * (1.0 if NORM == 1 else 2 * p)
     if KIND == 'hard' or NORM == 2:
         h += by_t * y

@@ -26,7 +26,7 @@ WHOLE = 32  # the most classes that are not chunked
 
 
 class Runs(NamedTuple):
-    """How an axis is upsampled: ``upsampling.axis`` as the kernels read it.
+    """How an axis is upsampled: ``upsampling.axis`` in the kernels' form.
 
     Attributes:
         first (Tensor): (n + 2,) int32, where the run of a quad begins.
@@ -46,7 +46,7 @@ class Runs(NamedTuple):
 def runs(
     inputs: int, outputs: int, align_corners: bool, device: torch.device
 ) -> Runs:
-    """Return the table of an axis, made on the CPU: so no one waits for it.
+    """Return the table of an axis, made on the CPU to not wait for a GPU.
 
     Examples:
         >>> table = runs(2, 4, False, torch.device('cpu'))
@@ -68,10 +68,10 @@ def runs(
 
 
 def serves(request: Request) -> bool:
-    """Whether the kernels here know a request of small logits.
+    """Tell whether these kernels can serve a request of small logits.
 
-    What is asked of any request for Triton (its device, the dtype) is for
-    ``engine.why_not`` to look at. ``tl.gather`` came after Triton 3.2.
+    What any request to Triton needs, such as its device and dtype, is for
+    ``engine.why_not`` to check. ``tl.gather`` came after Triton 3.2.
     """
     logits = request.logits
     known = request.is_hard and request.norm == 1 and not request.use_sigmoid
@@ -130,7 +130,7 @@ class _Launch:
             runs(n, m, request.align_corners, logits.device)
             for n, m in zip((height, width), request.size)
         )
-        # a thread goes through so many pixels, or so many rows, at most
+        # at most so many pixels and so many rows for a thread
         pixels, most = (256, 16) if self.is_chunked else (80, 8)
         rows = pixels * height * width // prod(request.size)
         self.rows = min(max(rows, 1), most, height + 1)
@@ -168,7 +168,11 @@ class _Launch:
         return self.logits.new_empty(shape, dtype=torch.float32)
 
     def normalize(self, slopes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The normalizer of each pixel; the mixture too, or (N, T, 3) sums."""
+        """Compute the normalizer of each pixel, and a second tensor.
+
+        That is the mixture of each pixel if there are slopes, and else the
+        sums of each tile, (N, T, 3).
+        """
         block_q, longest = 128, self.x.longest
         block_s = min(4, triton.next_power_of_2(longest))
         parts = triton.cdiv(longest, block_s)
@@ -205,7 +209,7 @@ class _Launch:
         return normalizer, second
 
     def sums(self, normalizer: Tensor | None) -> Tensor:
-        """(N, 3 C), or (N, 3 C + 3) where nothing is chunked."""
+        """Compute the sums (N, 3 C), or (N, 3 C + 3) if nothing is chunked."""
         tiles = triton.cdiv(self.quads, self.block_q)
         width = 3 * self.logits.shape[1] + (0 if self.is_chunked else 3)
         partial = self._new(self.images, tiles, width)
@@ -220,7 +224,7 @@ class _Launch:
         return partial.sum(1, dtype=torch.float64)
 
     def gradient(self, slopes: Tensor) -> Tensor:
-        """The gradient of the logits."""
+        """Compute the gradient of the logits."""
         normalizer = mixture = None
         if self.is_chunked:
             normalizer, mixture = self.normalize(slopes)

@@ -27,16 +27,16 @@ which goes to the four corners by the shares: with D = sum dz and R = sum u dz
 over a row of pixels, R goes to the right, D - R to the left, and v of both
 to the lower corners.
 
-Two forms. *Whole*: a thread has a quad and all its classes, or its half or
-quarter of them where more than 8 or 21 would not fit into registers, and the
-softmax is taken on the spot; for few classes. *Chunked*:
+There are two forms. *Whole*, for few classes: a thread has a quad and all its
+classes, or a half or quarter of them where more than 8 or 21 would not fit
+into registers, and the softmax is taken on the spot. *Chunked*:
 ``normalizer_kernel`` writes the log-sum-exp of each pixel, by a running
 maximum over chunks of classes, and for the gradient K; then a thread has a
 quad and one chunk of 8 classes, and p = exp(z - log-sum-exp) needs no other
-class. What is held is one or two floats a pixel, little beside many classes.
+class. That keeps one or two floats a pixel, little beside many classes.
 
-Quads are dealt out in *strips*, some quad rows below each other, and a tile
-of neighbours in them to a warp. A thread goes down its strip and carries the
+Quads are divided into *strips*, some quad rows below each other, and a warp
+gets a tile of neighbours in them. A thread goes down its strip and carries the
 gradient of the lower corners into the next row; its neighbour hands it the
 gradient of the right corners. Tiles overlap by one quad, which is computed
 twice. Where two strips meet, both write their part of a row of the gradient
@@ -183,7 +183,7 @@ def gradient_kernel(
     out = grad + image * grad_n
     seam = seams + image * CLASSES * strips * width
     owned = known & present & (lane > 0) & (column > 0)
-    # padding does no harm in a chunk, and is to be left out of a whole
+    # padding does no harm in a chunk; of a whole the compiler leaves it out
     kept = tl.full((BLOCK_C, 1), True, tl.int1)
     if normalizer is None:
         kept = known
@@ -191,7 +191,7 @@ def gradient_kernel(
     a = loads.slope(slopes, 0, classes, True, CLASSES)
     if normalizer is not None:
         b = quad_math.slope_of_overlap(slopes, classes, PRODUCT, CLASSES)
-        pull = loads.slope(slopes, 1, classes, ENTROPY, CLASSES)
+        by_l = loads.slope(slopes, 1, classes, ENTROPY, CLASSES)
     at_left = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     at_right = tl.zeros((BLOCK_C, BLOCK_Q), tl.float32)
     for step in range(rows):
@@ -231,7 +231,7 @@ def gradient_kernel(
                 else:
                     p = quad_math.probability(z, normalizer + at, pixel)
                     k = tl.load(mixture + at, mask=pixel, other=0)
-                    gain = tl.fma(b, p, w * pull)
+                    gain = tl.fma(b, p, w * by_l)
                 dz = tl.fma(p, a + k, tl.where(is_own, gain, 0.0))
                 row_sum = quad_math.add(row_sum, dz, 1.0, kept)
                 row_right = quad_math.add(row_right, dz, u, kept)
