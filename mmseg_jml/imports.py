@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -52,7 +52,7 @@ class _Watch(MetaPathFinder):
             self._act_after(spec.loader)
         return spec
 
-    def _act_after(self, loader) -> None:
+    def _act_after(self, loader: Loader) -> None:
         run = loader.exec_module
 
         def run_and_act(module: ModuleType) -> None:

@@ -9,6 +9,8 @@ Importing this module registers all classes. Those that need mmengine do so by
 a decorator; the losses, which need torch alone, are registered here.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 
 from mmengine.registry import Registry
@@ -27,7 +29,12 @@ __all__ = [
 class PluginRegistry(Registry):
     """A child registry that also adds its entries to its parent."""
 
-    def _register_module(self, module, module_name=None, force=False):
+    def _register_module(
+        self,
+        module: type,
+        module_name: str | list[str] | None = None,
+        force: bool = False,
+    ) -> None:
         super()._register_module(module, module_name, force)
         self.parent._register_module(module, module_name, force)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import signal
-import sys
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,9 +16,9 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.multiprocessing import ProcessExitedException
 
-from tests.processes import run_in_processes
+from tests.processes import distribute, run_in_processes
 from tests.tiny_run import STEPS, tiny_config, write_images
-from tests.tools.run import ROOT, apart
+from tests.tools.run import train_until_killed
 
 
 @pytest.fixture(scope='module')
@@ -99,13 +96,7 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
     unbroken, killed = tmp_path / 'unbroken', tmp_path / 'killed'
     train(tiny_config(images, unbroken, workers), 'unbroken')
 
-    cfg = tiny_config(images, killed, workers)
-    cfg.custom_hooks.append(dict(type='KillHook', step=8))
-    cfg.dump(tmp_path / 'killed.py')
-    stopped = apart(
-        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=ROOT
-    )
-    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+    train_until_killed(tiny_config(images, killed, workers), step=8)
     assert (killed / 'last_checkpoint').read_text().endswith('iter_6.pth')
 
     resumed = FirstStep()
@@ -117,7 +108,6 @@ def test_killed_run_ends_with_the_weights_of_the_unbroken_one(
 
 
 def train_in_group(path: Path, rank: int) -> None:
-    os.environ['LOCAL_RANK'] = str(rank)  # mmengine reads it
     Runner.from_cfg(Config.fromfile(path)).train()
 
 
@@ -125,11 +115,7 @@ def test_killed_processes_end_with_the_weights_of_the_unbroken_ones(
     images, tmp_path
 ):
     def run(name: str, work_dir: str, *hooks: dict, **changes) -> None:
-        cfg = tiny_config(images, tmp_path / work_dir)
-        cfg.launcher = 'pytorch'
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None
-        )
+        cfg = distribute(tiny_config(images, tmp_path / work_dir))
         cfg.randomness.diff_rank_seed = True
         cfg.custom_hooks.extend(hooks)
         cfg.merge_from_dict(changes)

@@ -16,6 +16,11 @@ FIGURES, ROUNDED_FIGURES = 1e-9, 1e-4
 # Recorded losses and gradients, which were computed in float32.
 RECORDED = {torch.float64: 1e-7, torch.float32: 1e-5}
 
+# Logged losses and figures of a float32 run, relative, against sums by hand.
+LOGGED = 1e-5
+# Gradients of such a run, against those of the losses added up by hand.
+GRADIENTS = dict(rtol=1e-3, atol=1e-6)
+
 EXCESS = {
     torch.float64: 1e-13,
     torch.float32: 1e-6,

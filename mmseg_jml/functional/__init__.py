@@ -18,7 +18,7 @@ from .feature_distances import attention_distance, channel_wise_divergence
 from .feature_dropout import complementary_dropout
 from .fine_grained_iou import fine_grained_iou
 from .inputs import as_target, make_request
-from .jaccard import jaccard_metric_loss
+from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
 from .options import RegionLossOptions

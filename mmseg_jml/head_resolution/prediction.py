@@ -142,7 +142,10 @@ class _SmallInference(EncoderDecoder):
         return data_samples
 
     def _canvases(
-        self, windows: list[Window], size: tuple[int, int], dtype=None
+        self,
+        windows: list[Window],
+        size: tuple[int, int],
+        dtype: torch.dtype | None = None,
     ) -> list[Canvas]:
         align_corners = bool(self.align_corners)
         return [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..heads import auxiliary_heads, main_head
@@ -94,7 +95,9 @@ class SoftLabelHook(SoftSupervision):
         return Lesson(labelled, targets, {})
 
 
-def _probabilities(sample, output: StudentOutput, num_classes: int) -> Tensor:
+def _probabilities(
+    sample: SegDataSample, output: StudentOutput, num_classes: int
+) -> Tensor:
     """Return the soft label (C, H, W) of an image, 0 where it has none."""
     if 'soft_label' not in sample:
         raise ValueError(

@@ -63,7 +63,9 @@ class ModuleOutputs:
     def _stop(self, *call) -> None:
         self._listens = False
 
-    def _keep(self, name: str, module: nn.Module, args, output) -> None:
+    def _keep(
+        self, name: str, module: nn.Module, args: tuple, output: object
+    ) -> None:
         if self._listens:
             self._found[name] = output
 

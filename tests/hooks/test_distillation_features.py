@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from mmseg_jml.hooks import DistillationHook
+from tests.tolerances import GRADIENTS
 
 from .distillation import (
     KD,
@@ -106,7 +107,7 @@ def test_gradients_and_terms_are_those_of_a_loop_written_by_hand(
         if parameter.grad is not None:
             torch.testing.assert_close(
                 record.gradients[0][name], parameter.grad,
-                rtol=1e-3, atol=1e-6,
+                **GRADIENTS,
             )  # fmt: skip
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
-from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
-from mmseg.registry import OPTIM_WRAPPERS
 from PIL import Image
 
 from .distillation import (
@@ -22,6 +17,7 @@ from .distillation import (
     wider,
     write_teacher,
 )
+from .kinds import change
 
 
 def targets_of(cfg, **hook):
@@ -33,19 +29,9 @@ def targets_of(cfg, **hook):
     return record, student.inputs, student.outputs, targets
 
 
-@OPTIM_WRAPPERS.register_module()
-class BFloat16Wrapper(OptimWrapper):
-    """AmpOptimWrapper, which refuses to run on a CPU."""
-
-    @contextmanager
-    def optim_context(self, model):
-        with torch.autocast(get_device(), torch.bfloat16):
-            yield
-
-
 @pytest.mark.parametrize('amp', [None, 'bfloat16'])
 def test_autocast_of_the_student_is_not_the_teachers(cfg, teacher, amp):
-    cfg.optim_wrapper.type = 'BFloat16Wrapper'
+    change(cfg, 'AMP')
     record, inputs, outputs, targets = targets_of(
         cfg, amp=amp, temperature=3.0, **teacher
     )

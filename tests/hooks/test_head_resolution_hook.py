@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,15 +16,17 @@ from mmseg.registry import HOOKS, MODELS
 from mmseg_jml.heads import named_heads, unwrapped
 from mmseg_jml.hooks import DistillationHook, HeadResolutionHook
 from mmseg_jml.losses import JaccardMetricLoss
-from tests.processes import run_in_processes
+from tests.processes import (
+    assert_same_everywhere,
+    distribute,
+    run_in_processes,
+)
 from tests.tiny_run import tiny_config
-from tests.tools import run
+from tests.tools.run import train_until_killed
 
 from .distillation import KD, assert_same, load, train, wider, write_teacher
+from .kinds import BFloat16Wrapper
 from .semi import PSEUDO, certain, unlabeled
-from .test_distillation_distributed import assert_same_everywhere
-from .test_distillation_distributed import run as train_in_process
-from .test_distillation_targets import BFloat16Wrapper
 
 HOOK = dict(type='mmseg_jml.HeadResolutionHook')
 
@@ -271,13 +271,7 @@ def test_killed_run_goes_on(cfg, tmp_path):
     unbroken, killed = copy.deepcopy(cfg), copy.deepcopy(cfg)
     killed.work_dir = str(tmp_path / 'killed')
     train(unbroken)
-    killed.custom_hooks.append(dict(type='KillHook', step=3))
-    killed.dump(tmp_path / 'killed.py')
-    stopped = run.apart(
-        sys.executable, 'tools/train.py', tmp_path / 'killed.py', cwd=run.ROOT
-    )
-    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
-    killed.custom_hooks.pop()
+    train_until_killed(killed, step=3)
     killed.resume = True
     assert len(train(killed).logs) == 2
     ends = (
@@ -289,19 +283,12 @@ def test_killed_run_goes_on(cfg, tmp_path):
 
 def in_step(cfg, rank):
     cfg.train_cfg.max_iters = 2
-    os.environ['LOCAL_RANK'] = str(rank)
+    distribute(cfg, find_unused_parameters=True)
     for sync in (False, True):
         cfg.model.decode_head.loss_decode.sync = sync
-        wrapper = dict(
-            type='MMDistributedDataParallel',
-            find_unused_parameters=True,
-            device_ids=None,
-        )
-        records = [
-            train_in_process(cfg, wrapper, *hooks) for hooks in ([HOOK], [])
-        ]
+        records = [train(cfg, *hooks) for hooks in ([HOOK], [])]
         compare(*records)
-        assert_same_everywhere(records[0])
+        assert_same_everywhere(dict(records[0].model.named_parameters()))
 
 
 def test_two_processes(cfg, tmp_path):

@@ -17,7 +17,6 @@ from tests.devices import move
 from tests.drawing import drawn_by
 from tests.tools import run
 
-from . import test_distillation_targets  # noqa: F401 (BFloat16Wrapper)
 from .distillation import (
     KD,
     build,
@@ -25,6 +24,7 @@ from .distillation import (
     load,
     train,
 )
+from .kinds import change
 from .semi import PLAIN, PSEUDO, THRESHOLD, certain, learn, unlabeled
 
 
@@ -79,7 +79,7 @@ def test_teacher_runs_in_the_precision_of_the_student(
     monkeypatch.setattr(module, 'label_views', keep)
     certain(cfg)
     exact, _ = learn(cfg, pictures, teacher=kind, threshold=THRESHOLD)
-    cfg.optim_wrapper.type = 'BFloat16Wrapper'
+    change(cfg, 'AMP')
     half, _ = learn(cfg, pictures, teacher=kind, threshold=THRESHOLD)
     logits, rough = found[0][1].logits, found[3][1].logits
     assert torch.equal(found[0][0], found[3][0])

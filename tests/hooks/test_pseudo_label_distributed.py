@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from functools import partial
 
 import pytest
@@ -11,16 +10,16 @@ import torch
 import torch.distributed as dist
 from mmengine.hooks import EMAHook
 
-from tests.processes import run_in_processes
+from tests.processes import (
+    assert_averaged,
+    assert_same_everywhere,
+    differs,
+    distribute,
+    run_in_processes,
+)
 
 from .distillation import Record
 from .semi import EVERY, THRESHOLD, Steps, certain, learn
-
-WRAPPER = dict(
-    type='MMDistributedDataParallel',
-    broadcast_buffers=False,
-    device_ids=None,
-)
 
 
 @pytest.fixture
@@ -29,53 +28,28 @@ def device():
     return torch.device('cpu')
 
 
-def run(cfg, pictures, wrapper, **options) -> tuple[Record, Steps]:
-    """Trains one process of two, with or without the wrapper."""
-    cfg = copy.deepcopy(cfg)
-    hooks = ()
-    if wrapper is not None:
-        cfg.launcher = 'pytorch'
-        cfg.model_wrapper_cfg = wrapper
-        hooks = (dict(type='EMAHook'),)
-    return learn(cfg, pictures, *hooks, **options)
-
-
-def assert_same_everywhere(states):
-    for state in states:
-        for name, value in state.items():
-            first = value.detach().clone()
-            dist.broadcast(first, 0)
-            assert torch.equal(first, value), name
-
-
-def differs(value) -> bool:
-    gathered = [None, None]
-    dist.all_gather_object(gathered, value)
-    return gathered[0] != gathered[1]
+def learn_wrapped(
+    cfg, pictures, unused=False, **options
+) -> tuple[Record, Steps]:
+    wrapped = distribute(
+        copy.deepcopy(cfg),
+        broadcast_buffers=False,
+        find_unused_parameters=unused,
+    )
+    return learn(wrapped, pictures, dict(type='EMAHook'), **options)
 
 
 def in_step(cfg, pictures, **options):
     """Trains with and without a search for unused parameters."""
-    alone, _ = run(cfg, pictures, None, **options)
-    expected = alone.gradients[0]
-    for gradient in expected.values():
-        dist.all_reduce(gradient)
-        gradient /= 2
-    for find_unused in (False, True):
-        wrapper = dict(WRAPPER, find_unused_parameters=find_unused)
-        together, steps = run(cfg, pictures, wrapper, **options)
+    alone, _ = learn(cfg, pictures, **options)
+    for unused in (False, True):
+        together, steps = learn_wrapped(cfg, pictures, unused, **options)
         assert_all_same(together, steps)
         # they see other images, and agree only because they communicate
         assert differs([sample.img_path for sample in steps.samples[0]])
         assert differs(alone.logs[0]['decode.loss_jml_ce'])
         assert together.logs[0] == alone.logs[0]
-        found = {
-            name.removeprefix('module.'): gradient
-            for name, gradient in together.gradients[0].items()
-        }
-        assert found.keys() == expected.keys()
-        for name, gradient in found.items():
-            torch.testing.assert_close(gradient, expected[name])
+        assert_averaged(together.gradients[0], alone.gradients[0])
     return alone.logs[0]['pseudo_confident']
 
 
@@ -83,10 +57,9 @@ def assert_all_same(together, steps):
     """After each step the students, the teachers, and in the end EMAHook."""
     number = together.runner.max_iters
     assert len(steps.states) == len(steps.teachers) == number
-    assert_same_everywhere(steps.states)
-    assert_same_everywhere(steps.teachers)
     (ema,) = (h for h in together.runner.hooks if isinstance(h, EMAHook))
-    assert_same_everywhere([dict(ema.ema_model.named_parameters())])
+    average = dict(ema.ema_model.named_parameters())
+    assert_same_everywhere(*steps.states, *steps.teachers, average)
 
 
 def default_and_accumulation(cfg, pictures):
@@ -116,9 +89,8 @@ def other_kinds_of_teachers_and_views(cfg, pictures):
         dict(update_statistics=False, soft=False, **EVERY),
     ):
         options = dict(threshold=THRESHOLD) | options
-        together, steps = run(cfg, pictures, WRAPPER, **options)
-        assert_same_everywhere(steps.states)
-        assert_same_everywhere(steps.teachers)
+        together, steps = learn_wrapped(cfg, pictures, **options)
+        assert_same_everywhere(*steps.states, *steps.teachers)
         log = together.logs[-1]
         assert differs(log['decode.loss_pseudo_jml_ce'])
         if options['threshold'] != THRESHOLD:  # the one that all agree on
@@ -127,7 +99,6 @@ def other_kinds_of_teachers_and_views(cfg, pictures):
 
 
 def every_case(cfg, pictures, rank):
-    os.environ['LOCAL_RANK'] = str(rank)
     default_and_accumulation(cfg, pictures)
     no_confident_pixel_on_one_process_or_on_both(cfg, pictures)
     other_kinds_of_teachers_and_views(cfg, pictures)

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from tests.tolerances import GRADIENTS
+
 from .distillation import assert_same, build, forward, train
 from .semi import (
     EVERY,
@@ -183,8 +185,7 @@ def test_gradients_are_those_of_a_loop_written_by_hand(
             torch.testing.assert_close(
                 record.gradients[t][name],
                 parameter.grad,
-                rtol=1e-3,
-                atol=1e-6,
+                **GRADIENTS,
             )
         optimizer.step()
         ratio = min(1 - 1 / (t + 1), momentum)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,20 +55,13 @@ def test_killed_run_ends_as_the_unbroken_one(tmp_path, pictures, workers):
     )
     train(unbroken)
 
-    killed.custom_hooks.append(dict(type='KillHook', step=5))
-    killed.dump(tmp_path / 'killed.py')
-    stopped = run.apart(
-        sys.executable, 'tools/train.py', tmp_path / 'killed.py',
-        '--full-resolution', cwd=run.ROOT,
-    )  # fmt: skip
-    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+    run.train_until_killed(killed, 5, '--full-resolution')
     assert not Path(killed.work_dir, 'iter_6.pth').exists()
     seen = paths(unbroken)
     assert len(set(seen)) == 6
     assert paths(killed) in (seen[:5], seen)  # it may die before writing
     Path(killed.work_dir, 'paths.txt').unlink()
 
-    killed.custom_hooks.pop()
     killed.resume = True
     assert len(train(killed).logs) == 3
     assert paths(killed) == seen[3:]

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from mmseg_jml.supervision.feature_dropout import FeatureDropout
+from tests.tolerances import GRADIENTS
 
 from .distillation import Lessons, build, forward, train
 from .semi import (
@@ -112,7 +113,7 @@ def test_gradients_with_dropout_are_those_of_a_loop_written_by_hand(
     (0.5 * supervised + 0.5 * unsupervised).backward()
     for name, parameter in student.named_parameters():
         torch.testing.assert_close(
-            record.gradients[0][name], parameter.grad, rtol=1e-3, atol=1e-6
+            record.gradients[0][name], parameter.grad, **GRADIENTS
         )
     # labels are learned with all channels
     factors_by_hand(twin, data['inputs'], labelled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from torchmetrics.functional.segmentation import mean_iou
 from mmseg_jml.functional import ClassCounts
 from mmseg_jml.hooks import distillation_hook
 from mmseg_jml.supervision.teacher_quality import TeacherQuality
-from tests.processes import run_in_processes
+from tests.processes import distribute, run_in_processes
 
 from .distillation import (
     KD,
@@ -31,7 +30,6 @@ from .distillation import (
     with_validation,
     write_teacher,
 )
-from .test_distillation_distributed import WRAPPER
 
 WARNING = 'It has nothing to teach'
 
@@ -220,8 +218,7 @@ def test_a_run_without_validation(cfg, teacher):
 
 
 def in_processes(cfg, teacher, rank):
-    os.environ['LOCAL_RANK'] = str(rank)
-    cfg.launcher, cfg.model_wrapper_cfg = 'pytorch', WRAPPER
+    distribute(cfg, broadcast_buffers=False)
     expected = stock_figures(cfg, teacher)
     record = train(cfg, dict(type=KD, validate_teacher=True, **teacher))
     scalars = record.runner.message_hub.log_scalars

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from tests.metric_oracles import assert_same
-from tests.processes import run_in_processes
+from tests.processes import distribute, run_in_processes
 
 from .evaluation import (
     CALIBRATION,
@@ -67,7 +67,6 @@ def found(cfg) -> dict:
 
 
 def evaluate_in_group(folder, rank) -> None:
-    os.environ['LOCAL_RANK'] = str(rank)  # mmengine reads it
     os.chdir(folder)  # and gathers in a folder of this one
     for name in CASES:
         result = found(Config.fromfile(folder / f'{name}.py'))
@@ -80,10 +79,7 @@ def test_same_figures_as_one_process(scenes, tmp_path):
         cfg = case_config(scenes, tmp_path / f'{name} alone', **case)
         alone[name] = found(cfg)
         assert alone[name]['images'] == case['indices']
-        cfg.launcher = 'pytorch'
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None
-        )
+        distribute(cfg)
         cfg.experiment_name = name
         cfg.work_dir = str(tmp_path / name)
         cfg.dump(tmp_path / f'{name}.py')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import runpy
@@ -78,6 +79,17 @@ def killed(count: int, tool: str, *arguments, cwd) -> None:
     """Kills a converter within its file number ``count``, counted from 1."""
     words = [sys.executable, '-c', DIE, count, ROOT / 'tools' / tool]
     result = apart(*words, *arguments, cwd=cwd)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+
+
+def train_until_killed(cfg: Config, step: int, *options: str) -> None:
+    """Trains with ``tools/train.py``, and kills it before a step."""
+    cfg = copy.deepcopy(cfg)
+    cfg.custom_hooks.append(dict(type='KillHook', step=step))
+    path = f'{cfg.work_dir}.py'
+    cfg.dump(path)
+    words = [sys.executable, 'tools/train.py', path, *options]
+    result = apart(*words, cwd=ROOT)
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 

@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from mmseg_jml.config import replace_pixel_loss
+from tests.tolerances import LOGGED
 
 from . import catalog, stacks, trial
 
@@ -178,7 +179,7 @@ def check_refusal(why, *arguments):
 
 def check_log(step):
     terms = {k: v for k, v in step.log.items() if 'loss' in k and k != 'loss'}
-    assert step.log['loss'] == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert step.log['loss'] == pytest.approx(sum(terms.values()), rel=LOGGED)
     assert torch.tensor(list(step.log.values())).isfinite().all()
 
 

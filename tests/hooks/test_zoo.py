@@ -1,4 +1,4 @@
-"""Heads of every stock family learn from a teacher of another kind.
+"""Heads of every stock family learn from a teacher and from unlabelled images.
 
 By default the families whose heads differ most; with the environment variable
 ``ZOO=all`` every family.
@@ -16,6 +16,7 @@ from mmseg_jml.config import replace_pixel_loss
 from tests.zoo import catalog, stacks, trial
 
 from .distillation import KD, step, write_teacher
+from .semi import PSEUDO, write_pictures
 
 # The stock models warn in many ways that are not the subject here.
 pytestmark = [
@@ -92,16 +93,46 @@ def num_classes_of(cfg):
     return head.get('kernel_generate_head', head)['num_classes']
 
 
-def distil(family, folder, **options):
+def images_for(cfg, side, folder) -> dict:
+    """A whole loader, of images with the channels that a config wants."""
+    write_pictures(folder / 'pictures', (side, side), 2)
+    load = dict(type='LoadImageFromFile')
+    channels = len(cfg.model.data_preprocessor.get('mean') or 'RGB')
+    if channels == 1:
+        load['color_type'] = 'grayscale'
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(folder / 'pictures'),
+        data_prefix=dict(img_path=''),
+        img_suffix='.png',
+        pipeline=[load, dict(type='PackSegInputs')],
+    )
+    return dict(batch_size=2, num_workers=0, dataset=dataset)
+
+
+def config_of(family):
+    """Reads the config of a family, for small images."""
     cfg = catalog.read(students()[family])
     if students()[family] in stacks.stock_loss_cannot_run():
         replace_pixel_loss(cfg, 'JaccardMetricLoss')
     side = trial.SIDES.get(family, 64)
     trial.shrink(cfg, side)
+    return cfg, side
+
+
+def distil(family, folder, **options):
+    cfg, side = config_of(family)
+    teacher = teacher_for(cfg, folder, family in TRANSFORMERS)
+    return step(cfg, side, dict(type=KD, **teacher, **options), folder), side
+
+
+def learn_unlabelled(family, folder, **options):
+    cfg, side = config_of(family)
     hook = dict(
-        type=KD,
-        label_weight=0.0,  # so that all gradients are the teacher's
-        **teacher_for(cfg, folder, family in TRANSFORMERS),
+        type=PSEUDO,
+        unlabeled_dataloader=images_for(cfg, side, folder),
+        threshold=0.0,
+        loss_weight=1.0,
         **options,
     )
     return step(cfg, side, hook, folder), side
@@ -118,7 +149,9 @@ def distil(family, folder, **options):
 )
 def test_outputs_besides_the_main_one(family, output, part, tmp_path):
     """They have the names that docs/distillation.md lists."""
-    record, _ = distil(family, tmp_path, outputs={output: 'decode'})
+    record, _ = distil(
+        family, tmp_path, label_weight=0.0, outputs={output: 'decode'}
+    )
     terms = [name for name in record.logs[0] if 'loss_kd' in name]
     assert terms == [f'{output}.loss_kd_jml_ce']
     moved = {name for name, g in record.gradients[0].items() if g.any()}
@@ -129,11 +162,19 @@ def test_outputs_besides_the_main_one(family, output, part, tmp_path):
 
 
 @pytest.mark.parametrize('family', students())
-def test_step(family, tmp_path):
-    record, side = distil(family, tmp_path)
+@pytest.mark.parametrize('learn', [distil, learn_unlabelled])
+def test_step(family, learn, tmp_path):
+    """All gradients come from the hook, and reach what predicts."""
+    record, side = learn(family, tmp_path, label_weight=0.0)
     log, gradients = record.logs[0], record.gradients[0]
-    terms = [name for name in log if 'loss_kd' in name]
-    assert terms == OUTPUTS.get(family, terms)
+    terms = [n for n in log if 'loss_kd' in n or 'loss_pseudo' in n]
+    if learn is distil:
+        assert terms == OUTPUTS.get(family, terms)
+    else:
+        assert log['pseudo_confident'] == 1
+        main = OUTPUTS.get(family, ['decode'])[0].partition('.')[0]
+        assert terms[0].startswith(f'{main}.')
+        assert log['loss'] == pytest.approx(sum(log[name] for name in terms))
     assert terms
     assert all(log[name] > 0 for name in terms)
     assert all(g.isfinite().all() for g in gradients.values())
