@@ -3,7 +3,7 @@
 # environments of its own, with the pins that it needs:
 #   make test VENV=.venv/torch-2.1 PYTHON=python3.10 STACKS=openmmlab \
 #       TORCH=torch==2.1.2 TORCHVISION=torchvision==0.16.2 EXTRAS=test \
-#       PINS='numpy<2 opencv-python<4.12'
+#       PINS='numpy<2 opencv-python<4.12 kornia<0.8.3'
 VENV ?= .venv
 PYTHON ?= python3
 STACKS ?= openmmlab onedl

@@ -146,7 +146,8 @@ def _build(entry: Mapping) -> nn.Module:
     except ImportError as error:
         raise ImportError(
             'Expected kornia to be installed for the strong views of '
-            "unlabelled images: pip install 'mmseg_jml[semi]'"
+            "unlabelled images (pip install 'mmseg_jml[semi]'; torch below "
+            f"2.5 needs 'kornia<0.8.3') but importing it failed: {error}"
         ) from error
     options = dict(entry)
     name = options.pop('type')

@@ -69,6 +69,8 @@ def test_command_is_what_its_program_takes(command, clone, monkeypatch):
     command = re.sub(
         r'\[options of train.py\]|\[options of test.py\]', '', command
     )
+    if 'benchmarks.spills' in command:
+        pytest.importorskip('triton')
     words = shlex.split(command)
     while re.fullmatch(r'[A-Z]+=\S+', words[0]):
         words.pop(0)
@@ -81,6 +83,8 @@ def test_make_format(tmp_path):
     recipe = MAKEFILE.partition('\nformat:')[2].partition('\n\n')[0]
     (tmp_path / 'some.py').write_text('import sys\nimport os\nx = {"a":os}\n')
     ruff = f'{sys.prefix}/bin/ruff'
+    if not Path(ruff).exists():
+        pytest.skip('ruff is not installed')
     for line in recipe.splitlines()[1:]:
         command = line.strip().replace('$(tools_of)/ruff', ruff)
         subprocess.run(

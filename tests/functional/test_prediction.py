@@ -113,7 +113,10 @@ def test_the_first_of_equal_classes(device):
     'sizes', [(33, 130), (64, 513), (500, 2047), (300, 7), (1, 5), (6, 1)]
 )
 def test_rows_are_those_of_interpolate(sizes, align_corners, device):
-    """To the last operation, at sizes where positions round."""
+    """To the last operation, at sizes where positions round.
+
+    Builds of older torch (seen with 2.4) round them once more.
+    """
     height, new_height = sizes
     image = torch.randn(2, height, 5).to(device)
     rows = torch.randperm(new_height)[:99]
@@ -126,8 +129,9 @@ def test_rows_are_those_of_interpolate(sizes, align_corners, device):
         align_corners,
     )
     expected = resized(image, (new_height, 7), align_corners)
+    rounding = 5e-7 if torch.__version__ >= '2.5' else 1e-5
     torch.testing.assert_close(
-        found, expected[:, move(rows, device)], rtol=0, atol=5e-7
+        found, expected[:, move(rows, device)], rtol=0, atol=rounding
     )
 
 
