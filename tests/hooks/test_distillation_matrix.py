@@ -19,6 +19,8 @@ pytestmark = quiet
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_learns_the_same(cfg, teacher, tmp_path, kind):
+    if kind == 'compile' and torch.__version__ < '2.5':
+        pytest.skip('the compiler of torch 2.4 fails on hooks of features')
     without_chance(cfg)
     cfg.train_cfg.max_iters = 2 if kind == 'accumulation' else 1
     cfg.load_from = str(tmp_path / 'start.pth')
