@@ -11,8 +11,8 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 
-KINDS = 'accumulation', 'AMP', 'compile', 'with_cp', 'EMAHook'
-KINDS += ('FlexibleRunner',)
+QUICK = ['accumulation', 'AMP', 'with_cp', 'EMAHook', 'FlexibleRunner']
+KINDS = ['compile', *QUICK]
 
 # mmengine's, and what torch says of its own compiler and of checkpointing
 quiet = [
