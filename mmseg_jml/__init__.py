@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .imports import after_import
-from .version import __version__
 
 if TYPE_CHECKING:
     from .hooks import (
@@ -54,6 +53,8 @@ __all__ = [
     'TemperatureMetric',
     '__version__',
 ]
+
+__version__ = '0.1.0'
 
 # The room of a class, by the last word of its name.
 _ROOM_OF = {
