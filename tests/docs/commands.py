@@ -38,6 +38,7 @@ RUN_BY = {
         'make demo',
         'make demo SEEDS=1 ITERS=200',
         'make demo-kd',
+        'make demo-kd SEEDS=10',
         'make demo-semi',
     ],
     'tests/test_benchmarks.py::test_benchmark': [
