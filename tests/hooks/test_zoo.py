@@ -110,31 +110,29 @@ def images_for(cfg, side, folder) -> dict:
     return dict(batch_size=2, num_workers=0, dataset=dataset)
 
 
-def config_of(family):
-    """Reads the config of a family, for small images."""
+def distillation(family, cfg, side, folder) -> dict:
+    teacher = teacher_for(cfg, folder, family in TRANSFORMERS)
+    return dict(type=KD, **teacher)
+
+
+def pseudo_labels(family, cfg, side, folder) -> dict:
+    return dict(
+        type=PSEUDO,
+        unlabeled_dataloader=images_for(cfg, side, folder),
+        threshold=0.0,
+        loss_weight=1.0,
+    )
+
+
+def learn(family, folder, hook_for, **options):
+    """Takes a step in which all gradients come from the hook."""
     cfg = catalog.read(students()[family])
     if students()[family] in stacks.stock_loss_cannot_run():
         replace_pixel_loss(cfg, 'JaccardMetricLoss')
     side = trial.SIDES.get(family, 64)
     trial.shrink(cfg, side)
-    return cfg, side
-
-
-def distil(family, folder, **options):
-    cfg, side = config_of(family)
-    teacher = teacher_for(cfg, folder, family in TRANSFORMERS)
-    return step(cfg, side, dict(type=KD, **teacher, **options), folder), side
-
-
-def learn_unlabelled(family, folder, **options):
-    cfg, side = config_of(family)
-    hook = dict(
-        type=PSEUDO,
-        unlabeled_dataloader=images_for(cfg, side, folder),
-        threshold=0.0,
-        loss_weight=1.0,
-        **options,
-    )
+    hook = hook_for(family, cfg, side, folder)
+    hook.update(label_weight=0.0, **options)
     return step(cfg, side, hook, folder), side
 
 
@@ -149,8 +147,8 @@ def learn_unlabelled(family, folder, **options):
 )
 def test_outputs_besides_the_main_one(family, output, part, tmp_path):
     """They have the names that docs/distillation.md lists."""
-    record, _ = distil(
-        family, tmp_path, label_weight=0.0, outputs={output: 'decode'}
+    record, _ = learn(
+        family, tmp_path, distillation, outputs={output: 'decode'}
     )
     terms = [name for name in record.logs[0] if 'loss_kd' in name]
     assert terms == [f'{output}.loss_kd_jml_ce']
@@ -162,13 +160,13 @@ def test_outputs_besides_the_main_one(family, output, part, tmp_path):
 
 
 @pytest.mark.parametrize('family', students())
-@pytest.mark.parametrize('learn', [distil, learn_unlabelled])
-def test_step(family, learn, tmp_path):
-    """All gradients come from the hook, and reach what predicts."""
-    record, side = learn(family, tmp_path, label_weight=0.0)
+@pytest.mark.parametrize('hook_for', [distillation, pseudo_labels])
+def test_step(family, hook_for, tmp_path):
+    """The gradients of the hook reach what predicts."""
+    record, side = learn(family, tmp_path, hook_for)
     log, gradients = record.logs[0], record.gradients[0]
     terms = [n for n in log if 'loss_kd' in n or 'loss_pseudo' in n]
-    if learn is distil:
+    if hook_for is distillation:
         assert terms == OUTPUTS.get(family, terms)
     else:
         assert log['pseudo_confident'] == 1
