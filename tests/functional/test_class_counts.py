@@ -1,14 +1,9 @@
 """Counts of classes, and the agreement that chance expects."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
-from mmseg_jml.functional import class_counts
-from tests.devices import on_device
-
-count = on_device(class_counts)
+from tests.functional.on_device import class_counts as count
 
 
 def counts(prediction, label, classes=3):
