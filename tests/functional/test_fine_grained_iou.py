@@ -118,14 +118,6 @@ def test_absent_class_changes_nothing():
     assert class_scores(more)['IoU'][3:].isnan().all()
 
 
-def test_class_that_is_predicted_but_never_labelled():
-    """It counts at level D, as for mmseg, and has no image at level C."""
-    label = torch.tensor([[0, 0, 1, 1]])
-    figures = figures_of(torch.tensor([[0, 0, 1, 2]]), label, 3)
-    assert figures['mIoUD'] == pytest.approx(100 * (1 + 0.5 + 0) / 3)
-    assert figures['mIoUC'] == figures['mIoUI'] == pytest.approx(75)
-
-
 def test_ignored_pixels_and_images_change_nothing():
     prediction, label = noisy()
     figures = figures_of(prediction, label)

@@ -8,12 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mmseg_jml import functional
-from tests.devices import on_device
 from tests.functional.losses import OPTIONS, loss_and_gradient
 from tests.tolerances import RECORDED
-
-boundary_mask = on_device(functional.boundary_mask)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
@@ -56,12 +52,3 @@ def test_value_and_gradient(case, dtype, impl):
     expected = recorded(case, 'loss'), recorded(case, 'grad')
     found = tuple(value.double() for value in found)
     assert_close(found, expected, rtol=0, atol=RECORDED[dtype])
-
-
-SMOOTHED = [case for case in CASES if case['kind'] == 'bls']
-
-
-@pytest.mark.parametrize('case', SMOOTHED, ids=number)
-def test_boundary_mask(case):
-    mask = boundary_mask(recorded(case, 'label'), case['kernel_size'])
-    assert torch.equal(mask, recorded(case, 'boundary'))

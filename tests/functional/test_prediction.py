@@ -68,14 +68,6 @@ def test_same_classes_as_two_resizes(dtype, name, align_corners, device):
     assert wrong <= (1e-4 if dtype == 'bfloat16' else 1e-5)
 
 
-def test_half_precision_rounds_twice(device):
-    logits = torch.randn(37, 33, 47).to(device, torch.bfloat16)
-    view = View((201, 333))
-    rounded = predicted_classes(whole(logits, (130, 190)), view)
-    exact = predicted_classes(whole(logits.float(), (130, 190)), view)
-    assert (rounded != exact).float().mean() > 1e-3
-
-
 @pytest.mark.parametrize('dtype', [None, torch.float32])
 @pytest.mark.parametrize('count', [1, 40])
 def test_overlapping_windows_are_averaged(count, dtype, device):
