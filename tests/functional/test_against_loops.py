@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.functional.losses import LEVELS, loss_of
+from tests.functional.on_device import LEVELS, loss_of
 from tests.oracles import ACTIVE, jaccard_loss, one_hot, sigmoid, softmax
 from tests.tolerances import EXACT
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.testing import assert_close
 
-from tests.functional.losses import LEVELS, loss_of
+from tests.functional.on_device import LEVELS, loss_of
 from tests.processes import run_in_processes
 
 IMAGES, CLASSES, PIXELS = 5, 4, 12

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
 from mmseg_jml.kernels import TeacherLogits
-from tests.functional.losses import loss_and_gradient
+from tests.functional.on_device import loss_and_gradient
 
 BATCHES = 1500  # of four parts
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.functional.losses import OPTIONS, loss_and_gradient
+from tests.functional.on_device import OPTIONS, loss_and_gradient
 from tests.tolerances import RECORDED
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')

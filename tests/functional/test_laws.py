@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from mmseg_jml import kernels
 from mmseg_jml.kernels import HardLabel, Probabilities, Request, TeacherLogits
 from tests.devices import on_device
-from tests.functional.losses import LEVELS, loss_and_gradient, loss_of
+from tests.functional.on_device import LEVELS, loss_and_gradient, loss_of
 
 region_sums = on_device(kernels.region_sums)
 

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from mmseg_jml import functional
 from mmseg_jml.kernels import Probabilities, label_entropy, region_sums
 from tests.devices import on_device
-from tests.functional.losses import LEVELS, loss_and_gradient
+from tests.functional.on_device import LEVELS, loss_and_gradient
 from tests.functional.test_distributed import SHARES
 from tests.oracles import windows
 from tests.processes import run_in_processes

@@ -12,7 +12,7 @@ import torch
 from tests.functional import test_against_loops as loops
 from tests.functional import test_golden as golden
 from tests.functional import test_laws as laws
-from tests.functional.losses import loss_of
+from tests.functional.on_device import loss_of
 
 pytest.importorskip('mmseg_jml.kernels.triton.engine')
 from tests.functional.test_laws import (  # noqa: E402, F401
