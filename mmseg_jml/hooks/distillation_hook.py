@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+from ..functional import mean_iou
 from ..registry import HOOKS
 from ..supervision.class_names import check_classes as check_same_classes
 from ..supervision.ensemble import Ensemble
@@ -227,7 +228,7 @@ class DistillationHook(SoftSupervision):
         if main is not None:
             counts = target_counts(targets[main].target, outputs[main])
             self._quality.add(counts)
-            figures['teacher_mIoU'] = 100 * counts.mean_iou()
+            figures['teacher_mIoU'] = 100 * mean_iou(counts)
         if self._features:
             factor = self._numbers[self.weight_name]
             figures.update(self._features.terms(factor))

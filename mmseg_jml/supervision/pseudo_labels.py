@@ -10,10 +10,16 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..functional import as_target, paste, pseudo_label, teacher_target
+from ..functional import (
+    as_target,
+    mean_iou,
+    paste,
+    pseudo_label,
+    region_counts,
+    teacher_target,
+)
 from ..functional.pseudo_labels import (
     certain_logits,
-    mean_iou,
     pixel_accuracy,
 )
 from .soft_losses import SoftTarget
@@ -223,9 +229,17 @@ def figures(
             for values in (views.label, views.valid, views.confident)
         )
         known = (truth >= 0) & (truth < num_classes) & (truth != ignore_index)
-        iou = mean_iou(label, truth, valid & known, num_classes)
+        counts = region_counts(
+            label,
+            truth.masked_fill(~valid, -1),
+            num_classes,
+            ignore_index,
+            check=False,
+        )
         accuracy = pixel_accuracy(label, truth, confident & known)
-        found.update(pseudo_mIoU=100 * iou, pseudo_accuracy=100 * accuracy)
+        found.update(
+            pseudo_mIoU=100 * mean_iou(counts), pseudo_accuracy=100 * accuracy
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from ..functional import ClassCounts, class_counts
+from ..functional import RegionCounts, chance_iou, mean_iou, region_counts
 from ..kernels import TeacherLogits
 from ..random_state import random_state_kept
 from .student_outputs import StudentOutput
@@ -27,10 +27,10 @@ _LEAST_GAIN = 0.05
 class TeacherQuality:
     """Measure the mIoU of a teacher, and warn once if it is that of chance.
 
-    Chance is the mIoU that the same predictions would have if they were
-    shuffled over the pixels (:meth:`ClassCounts.chance_iou`). The warning
-    comes if the mIoU covers less than 5 % of the way from chance to 1: with a
-    chance of 20 %, if it is below 24 %. Labels of a single class tell nothing.
+    Chance is :func:`mmseg_jml.functional.chance_iou`: the mIoU of the same
+    predictions, shuffled over the pixels. The warning comes if the mIoU
+    covers less than 5 % of the way from chance to 1: with a chance of 20 %,
+    if it is below 24 %. Labels of a single class tell nothing.
 
     Args:
         who (str): Name of the teacher in the warning.
@@ -39,12 +39,12 @@ class TeacherQuality:
 
     def __init__(self, who: str, where: str) -> None:
         self._who, self._where = who, where
-        self._counts: ClassCounts | None = None
+        self._counts: RegionCounts | None = None
         self._warned = False
 
-    def add(self, counts: ClassCounts) -> None:
+    def add(self, counts: RegionCounts) -> None:
         """Add the counts of a batch, without waiting for a GPU."""
-        old = self._counts
+        old, counts = self._counts, counts.total()
         self._counts = counts if old is None else old.plus(counts)
 
     def judge(self) -> None:
@@ -57,7 +57,7 @@ class TeacherQuality:
             return
         if int((counts.labelled > 0).sum()) < 2:
             return
-        found, chance = float(counts.mean_iou()), float(counts.chance_iou())
+        found, chance = float(mean_iou(counts)), float(chance_iou(counts))
         if found >= chance + _LEAST_GAIN * (1 - chance):
             return
         self._warned = True
@@ -74,7 +74,9 @@ class TeacherQuality:
 
 
 @torch.no_grad()
-def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
+def target_counts(
+    target: TeacherLogits, output: StudentOutput
+) -> RegionCounts:
     """Compare the teacher's most probable classes with the label.
 
     Args:
@@ -83,7 +85,7 @@ def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
         output (StudentOutput): The output that learns, with the label.
 
     Returns:
-        ClassCounts: Counts of the pixels that the label does not ignore.
+        RegionCounts: Counts of the pixels that the label does not ignore.
     """
     value, label = target.value, output.label
     if value.shape[1] == 1:
@@ -92,9 +94,13 @@ def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
         label = F.interpolate(
             label[:, None].float(), value.shape[2:], mode='nearest-exact'
         )[:, 0].long()
-    counted = label != output.ignore_index
-    # takes half the time of argmax() on CPUs
-    return class_counts(value.max(1)[1], label, counted, value.shape[1])
+    return region_counts(
+        value.max(1)[1],  # takes half the time of argmax() on CPUs
+        label,
+        value.shape[1],
+        output.ignore_index,
+        check=False,
+    )
 
 
 def validate_teacher(
@@ -126,8 +132,8 @@ def validate_teacher(
             if 'gt_sem_seg' in sample:
                 label = sample.gt_sem_seg.data
                 found = sample.pred_sem_seg.data.to(label)
-                every = torch.ones_like(label, dtype=torch.bool)
-                quality.add(class_counts(found, label, every, classes))
+                counts = region_counts(found, label, classes, None, False)
+                quality.add(counts)
 
     with random_state_kept():
         print_log(f'Validation of the teacher {who}:', logger='current')
