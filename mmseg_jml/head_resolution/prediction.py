@@ -18,13 +18,13 @@ __all__ = ['predict_classes', 'predict_small', 'why_full_prediction']
 # The code of mmseg's methods in mmsegmentation 1.2.2 and in
 # onedl-mmsegmentation 1.4.2, for which those below were written.
 _KNOWN = {
-    EncoderDecoder.predict: '12bbff8160b653b4',
-    EncoderDecoder.inference: '043cb128e7ebfb36',
-    EncoderDecoder.whole_inference: 'cbc3a9f00459640d',
-    EncoderDecoder.slide_inference: 'a30c9b985049d48c',
-    EncoderDecoder.postprocess_result: '3a9cdc1880d52685',
+    EncoderDecoder.predict: 'd968c5cc34e40452',
+    EncoderDecoder.inference: 'f287885b0e6f5418',
+    EncoderDecoder.whole_inference: '9cc4ed3185e0333f',
+    EncoderDecoder.slide_inference: '4047dc279c29ca63',
+    EncoderDecoder.postprocess_result: '0fc6a11fd927ba70',
 }
-_KNOWN_OF_HEAD = {BaseDecodeHead.predict_by_feat: 'e97268815e12aa5c'}
+_KNOWN_OF_HEAD = {BaseDecodeHead.predict_by_feat: '0f385b2ea4eb4847'}
 _ENCODE_DECODE = {
     EncoderDecoder.encode_decode,
     CascadeEncoderDecoder.encode_decode,

@@ -49,19 +49,36 @@ _KNOWN = {
 def fingerprint(method: Callable) -> str:
     """Hash a method's code without signature, docstring and layout.
 
+    Every version of Python gives the same hash.
+
     Returns:
-        str: 16 hexadecimal digits; empty if there is no source, and on
-        Python 3.8, which lacks ``ast.unparse``.
+        str: 16 hexadecimal digits; empty if there is no source.
     """
-    if not hasattr(ast, 'unparse'):
-        return ''
     try:
         source = textwrap.dedent(inspect.getsource(method))
     except (OSError, TypeError):
         return ''
     body = ast.parse(source).body[0].body
-    code = '\n'.join(map(ast.unparse, body[1:]))
-    return hashlib.sha256(code.encode()).hexdigest()[:16]
+    return hashlib.sha256(_described(body[1:]).encode()).hexdigest()[:16]
+
+
+def _described(node: object) -> str:
+    """Describe syntax by what all versions of Python have in common."""
+    if isinstance(node, list):
+        return f'[{" ".join(map(_described, node))}]'
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    name = type(node).__name__
+    if name == 'Index':  # Python 3.8 wraps indices
+        return _described(node.value)
+    if name == 'ExtSlice':
+        return f'Tuple(elts={_described(node.dims)})'
+    fields = (
+        f'{field}={_described(value)}'
+        for field, value in ast.iter_fields(node)
+        if field not in ('ctx', 'kind') and value not in (None, [])
+    )
+    return f'{name}({", ".join(fields)})'
 
 
 def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
