@@ -10,11 +10,12 @@ import argparse
 import difflib
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
+
+from .imports import configs_of
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -89,12 +90,9 @@ def config_file(name: str) -> str:
     path = Path(name)
     package, separator, inner = name.partition('::')
     if separator:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
+        folder = configs_of(package)
+        if folder is None:
             raise argparse.ArgumentTypeError(f'no package {package}: {name}')
-        root = Path(spec.origin).parent
-        installed = root / '.mim' / 'configs'
-        folder = installed if installed.is_dir() else root.parent / 'configs'
         path = folder / f'{inner[:-3] if inner.endswith(".py") else inner}.py'
     if path.is_file():
         return str(path)

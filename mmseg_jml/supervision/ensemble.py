@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch.nn.functional as F  # noqa: N812
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..functional import average_teachers, teacher_target
 from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
-from .student_outputs import StudentOutput
+from .lesson import StudentOutput
 from .teacher import Teacher
 
 __all__ = ['Answer', 'Ensemble']
@@ -66,29 +65,11 @@ class Ensemble:
                 for. None pairs the main outputs and the auxiliary heads at
                 the same place, and warns of those without a partner.
 
-        Returns:
-            dict[str, str]: Outputs of the student, each with that of the
-            teachers to learn from; by default the main one comes first.
-
         Raises:
             ValueError: If the teachers lack an output.
         """
         if wanted is None:
-            main, auxiliary = main_head(student), auxiliary_heads(student)
-            pairs = {main: 'decode', **dict(zip(auxiliary, self.outputs[1:]))}
-            alone = [name for name in auxiliary if name not in pairs]
-            if alone:
-                named = {**pairs, **dict.fromkeys(alone, 'decode')}
-                print_log(
-                    f'No auxiliary head of the teacher is the partner of '
-                    f'{", ".join(alone)} of the student, which learns from '
-                    'the label alone, with label_weight as its factor. '
-                    f'outputs={named!r} lets it learn from the main output '
-                    'of the teacher.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
-            return pairs
+            return self._default_pairs(student)
         for name in wanted.values():
             if name not in self.outputs:
                 raise ValueError(
@@ -97,23 +78,27 @@ class Ensemble:
                 )
         return wanted
 
+    def _default_pairs(self, student: nn.Module) -> dict[str, str]:
+        main, auxiliary = main_head(student), auxiliary_heads(student)
+        pairs = {main: 'decode', **dict(zip(auxiliary, self.outputs[1:]))}
+        alone = [name for name in auxiliary if name not in pairs]
+        if alone:
+            named = {**pairs, **dict.fromkeys(alone, 'decode')}
+            logging.getLogger('mmseg_jml').warning(
+                'No auxiliary head of the teacher is the partner of '
+                f'{", ".join(alone)} of the student, which learns from the '
+                'label alone, with label_weight as its factor. '
+                f'outputs={named!r} lets it learn from the main output of the '
+                'teacher.'
+            )
+        return pairs
+
     def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
-        """Run each teacher on a batch.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), preprocessed for the student.
-            names (Iterable[str]): Some of ``outputs``.
-
-        Returns:
-            list[dict]: What each :class:`Teacher` returns.
-        """
+        """Return the answer of each :class:`Teacher` to a batch."""
         return [teacher(inputs, names) for teacher in self.teachers]
 
     def check_finite(self, answers: Sequence[Answer]) -> None:
         """Check that all logits are finite, which makes the host wait.
-
-        Args:
-            answers (Sequence[dict]): What each teacher has returned.
 
         Raises:
             FloatingPointError: If a logit is NaN or infinite.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..functional import complementary_dropout
+from ..stand_in import switched
 
 __all__ = ['FeatureDropout']
-
 
 _Nest = Any  # feature maps in tuples and lists, as backbones return
 
@@ -45,14 +45,9 @@ class FeatureDropout:
         if share:
             self._handles = [backbone.register_forward_hook(self._drop)]
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self) -> AbstractContextManager:
         """Drop channels of 2 N images: N first views, then N second."""
-        self._active = True
-        try:
-            yield
-        finally:
-            self._active = False
+        return switched([self], '_active', to=True)
 
     def remove(self) -> None:
         """Detach the hook."""

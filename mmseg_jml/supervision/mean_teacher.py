@@ -5,21 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from numbers import Real
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
 from torch import nn
 
+from .options import is_number
 from .step_watch import StepWatch
 from .teacher_evaluation import evaluate_beside
 
 __all__ = ['MeanTeacher']
-
-_FROZEN = 'config', 'checkpoint'
 
 
 class MeanTeacher(Hook):
@@ -69,12 +66,12 @@ class MeanTeacher(Hook):
                 update_buffers=True,
             )
 
-    def own_name(self, runner: Runner) -> str:
-        """Return the name of this teacher in checkpoints and metrics."""
-        return 'teacher'
+    def suffix(self, runner: Runner) -> str:
+        """Return what tells this hook from others of its kind."""
+        return ''
 
     def _key(self, runner: Runner) -> str:
-        return f'pseudo_label_{self.own_name(runner)}'
+        return f'pseudo_label_teacher{self.suffix(runner)}'
 
     def before_run(self, runner: Runner) -> None:
         """Copy the student while no hook of torch is attached to it."""
@@ -105,7 +102,7 @@ class MeanTeacher(Hook):
             self.average.module.load_state_dict(segmentor.state_dict())
             self.average.steps.zero_()
             if resumed:
-                _warn(
+                logging.getLogger('mmseg_jml').warning(
                     'The checkpoint has no mean teacher: it starts as a copy '
                     'of the student.'
                 )
@@ -176,25 +173,25 @@ class MeanTeacher(Hook):
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
         if not self._evaluates:
             return
+        log = logging.getLogger('mmseg_jml')
         if not self._restore(runner) and (self._saved or runner.iter == 0):
-            _warn('The checkpoint has no mean teacher to evaluate.')
+            log.warning('The checkpoint has no mean teacher to evaluate.')
             return
-        print_log('The same for the mean teacher:', logger='current')
-        name = self.own_name(runner)
+        log.info('The same for the mean teacher:')
+        name = f'teacher{self.suffix(runner)}'
         metrics.update(
             evaluate_beside(runner, self.average.module, split, name)
         )
 
 
 def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
-    frozen = isinstance(teacher, Mapping) and {*teacher} == {*_FROZEN}
-    if not frozen and teacher not in ('ema', 'self'):
+    keys = {*teacher} if isinstance(teacher, Mapping) else None
+    if keys != {'config', 'checkpoint'} and teacher not in ('ema', 'self'):
         raise ValueError(
             "Expected teacher to be 'ema', 'self' or dict(config=..., "
             f'checkpoint=...) but got {teacher!r}.'
         )
-    is_number = isinstance(momentum, Real) and not isinstance(momentum, bool)
-    if teacher == 'ema' and not (is_number and 0.5 <= momentum < 1):
+    if teacher == 'ema' and not (is_number(momentum, 0.5, 1) and momentum < 1):
         raise ValueError(
             'Expected momentum, the share of itself that the average keeps '
             f'in a step, to be in [0.5, 1) but got {momentum!r}. The '
@@ -205,7 +202,3 @@ def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
             "Expected teacher='ema' for evaluate_teacher=True but got "
             f'{teacher!r}, which is no average.'
         )
-
-
-def _warn(text: str) -> None:
-    print_log(text, logger='current', level=logging.WARNING)

@@ -16,8 +16,7 @@ from ..functional.pseudo_labels import (
     mean_iou,
     pixel_accuracy,
 )
-from .soft_losses import SoftTarget
-from .student_outputs import StudentOutput
+from .lesson import SoftTarget, StudentOutput
 from .teacher import Teacher
 from .threshold import Threshold
 from .unlabeled_images import valid_pixels
@@ -92,16 +91,12 @@ class Views(NamedTuple):
     def data_samples(
         self, samples: Sequence[SegDataSample], ignore_index: int
     ) -> list[SegDataSample]:
-        """Return data samples with the hard pseudo labels as labels.
+        """Copy the samples of the images, with hard pseudo labels as labels.
 
         The student needs them to compute the losses of its own config on the
-        way to its logits; these losses are dropped. Pixels below the threshold
-        keep their labels, since mmseg's binary cross-entropy fails where all
-        pixels are ignored.
-
-        Args:
-            samples (Sequence[SegDataSample]): The data samples of the images.
-            ignore_index (int): Label of pixels that are not valid.
+        way to its logits; these losses are dropped. Pixels that are not valid
+        are ignored. Those below the threshold keep their labels, since
+        mmseg's binary cross-entropy fails where all pixels are ignored.
         """
         label = self.label.masked_fill(~self.valid, ignore_index)
         made = []
@@ -130,9 +125,6 @@ def label_views(
         threshold (Threshold): Least confidence of a pixel to learn from. An
             adaptive one is updated by these images first.
         soft (bool): Whether to keep the logits, for soft pseudo labels.
-
-    Returns:
-        Views: The images and their pseudo labels.
     """
     logits, is_sigmoid = teacher(inputs, ['decode'])['decode']
     label, confidence = pseudo_label(logits, is_sigmoid)
@@ -182,7 +174,7 @@ def labelled_views(
         )
     chosen = [i % len(inputs) for i in range(len(views.images))]
     label = _labels([data_samples[i] for i in chosen])
-    counted = (label >= 0) & (label < num_classes) & (label != ignore_index)
+    counted = _counted(label, num_classes, ignore_index)
     label = label.masked_fill(~counted, 0)
     logits = views.logits
     if logits is not None:
@@ -218,16 +210,20 @@ def figures(
     known = [i for i, sample in enumerate(data_samples) if sample.has_label]
     if known:
         truth = _labels([data_samples[i] for i in known])
+        counted = _counted(truth, num_classes, ignore_index)
         label, valid, confident = (
             torch.stack([values[i] for i in known])
             for values in (views.label, views.valid, views.confident)
         )
-        known = (truth >= 0) & (truth < num_classes) & (truth != ignore_index)
-        iou = mean_iou(label, truth, valid & known, num_classes)
-        accuracy = pixel_accuracy(label, truth, confident & known)
+        iou = mean_iou(label, truth, valid & counted, num_classes)
+        accuracy = pixel_accuracy(label, truth, confident & counted)
         found.update(pseudo_mIoU=100 * iou, pseudo_accuracy=100 * accuracy)
     return found
 
 
 def _labels(data_samples: Sequence[SegDataSample]) -> Tensor:
     return torch.stack([s.gt_sem_seg.data[0] for s in data_samples]).long()
+
+
+def _counted(label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    return (label >= 0) & (label < num_classes) & (label != ignore_index)

@@ -14,9 +14,6 @@ class StepWatch:
     gradients that are not finite. A hook on the optimizer detects both. Where
     optimizers take no such hook, as before torch 2.0, skipped steps count; so
     do those of fused optimizers, which skip them on the GPU.
-
-    Args:
-        optim_wrapper (BaseOptimWrapper): The wrapper of the optimizer.
     """
 
     def __init__(self, optim_wrapper: BaseOptimWrapper) -> None:

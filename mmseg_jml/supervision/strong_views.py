@@ -16,22 +16,12 @@ __all__ = ['PhotometricDistortion', 'check_distortions', 'strong_views']
 
 # The distortions of UniMatch (arXiv 2208.09910). A window of 13 pixels holds
 # three standard deviations of the widest blur on each side.
+_JITTER = dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)
+_BLUR = dict(kernel_size=(13, 13), sigma=(0.1, 2.0))
 UNIMATCH = (
-    dict(
-        type='ColorJitter',
-        brightness=0.5,
-        contrast=0.5,
-        saturation=0.5,
-        hue=0.25,
-        p=0.8,
-    ),
+    dict(type='ColorJitter', p=0.8, **_JITTER),
     dict(type='RandomGrayscale', p=0.2),
-    dict(
-        type='RandomGaussianBlur',
-        kernel_size=(13, 13),
-        sigma=(0.1, 2.0),
-        p=0.5,
-    ),
+    dict(type='RandomGaussianBlur', p=0.5, **_BLUR),
 )
 
 
@@ -120,11 +110,8 @@ class PhotometricDistortion:
 def check_distortions(value: object) -> None:
     """Check the option ``distortions``, as far as that needs no kornia.
 
-    Args:
-        value (object): The ``entries`` of :class:`PhotometricDistortion`.
-
-    Raises:
-        ValueError: If it is neither a list of entries, nor 'unimatch' or None.
+    A ValueError says what the ``entries`` of :class:`PhotometricDistortion`
+    may be.
     """
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     if value is None or value == 'unimatch':

@@ -5,25 +5,49 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..imports import configs_of
 from ..random_state import random_state_kept
+from .class_names import check_classes
 
-__all__ = ['build_frozen', 'load_weights']
+__all__ = ['build_frozen', 'frozen_teacher', 'load_weights']
 
 _NAMES_SHOWN = 5
+
+
+def frozen_teacher(
+    runner: Runner,
+    student: nn.Module,
+    config: str | dict | Config,
+    checkpoint: str,
+    strict: bool,
+    compare_names: bool,
+) -> nn.Module:
+    """Build a frozen teacher of a run's student, on the student's device.
+
+    Its classes have to be those of the student, in name too if names are
+    compared. See :func:`build_frozen` for the other arguments.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the classes differ, or as :func:`build_frozen` does.
+    """
+    model, known = build_frozen(config, checkpoint, strict)
+    dataset = runner.train_loop.dataloader.dataset
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    check_classes(student, model, classes, known if compare_names else None)
+    return model.to(next(student.parameters()).device)
 
 
 def build_frozen(
@@ -76,21 +100,17 @@ def _model_config(config: str | dict | Config) -> ConfigDict:
 
 
 def _config_path(config: str) -> Path:
-    """Find a config by its path, or by ``package::path`` in a package.
-
-    mmengine's get_config would try to install a package whose distribution
-    has another name, as on the OneDL stack.
-    """
+    """Find a config by its path, or by ``package::path`` in a package."""
     package, separator, inner = config.partition('::')
     if not separator:
         return Path(config)
-    found = find_spec(package) if package.isidentifier() else None
-    if found is None or found.origin is None:
+    folder = configs_of(package)
+    if folder is None:
         raise FileNotFoundError(
             f'Expected teacher to name a config of an installed package but '
             f'got {config!r}: there is no package {package!r}.'
         )
-    return Path(found.origin).parent / '.mim' / 'configs' / inner
+    return folder / inner
 
 
 def load_weights(
@@ -132,7 +152,7 @@ def load_weights(
         way_out = ' strict=False loads what fits.' * bool(fits)
         raise ValueError(f'{told} Does it belong to this config?{way_out}')
     if problems:
-        print_log(told, logger='current', level=logging.WARNING)
+        logging.getLogger('mmseg_jml').warning(told)
     model.load_state_dict(fits, strict=False)
     meta = content.get('meta') or {}
     # checkpoints of mmseg 0.x and of its first 1.x versions use capitals
@@ -144,8 +164,10 @@ def load_weights(
 
 
 def _read(checkpoint: str) -> Mapping:
+    # torch below 2.6 would unpickle any object
+    weights_only = patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1')
     try:
-        with _weights_only():
+        with weights_only:
             content = CheckpointLoader.load_checkpoint(
                 str(checkpoint), map_location='cpu'
             )
@@ -167,13 +189,6 @@ def _read(checkpoint: str) -> Mapping:
             f'got {type(content).__name__}.'
         )
     return content
-
-
-@contextmanager
-def _weights_only() -> Iterator[None]:
-    """Forbid unpickling objects, which torch allows before version 2.6."""
-    with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1'):
-        yield
 
 
 def _differences(own: Mapping, other: Mapping) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from ..functional import ClassCounts, class_counts
 from ..kernels import TeacherLogits
 from ..random_state import random_state_kept
-from .student_outputs import StudentOutput
+from .lesson import StudentOutput
 from .teacher_evaluation import evaluate_beside
 
 __all__ = ['TeacherQuality', 'target_counts', 'validate_teacher']
@@ -44,8 +43,9 @@ class TeacherQuality:
 
     def add(self, counts: ClassCounts) -> None:
         """Add the counts of a batch, without waiting for a GPU."""
-        old = self._counts
-        self._counts = counts if old is None else old.plus(counts)
+        if self._counts is not None:
+            counts = self._counts.plus(counts)
+        self._counts = counts
 
     def judge(self) -> None:
         """Warn if there is a reason, and start to count anew.
@@ -61,15 +61,13 @@ class TeacherQuality:
         if found >= chance + _LEAST_GAIN * (1 - chance):
             return
         self._warned = True
-        print_log(
+        logging.getLogger('mmseg_jml').warning(
             f'The teacher {self._who} has an mIoU of {100 * found:.2f} on '
             f'{self._where}; its predictions, shuffled over the pixels, '
             f'would have {100 * chance:.2f}. It has nothing to teach. Usual '
             'reasons: mean, std or order of the colours in its '
             'data_preprocessor, another order of the classes, or '
-            'reduce_zero_label.',
-            logger='current',
-            level=logging.WARNING,
+            'reduce_zero_label.'
         )
 
 
@@ -77,13 +75,8 @@ class TeacherQuality:
 def target_counts(target: TeacherLogits, output: StudentOutput) -> ClassCounts:
     """Compare the teacher's most probable classes with the label.
 
-    Args:
-        target (TeacherLogits): The teacher's logits. If they are smaller than
-            the label, they are compared with the label's nearest pixels.
-        output (StudentOutput): The output that learns, with the label.
-
-    Returns:
-        ClassCounts: Counts of the pixels that the label does not ignore.
+    The pixels that the label ignores do not count. Logits that are smaller
+    than the label are compared with its nearest pixels.
     """
     value, label = target.value, output.label
     if value.shape[1] == 1:
@@ -129,9 +122,10 @@ def validate_teacher(
                 every = torch.ones_like(label, dtype=torch.bool)
                 quality.add(class_counts(found, label, every, classes))
 
+    log = logging.getLogger('mmseg_jml').info
     with random_state_kept():
-        print_log(f'Validation of the teacher {who}:', logger='current')
+        log(f'Validation of the teacher {who}:')
         figures = evaluate_beside(runner, model, 'val', name, look)
     told = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
-    print_log(f'The teacher {who} has {told}.', logger='current')
+    log(f'The teacher {who} has {told}.')
     quality.judge()

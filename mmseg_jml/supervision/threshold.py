@@ -53,15 +53,8 @@ class Threshold:
     def parse(cls, option: ThresholdOption) -> Threshold:
         """Read the option of a hook.
 
-        Args:
-            option (float | dict): A number in [0, 1], or the arguments of
-                this class with ``type='adaptive'``.
-
-        Returns:
-            Threshold: The threshold.
-
-        Raises:
-            ValueError: If it is neither.
+        It is a number in [0, 1], or the arguments of this class with
+        ``type='adaptive'``; anything else raises a ValueError.
         """
         if not isinstance(option, Mapping):
             check_shares(threshold=option)
@@ -83,16 +76,13 @@ class Threshold:
         valid: Tensor,
         num_classes: int,
     ) -> float | Tensor:
-        """Move an adaptive threshold by a batch.
+        """Move an adaptive threshold by a batch, and return it.
 
         Args:
             confidence (Tensor): (N, H, W), that of the predicted classes.
             label (Tensor): (N, H, W) integers, the predicted classes.
             valid (Tensor): (N, H, W) bool, the pixels to look at.
             num_classes (int): Number of classes.
-
-        Returns:
-            float | Tensor: The threshold for this batch.
         """
         if self._momentum is not None:
             maxima = class_maxima(confidence, label, valid, num_classes)

@@ -81,10 +81,7 @@ class UnlabeledImages:
         self.batch: tuple[Tensor, list]
 
     def load(self, iteration: int) -> None:
-        """Load the batch of an iteration.
-
-        Args:
-            iteration (int): Larger than in the last call.
+        """Load the batch of an iteration later than that of the last call.
 
         Raises:
             RuntimeError: If a file cannot be read, or a worker has died.
@@ -121,11 +118,10 @@ class UnlabeledImages:
                 trained=iteration,
             )
             self._batches.skip_iter(iteration)
-        while self._next < iteration:  # iterations that did not ask
-            next(self._batches)
+        while self._next <= iteration:  # some iterations did not ask
+            batch = next(self._batches)
             self._next += 1
-        self._next += 1
-        return next(self._batches)
+        return batch
 
     def _check_sizes(self, inputs: list[Tensor]) -> None:
         size = getattr(self._preprocessor, 'size', None)
@@ -142,14 +138,7 @@ class UnlabeledImages:
 
 
 def check_loader(config: object) -> None:
-    """Check the option ``unlabeled_dataloader`` before there is a run.
-
-    Args:
-        config (object): The ``config`` of :class:`UnlabeledImages`.
-
-    Raises:
-        ValueError: If it is no dictionary with a dataset.
-    """
+    """Raise a ValueError unless ``unlabeled_dataloader`` has a dataset."""
     if not isinstance(config, Mapping) or 'dataset' not in config:
         raise ValueError(
             'Expected unlabeled_dataloader to be a dictionary with a dataset '
@@ -168,23 +157,18 @@ def _complete(config: Mapping, labelled: Mapping) -> dict:
 
 
 def _build(config: dict, seed: int) -> DataLoader:
-    hint = (
-        'Check data_root, data_prefix and ann_file of '
-        'unlabeled_dataloader.dataset.'
+    told = (
+        'Expected unlabeled_dataloader to list images but got {}. Check '
+        'data_root, data_prefix and ann_file of unlabeled_dataloader.dataset.'
     )
     try:
         images = NamedImages(DATASETS.build(config['dataset']))
         loader = Runner.build_dataloader(dict(config, dataset=images), seed)
     except (OSError, ValueError, AssertionError) as error:
-        raise ValueError(
-            'Expected unlabeled_dataloader to list images but got '
-            f'{type(error).__name__}: {error}. {hint}'
-        ) from error
+        got = f'{type(error).__name__}: {error}'
+        raise ValueError(told.format(got)) from error
     if not len(loader.dataset):
-        raise ValueError(
-            'Expected unlabeled_dataloader to list images but got none. '
-            + hint
-        )
+        raise ValueError(told.format('none'))
     return loader
 
 
