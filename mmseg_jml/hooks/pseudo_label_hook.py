@@ -228,9 +228,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the average and an adaptive threshold."""
         super().before_save_checkpoint(runner, checkpoint)
-        suffix = self.suffix(runner)
-        for name, value in self._threshold.state().items():
-            checkpoint[f'pseudo_label_{name}{suffix}'] = value.cpu()
+        if self._threshold.is_adaptive:
+            key = f'pseudo_label_threshold{self.suffix(runner)}'
+            checkpoint[key] = self._threshold.value.cpu()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -274,8 +274,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             for name, output in self.select(learns.outputs).items()
         }
         found = figures(weak, data_samples, *known)
-        for name, value in self._threshold.state().items():
-            found[f'pseudo_{name}'] = value
+        if self._threshold.is_adaptive:
+            found['pseudo_threshold'] = self._threshold.value
         return Lesson(learns, targets, found)
 
     def after_train_iter(

@@ -23,22 +23,15 @@ Answer = dict  # what a Teacher returns
 class Ensemble:
     """Average the probabilities of several teachers.
 
-    Args:
-        teachers (Sequence[Teacher]): At least one.
-        names (Sequence[str]): Their names in messages.
-        weights (Sequence[float], optional): The weight of each teacher, above
-            0. None weighs them equally. Defaults to None.
-
-    Attributes:
-        teachers (Sequence[Teacher]): The teachers.
-        shares (list[float]): The weights, divided by their sum.
+    They have names in messages, and weights above 0; None weighs them
+    equally. ``shares`` are the weights, divided by their sum.
     """
 
     def __init__(
         self,
         teachers: Sequence[Teacher],
         names: Sequence[str],
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | None,
     ) -> None:
         self.teachers, self._names = teachers, names
         weights = weights or [1.0] * len(teachers)
@@ -59,14 +52,9 @@ class Ensemble:
     ) -> dict[str, str]:
         """Pair the outputs of the student with those of the teachers.
 
-        Args:
-            student (nn.Module): The student.
-            wanted (dict[str, str], optional): The pairs that the user asks
-                for. None pairs the main outputs and the auxiliary heads at
-                the same place, and warns of those without a partner.
-
-        Raises:
-            ValueError: If the teachers lack an output.
+        Unless the user wants certain pairs, they are the main outputs and the
+        auxiliary heads at the same place; a warning names those without a
+        partner. A ValueError says which output the teachers lack.
         """
         if wanted is None:
             return self._default_pairs(student)
@@ -98,10 +86,9 @@ class Ensemble:
         return [teacher(inputs, names) for teacher in self.teachers]
 
     def check_finite(self, answers: Sequence[Answer]) -> None:
-        """Check that all logits are finite, which makes the host wait.
+        """Raise a FloatingPointError unless all logits are finite.
 
-        Raises:
-            FloatingPointError: If a logit is NaN or infinite.
+        This makes the host wait for the GPU.
         """
         for who, teacher, answer in zip(self._names, self.teachers, answers):
             for name, (logits, _) in answer.items():
@@ -122,18 +109,11 @@ class Ensemble:
         output: StudentOutput,
         temperature: float,
     ) -> TeacherLogits:
-        """Average the answers into the target of one output.
+        """Average an output of the teachers into a target of the student's.
 
-        Args:
-            name (str): One of ``outputs``.
-            answers (Sequence[dict]): What each teacher has returned.
-            output (StudentOutput): The output of the student that learns.
-            temperature (float): Divides the logits of student and teachers.
-
-        Returns:
-            TeacherLogits: The average at the size of the label. A single
-            teacher's logits stay at the resolution of its head where the
-            student's logits are smaller than the label too.
+        It has the size of the label. A single teacher's logits stay at the
+        resolution of its head where the student's logits are smaller than the
+        label too. The temperature divides the logits of all of them.
         """
         targets = [
             _target(

@@ -19,15 +19,10 @@ _Nest = Any  # feature maps in tuples and lists, as backbones return
 class FeatureDropout:
     """Drop from each of two views the channels that the other one keeps.
 
-    Within :meth:`active`, a forward hook of torch changes the feature maps on
-    their way to neck and heads.
-
-    Args:
-        backbone (nn.Module): It returns a feature map, or tuples and lists of
-            them.
-        share (float): Share of the images, as for
-            :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no
-            hook.
+    Within :meth:`active`, a forward hook of torch changes the feature maps of
+    a backbone on their way to neck and heads: a single one, or tuples and
+    lists of them. The share of the images is that of
+    :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no hook.
 
     Examples:
         >>> import torch

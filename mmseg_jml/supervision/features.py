@@ -113,16 +113,8 @@ class FeatureDistances:
     """Compare feature maps of a student with those of its teachers.
 
     The distance to an ensemble is the mean of the distances to its teachers,
-    each weighted by its share.
-
-    Args:
-        pairs (Sequence[FeaturePair]): The modules to compare.
-        student (nn.Module): The student.
-        ensemble (Ensemble): The teachers.
-        source (str): Part of the names of terms, such as 'kd'.
-
-    Raises:
-        ValueError: If a model has no module of a given name.
+    each weighted by its share. ``source`` is part of the names of terms, such
+    as 'kd'. A ValueError says which module of a pair a model lacks.
     """
 
     def __init__(
@@ -145,10 +137,8 @@ class FeatureDistances:
         """Compare the maps of the last forward passes.
 
         Each distance is multiplied by ``factor``, and has the name that it
-        gets in the log, such as ``backbone.layer4.loss_kd_attention``.
-
-        Raises:
-            ValueError: If a map is missing, or two maps cannot be compared.
+        gets in the log, such as ``backbone.layer4.loss_kd_attention``. A
+        ValueError says which map is missing or cannot be compared.
         """
         own = self._student.take()
         others = [(kept.take(), share) for kept, share in self._teachers]

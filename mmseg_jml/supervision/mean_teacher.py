@@ -84,15 +84,8 @@ class MeanTeacher(Hook):
     ) -> nn.Module | None:
         """Restore the average, or start it as a copy of the student.
 
-        Args:
-            runner (Runner): The runner, after it may have resumed.
-            segmentor (nn.Module): The student.
-
-        Returns:
-            nn.Module | None: The averaged segmentor; None for other teachers.
-
-        Raises:
-            ValueError: If the checkpoint has the average of another student.
+        It is None for other teachers. A ValueError says that the checkpoint
+        of a resumed run has the average of another student.
         """
         if self.average is None:
             return None

@@ -45,14 +45,12 @@ class Views(NamedTuple):
     logits: Tensor | None
     is_sigmoid: bool = False
 
-    def mixed(self, boxes: Tensor, source: Views | None = None) -> Views:
+    def mixed(self, boxes: Tensor, source: Views | None) -> Views:
         """Paste boxes of other images, pseudo labels included.
 
-        Args:
-            boxes (Tensor): (N, H, W) bool, True on pixels to replace.
-            source (Views, optional): N images to take them from. None means
-                the image before, as for
-                :func:`~mmseg_jml.functional.paste`. Defaults to None.
+        ``boxes``, (N, H, W) bool, are True on pixels to replace. Without N
+        images as a source they come from the image before, as for
+        :func:`~mmseg_jml.functional.paste`.
         """
         values = {
             name: paste(value, boxes, source and getattr(source, name))
@@ -116,15 +114,10 @@ def label_views(
     threshold: Threshold,
     soft: bool,
 ) -> Views:
-    """Let a teacher label images.
+    """Let a teacher label preprocessed images (N, C, H, W).
 
-    Args:
-        teacher (Teacher): The teacher.
-        inputs (Tensor): (N, C, H, W), preprocessed.
-        data_samples (Sequence[SegDataSample]): With ``img_shape``.
-        threshold (Threshold): Least confidence of a pixel to learn from. An
-            adaptive one is updated by these images first.
-        soft (bool): Whether to keep the logits, for soft pseudo labels.
+    An adaptive threshold is updated by these images before it tells which
+    pixels are confident. Soft pseudo labels keep the logits.
     """
     logits, is_sigmoid = teacher(inputs, ['decode'])['decode']
     label, confidence = pseudo_label(logits, is_sigmoid)
@@ -150,20 +143,10 @@ def labelled_views(
 ) -> Views:
     """Treat labels of images as pseudo labels of full confidence.
 
-    Args:
-        views (Views): N unlabelled images. The result has their number and
-            their kind of labels, soft or hard.
-        inputs (Tensor): (M, C, H, W), preprocessed. If M is below N, the
-            images are repeated.
-        data_samples (Sequence[SegDataSample]): M, with ``gt_sem_seg``.
-        num_classes (int): Number of classes.
-        ignore_index (int): Label of pixels that do not count.
-
-    Returns:
-        Views: N labelled images; pixels that do not count are not valid.
-
-    Raises:
-        ValueError: If labelled and unlabelled images differ in size.
+    There are M images (M, C, H, W), preprocessed, and their samples. The
+    result has as many as the unlabelled ``views``, for which images are
+    repeated, and their kind of labels, soft or hard. Pixels that do not count
+    are not valid. A ValueError says that the images differ in size.
     """
     if inputs.shape[1:] != views.images.shape[1:]:
         raise ValueError(
@@ -191,13 +174,6 @@ def figures(
     ignore_index: int,
 ) -> dict[str, Tensor]:
     """Measure the confidence and, where labels are known, the accuracy.
-
-    Args:
-        views (Views): The images and their pseudo labels.
-        data_samples (Sequence[SegDataSample]): Those of the images, with
-            ``has_label``.
-        num_classes (int): Number of classes.
-        ignore_index (int): Label of pixels that do not count.
 
     Returns:
         dict[str, Tensor]: ``pseudo_confident``, the share of the confident

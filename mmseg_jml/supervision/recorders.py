@@ -51,14 +51,9 @@ class _Recorder:
 class ModuleOutputs(_Recorder):
     """Record what named modules return, until it is taken.
 
-    Args:
-        model (nn.Module): The model that has them.
-        names (Sequence[str]): Names of modules, such as 'backbone.layer4'.
-        whose (str): 'student', which is recorded in calls of the whole model
-            alone, or 'teacher'.
-
-    Raises:
-        ValueError: If there is no module of a given name.
+    The model is that of the 'student', which is recorded in calls of the
+    whole model alone, or of the 'teacher'. A ValueError says which module,
+    such as 'backbone.layer4', it lacks.
 
     Examples:
         >>> import torch
@@ -105,6 +100,8 @@ class StudentOutputs(_Recorder):
     """Record the logits that heads hand to their ``loss_decode``.
 
     It does so in the segmentor's forward pass, and in :meth:`recording`.
+    Logits that are smaller than the label are upsampled if ``full_size`` has
+    the name of the output.
 
     An output has the name of its head in the log: ``decode``, or
     ``decode_0``, ``decode_1`` ... in a cascade, and ``aux`` or ``aux_0``,
@@ -112,11 +109,6 @@ class StudentOutputs(_Recorder):
     predicts with; the others have their place in their name, such as
     ``decode.1`` and ``decode.2`` beside DANet's ``decode``. Logits that
     several losses share are one output.
-
-    Args:
-        segmentor (nn.Module): The student.
-        full_size (Container[str]): Names of the outputs to upsample to the
-            label if their logits are smaller.
     """
 
     def __init__(

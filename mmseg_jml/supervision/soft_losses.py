@@ -33,16 +33,9 @@ AUXILIARY_LOSS = dict(
 class SoftLosses:
     """Build and compute the losses of student outputs against soft labels.
 
-    Args:
-        segmentor (nn.Module): The student.
-        names (Sequence[str]): Names of the outputs that learn.
-        main (dict | Sequence[dict], optional): Losses of outputs of main
-            heads. None means ``MAIN_LOSS``, an empty sequence none.
-        auxiliary (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``AUXILIARY_LOSS``, an empty sequence
-            none.
-        source (str): Part of the names of terms, such as 'kd' in
-            ``decode.loss_kd_jml_ce``.
+    ``main`` and ``auxiliary`` are the options ``loss`` and ``auxiliary_loss``
+    of :class:`SoftSupervision`. ``source`` is part of the names of terms, such
+    as 'kd' in ``decode.loss_kd_jml_ce``.
 
     Raises:
         ValueError: If an output belongs to no head with dense logits, a

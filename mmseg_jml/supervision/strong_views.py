@@ -30,20 +30,14 @@ def strong_views(
     distort: PhotometricDistortion,
     number: int,
     cutmix: float,
-    source: Views | None = None,
+    source: Views | None,
 ) -> Views:
     """Make several strong views of each image: distort it, then CutMix.
 
-    Args:
-        weak (Views): N images with their pseudo labels.
-        distort (PhotometricDistortion): Changes the colours.
-        number (int): Number of views of each image, each drawn by itself.
-        cutmix (float): Probability that a view has a box of another image.
-        source (Views, optional): The images that boxes come from. None means
-            the distorted ones themselves. Defaults to None.
-
-    Returns:
-        Views: The first views of all N images, then the second ones ...
+    Each of the ``number`` views is drawn by itself, and has a box of another
+    image with the probability ``cutmix``. Without a source the boxes come
+    from the distorted images themselves. The first views of all images come
+    first, then the second ones ...
     """
     size = weak.images.shape[2:]
     views = []
@@ -80,17 +74,10 @@ class PhotometricDistortion:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
-        """Distort colours and sharpness.
+        """Distort colours and sharpness of normalised images (N, 3, H, W).
 
-        Args:
-            images (Tensor): (N, 3, H, W), normalised.
-            valid (Tensor): (N, H, W) bool; other pixels stay as they are.
-
-        Returns:
-            Tensor: (N, 3, H, W), the distorted images, normalised.
-
-        Raises:
-            ValueError: If the images do not have three channels.
+        Pixels that are not valid, (N, H, W) bool, stay as they are. Other
+        than three channels raise a ValueError.
         """
         if not self._steps:
             return images

@@ -36,12 +36,8 @@ def frozen_teacher(
 ) -> nn.Module:
     """Build a frozen teacher of a run's student, on the student's device.
 
-    Its classes have to be those of the student, in name too if names are
-    compared. See :func:`build_frozen` for the other arguments.
-
-    Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If the classes differ, or as :func:`build_frozen` does.
+    A ValueError says that its classes are not those of the student, whose
+    names are compared on demand. For the rest see :func:`build_frozen`.
     """
     model, known = build_frozen(config, checkpoint, strict)
     dataset = runner.train_loop.dataloader.dataset
@@ -53,7 +49,7 @@ def frozen_teacher(
 def build_frozen(
     config: str | dict | Config, checkpoint: str, strict: bool = True
 ) -> tuple[nn.Module, list[str] | None]:
-    """Build a segmentor that only predicts.
+    """Build a segmentor that only predicts, and name its classes if known.
 
     It is in evaluation mode and has neither gradients nor SyncBN. Random
     numbers go on as if nothing had been built.
@@ -63,10 +59,6 @@ def build_frozen(
             also in an installed package: ``mmseg::pspnet/...``.
         checkpoint (str): Path or URL of a checkpoint.
         strict (bool): Whether every weight must fit. Defaults to True.
-
-    Returns:
-        tuple[nn.Module, list[str] | None]: The segmentor, and the names of
-        its classes if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If a file does not exist.

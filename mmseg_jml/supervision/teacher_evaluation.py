@@ -31,14 +31,10 @@ def evaluate_beside(
         runner (Runner): The runner.
         model (nn.Module): The other model, in evaluation mode.
         split (str): 'val' or 'test'.
-        name (str): Prefix of its metrics, and part of the paths of what they
-            write.
+        name (str): Prefix of its metrics, such as ``teacher/mIoU``, and part
+            of the paths of what they write.
         look (Callable, optional): Function of the data samples of each batch,
             predictions included. Defaults to None.
-
-    Returns:
-        dict[str, float]: The metrics, such as ``teacher/mIoU``, which are
-        logged too. They are the same in all processes.
     """
     loop = getattr(runner, f'{split}_loop')
     device = next(model.parameters()).device.type

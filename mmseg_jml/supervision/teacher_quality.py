@@ -30,10 +30,7 @@ class TeacherQuality:
     shuffled over the pixels (:meth:`ClassCounts.chance_iou`). The warning
     comes if the mIoU covers less than 5 % of the way from chance to 1: with a
     chance of 20 %, if it is below 24 %. Labels of a single class tell nothing.
-
-    Args:
-        who (str): Name of the teacher in the warning.
-        where (str): Name of the data in the warning.
+    The warning names the teacher, ``who``, and the data, ``where``.
     """
 
     def __init__(self, who: str, where: str) -> None:
@@ -95,16 +92,9 @@ def validate_teacher(
 ) -> None:
     """Evaluate a teacher on the validation set, and log its metrics.
 
-    Random numbers go on as if nothing had been evaluated.
-
-    Args:
-        runner (Runner): The runner, before its first iteration.
-        model (nn.Module): The teacher, in evaluation mode.
-        name (str): Prefix of its metrics.
-        who (str): Name of the teacher in messages.
-
-    Raises:
-        ValueError: If the run has no validation.
+    ``name`` is the prefix of the metrics; messages call the teacher ``who``.
+    Random numbers go on as if nothing had been evaluated. Without a
+    validation in the run a ValueError is raised.
     """
     if runner.val_loop is None:
         raise ValueError(

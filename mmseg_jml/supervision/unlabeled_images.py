@@ -42,7 +42,7 @@ class UnlabeledImages:
         config (dict): Config of a dataloader, with its dataset.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         check_classes (bool): Whether to compare the names of the classes with
-            those of the labelled images. Defaults to True.
+            those of the labelled images.
 
     Attributes:
         batch (tuple[Tensor, list]): The batch loaded last: images
@@ -60,7 +60,7 @@ class UnlabeledImages:
         runner: Runner,
         config: Mapping,
         preprocessor: nn.Module,
-        check_classes: bool = True,
+        check_classes: bool,
     ) -> None:
         self._preprocessor = preprocessor
         self._seed = common_seed(runner)
@@ -195,16 +195,11 @@ def _note_labels(sample: SegDataSample) -> None:
 
 
 def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
-    """Tell the pixels of images from padding and filler.
+    """Return (N, H, W) bool, False on padding and on filled-in pixels.
 
-    Args:
-        inputs (Tensor): (N, C, H, W), padded on the right and at the bottom.
-        data_samples (list[SegDataSample]): With ``img_shape`` and, if
-            :class:`MarkPixels` was in the pipeline, its map.
-
-    Returns:
-        Tensor: (N, H, W) bool, False on padding and on pixels that transforms
-        filled in.
+    Images (N, C, H, W) are padded on the right and at the bottom, up to their
+    ``img_shape``. The map of :class:`MarkPixels` tells what transforms filled
+    in.
     """
     valid = torch.zeros_like(inputs[:, 0], dtype=torch.bool)
     for mask, sample in zip(valid, data_samples):

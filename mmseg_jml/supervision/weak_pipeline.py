@@ -101,15 +101,8 @@ def give_pipeline(dataset: dict, labelled: Mapping) -> None:
 
     A data set with a pipeline keeps it. Others get the part of the labelled
     images' pipeline that needs no label; the log shows it, and warns of
-    unknown transforms that were left out.
-
-    Args:
-        dataset (dict): The data set, perhaps a wrapper of others; it is
-            changed in place.
-        labelled (Mapping): The data set of labelled images.
-
-    Raises:
-        ValueError: If no pipeline can be derived.
+    unknown transforms that were left out. A data set that wraps others is
+    changed in place too. A ValueError says why no pipeline can be derived.
     """
     leaves = list(source_entries(dataset))
     if any('pipeline' not in leaf for leaf in leaves):
