@@ -78,14 +78,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file(name: str) -> str:
-    """Find the file that the command line names.
+    """Find the file that the command line names, or end with an error.
 
-    Args:
-        name (str): A path, or ``PACKAGE::PATH``, a path below the configs of
-            an installed package, with or without ``.py``.
-
-    Raises:
-        argparse.ArgumentTypeError: If there is no such file.
+    The name is a path, or ``PACKAGE::PATH``, a path below the configs of an
+    installed package, with or without ``.py``.
     """
     path = Path(name)
     package, separator, inner = name.partition('::')
@@ -174,10 +170,6 @@ def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
 
     For training it is added if a head has a loss of this package, for testing
     always. A config that lists the hook stays as it is.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        in_test (bool): Whether the run only tests. Defaults to False.
     """
     from .config import has_own_loss
 
@@ -194,13 +186,7 @@ def _add_hook(cfg: Config, name: str) -> None:
 def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     """Build the runner, on CPUs if there is no accelerator.
 
-    Args:
-        cfg (Config): The config.
-        verbose (bool): Whether the console shows versions, config and hooks.
-            Defaults to False.
-
-    Returns:
-        Runner: The runner.
+    If verbose, the console shows versions, config and hooks too.
     """
     from mmengine.device import get_device
     from mmengine.runner import Runner

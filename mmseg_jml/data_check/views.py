@@ -60,13 +60,9 @@ def show_wrong(
     wrong: dict[str, str],
     paths: list[str],
 ) -> None:
-    """Add views of some images in which something is wrong.
+    """Add views of some images in which something is ``wrong``, by path.
 
-    Args:
-        findings (Findings): Where to add the views.
-        dataset (Sequence): The data set, in its wrappers.
-        wrong (dict[str, str]): What is wrong with the image of each path.
-        paths (list[str]): Paths of all images, in the order of the data set.
+    ``paths`` are those of all images, in the order of the data set.
     """
     places = [i for i, path in enumerate(paths) if wrong.get(path)]
     for place in places[: NUM_VIEWS // 2]:

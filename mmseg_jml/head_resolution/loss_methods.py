@@ -6,7 +6,6 @@ import logging
 from functools import lru_cache
 
 import torch
-from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
@@ -136,9 +135,7 @@ def _add_logged(logged: dict[str, Tensor], parts: LossParts) -> None:
 def _note_larger_logits(
     head: str, logits: tuple[int, int], label: tuple[int, int]
 ) -> None:
-    print_log(
+    logging.getLogger('mmseg_jml').warning(
         f'{head}: the loss is computed at the size of the label, {label}, '
-        f'since the logits are larger, {logits}.',
-        logger='current',
-        level=logging.WARNING,
+        f'since the logits are larger, {logits}.'
     )

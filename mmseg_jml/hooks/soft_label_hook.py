@@ -13,12 +13,7 @@ from torch import Tensor, nn
 from ..heads import outputs_to_teach
 from ..kernels import Probabilities
 from ..registry import HOOKS
-from ..supervision.lesson import (
-    Lesson,
-    SoftTarget,
-    StudentOutput,
-    StudentPass,
-)
+from ..supervision.lesson import Lesson, SoftTarget, StudentOutput, StudentPass
 from ..supervision.options import check_outputs
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry

@@ -9,20 +9,13 @@ __all__ = ['read_label', 'read_prediction', 'read_scores']
 
 
 def read_prediction(sample: dict) -> Tensor:
-    """Return the predicted classes.
-
-    Returns:
-        Tensor: (H, W) int64.
-    """
+    """Return the predicted classes, (H, W) int64."""
     data = _field(sample, 'pred_sem_seg')
     return data.reshape(data.shape[-2:]).long()
 
 
 def read_label(sample: dict, prediction: Tensor) -> Tensor:
-    """Return the ground truth.
-
-    Returns:
-        Tensor: (H, W) int64.
+    """Return the ground truth, (H, W) int64.
 
     Raises:
         KeyError: If there is none.
@@ -42,21 +35,13 @@ def read_label(sample: dict, prediction: Tensor) -> Tensor:
 def read_scores(
     sample: dict, prediction: Tensor, kind: str | None
 ) -> tuple[Tensor, str]:
-    """Return the scores of each class.
+    """Return the scores of each class, (C, H, W), and what they are.
 
     mmseg stores the logits of several channels, but the sigmoid of a single
-    one, which is turned into the probabilities of two classes.
-
-    Args:
-        sample (dict): A data sample as a metric gets it.
-        prediction (Tensor): (H, W), the classes predicted from the scores.
-        kind (str, optional): What several channels hold: 'logits', 'sigmoid'
-            or 'probabilities'. None means logits, and refuses what looks like
-            probabilities.
-
-    Returns:
-        tuple[Tensor, str]: Scores (C, H, W) and what they are, as in
-        :func:`mmseg_jml.functional.confidence_sums`.
+    one, which is turned into the probabilities of two classes. What several
+    channels hold is 'logits', 'sigmoid' or 'probabilities', as in
+    :func:`mmseg_jml.functional.confidence_sums`; None means logits, and
+    refuses what looks like probabilities.
 
     Raises:
         KeyError: If there are no scores.

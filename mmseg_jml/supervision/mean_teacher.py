@@ -30,18 +30,11 @@ class MeanTeacher(Hook):
     At step t of the optimizer, counted from 0, the average becomes
     ``m * average + (1 - m) * student`` with ``m = min(1 - 1 / (t + 1),
     momentum)``: "Mean teachers are better role models" (arXiv 1703.01780).
-    Step 0 copies the student. Steps that AMP skips do not count.
+    Step 0 copies the student, and is the last iteration of the warm-up. Steps
+    that AMP skips do not count.
 
-    Args:
-        teacher (str | dict): 'ema', or another teacher of the hook, for which
-            no average is kept.
-        momentum (float): The largest m, in [0.5, 1).
-        evaluates (bool): Whether validation and test evaluate it too.
-        warm_up (int): Iterations in which the average is a copy of the
-            student; step 0 is the last of them.
-
-    Raises:
-        ValueError: If an option is out of range.
+    The options are those of :class:`PseudoLabelHook`, and out of range they
+    raise a ValueError. For another teacher than 'ema' no average is kept.
     """
 
     def __init__(

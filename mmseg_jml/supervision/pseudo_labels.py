@@ -11,11 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..functional import as_target, paste, pseudo_label, teacher_target
-from ..functional.pseudo_labels import (
-    certain_logits,
-    mean_iou,
-    pixel_accuracy,
-)
+from ..functional.pseudo_labels import certain_logits, mean_iou, pixel_accuracy
 from .lesson import SoftTarget, StudentOutput
 from .teacher import Teacher
 from .threshold import Threshold

@@ -184,11 +184,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        """Return the outputs that have a loss from those of a pass.
-
-        Raises:
-            ValueError: If one is missing.
-        """
+        """Return the outputs of a pass that have a loss, or raise an error."""
         names = self._losses.names
         missing = [name for name in names if name not in recorded]
         if missing:

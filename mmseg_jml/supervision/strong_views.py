@@ -51,12 +51,9 @@ def strong_views(
 class PhotometricDistortion:
     """Apply kornia's augmentations to normalised images.
 
-    Args:
-        entries (str | Sequence[dict], optional): Intensity augmentations of
-            ``kornia.augmentation``, applied in this order and drawn for each
-            image by itself. 'unimatch' stands for ``UNIMATCH``, None for
-            none.
-        preprocessor (nn.Module): The segmentor's ``data_preprocessor``.
+    The entries are intensity augmentations of ``kornia.augmentation``, applied
+    in this order and drawn for each image by itself. 'unimatch' stands for
+    ``UNIMATCH``, None for none.
 
     Raises:
         ImportError: If kornia is not installed.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..datasets.named_images import NamedImages
-from ..datasets.numbered_batches import NumberedBatches
+from ..datasets.numbered_batches import UNLABELED, NumberedBatches
 from ..datasets.pixel_marks import FILLER, UNKNOWN
 from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
@@ -22,8 +22,6 @@ from .weak_pipeline import give_pipeline
 
 __all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
 
-# Part of the seed; ExactResumeHook has 0 for steps and 1 for its samples.
-_UNLABELED = 2
 _INHERITED = 'batch_size', 'num_workers', 'persistent_workers', 'pin_memory'
 _SAMPLER = dict(type='InfiniteSampler', shuffle=True)
 
@@ -37,12 +35,8 @@ class UnlabeledImages:
     :func:`give_pipeline`. Labels of images that have any are loaded too, to
     measure pseudo labels with.
 
-    Args:
-        runner (Runner): The runner, before its first iteration.
-        config (dict): Config of a dataloader, with its dataset.
-        preprocessor (nn.Module): The student's ``data_preprocessor``.
-        check_classes (bool): Whether to compare the names of the classes with
-            those of the labelled images.
+    The runner is before its first iteration, the preprocessor is that of the
+    student, and the other options are those of :class:`PseudoLabelHook`.
 
     Attributes:
         batch (tuple[Tensor, list]): The batch loaded last: images
@@ -114,7 +108,7 @@ class UnlabeledImages:
             self._batches = NumberedBatches(
                 self._loader,
                 self._sampler,
-                key=(self._seed, _UNLABELED, get_rank()),
+                key=(self._seed, UNLABELED, get_rank()),
                 trained=iteration,
             )
             self._batches.skip_iter(iteration)
