@@ -15,9 +15,7 @@ from ..kernels import TeacherLogits
 from .lesson import StudentOutput
 from .teacher import Teacher
 
-__all__ = ['Answer', 'Ensemble']
-
-Answer = dict  # what a Teacher returns
+__all__ = ['Ensemble']
 
 
 class Ensemble:
@@ -81,11 +79,11 @@ class Ensemble:
             )
         return pairs
 
-    def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
+    def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[dict]:
         """Return the answer of each :class:`Teacher` to a batch."""
         return [teacher(inputs, names) for teacher in self.teachers]
 
-    def check_finite(self, answers: Sequence[Answer]) -> None:
+    def check_finite(self, answers: Sequence[dict]) -> None:
         """Raise a FloatingPointError unless all logits are finite.
 
         This makes the host wait for the GPU.
@@ -105,7 +103,7 @@ class Ensemble:
     def target(
         self,
         name: str,
-        answers: Sequence[Answer],
+        answers: Sequence[dict],
         output: StudentOutput,
         temperature: float,
     ) -> TeacherLogits:

@@ -14,7 +14,7 @@ from torch import nn
 
 from .options import is_number
 from .step_watch import StepWatch
-from .teacher_evaluation import evaluate_beside
+from .teacher_quality import evaluate_beside
 
 __all__ = ['MeanTeacher']
 

@@ -108,7 +108,7 @@ def _config_path(config: str) -> Path:
 def load_weights(
     model: nn.Module, checkpoint: str, strict: bool = True
 ) -> list[str] | None:
-    """Load the weights of a checkpoint into a model.
+    """Load a checkpoint into a model, and name its classes if known.
 
     Args:
         model (nn.Module): The model.
@@ -116,9 +116,6 @@ def load_weights(
             or of a state dict.
         strict (bool): Whether every weight must fit. If not, the log names
             those that do not. Defaults to True.
-
-    Returns:
-        list[str] | None: Names of the classes, if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If there is no such file.
