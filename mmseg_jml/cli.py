@@ -78,7 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file(name: str) -> str:
-    """Find the file that the command line names, or end with an error.
+    """Find the file that the command line names, or report its absence.
 
     The name is a path, or ``PACKAGE::PATH``, a path below the configs of an
     installed package, with or without ``.py``.

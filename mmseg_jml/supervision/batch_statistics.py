@@ -55,7 +55,7 @@ def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
 
         return checkpoint(run, *args, **options)
 
-    # backbones and mmengine look up checkpoint() in these modules
+    # where backbones and mmengine look up checkpoint()
     blocks = patch.object(torch.utils.checkpoint, 'checkpoint', kept)
     models = patch.object(activation_checkpointing, 'checkpoint', kept)
     with blocks, models, switched(norms, 'track_running_stats', to=False):

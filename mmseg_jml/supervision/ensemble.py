@@ -50,9 +50,9 @@ class Ensemble:
     ) -> dict[str, str]:
         """Pair the outputs of the student with those of the teachers.
 
-        Unless the user wants certain pairs, they are the main outputs and the
-        auxiliary heads at the same place; a warning names those without a
-        partner. A ValueError says which output the teachers lack.
+        The pairs that the user wants are checked: it is a ValueError if the
+        teachers lack an output. By default, pair the main outputs, and
+        auxiliary heads at the same place, and warn of those left alone.
         """
         if wanted is None:
             return self._default_pairs(student)

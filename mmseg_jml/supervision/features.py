@@ -114,7 +114,7 @@ class FeatureDistances:
 
     The distance to an ensemble is the mean of the distances to its teachers,
     each weighted by its share. ``source`` is part of the names of terms, such
-    as 'kd'. A ValueError says which module of a pair a model lacks.
+    as 'kd'. It is a ValueError if a model lacks a module.
     """
 
     def __init__(
@@ -137,8 +137,8 @@ class FeatureDistances:
         """Compare the maps of the last forward passes.
 
         Each distance is multiplied by ``factor``, and has the name that it
-        gets in the log, such as ``backbone.layer4.loss_kd_attention``. A
-        ValueError says which map is missing or cannot be compared.
+        gets in the log, such as ``backbone.layer4.loss_kd_attention``. It is
+        a ValueError if a map is missing, or two maps cannot be compared.
         """
         own = self._student.take()
         others = [(kept.take(), share) for kept, share in self._teachers]

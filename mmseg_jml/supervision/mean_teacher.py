@@ -33,8 +33,8 @@ class MeanTeacher(Hook):
     Step 0 copies the student, and is the last iteration of the warm-up. Steps
     that AMP skips do not count.
 
-    The options are those of :class:`PseudoLabelHook`, and out of range they
-    raise a ValueError. For another teacher than 'ema' no average is kept.
+    The options are those of :class:`~mmseg_jml.PseudoLabelHook`; it is a
+    ValueError if one is out of range. Only the teacher 'ema' has an average.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class MeanTeacher(Hook):
     ) -> nn.Module | None:
         """Restore the average, or start it as a copy of the student.
 
-        It is None for other teachers. A ValueError says that the checkpoint
-        of a resumed run has the average of another student.
+        Return None for other teachers. It is a ValueError if the checkpoint
+        has the average of another student.
         """
         if self.average is None:
             return None

@@ -139,10 +139,10 @@ def labelled_views(
 ) -> Views:
     """Treat labels of images as pseudo labels of full confidence.
 
-    There are M images (M, C, H, W), preprocessed, and their samples. The
-    result has as many as the unlabelled ``views``, for which images are
-    repeated, and their kind of labels, soft or hard. Pixels that do not count
-    are not valid. A ValueError says that the images differ in size.
+    The images (M, C, H, W) are preprocessed, and repeated until there are as
+    many as unlabelled ``views``. The labels are soft if those of the views
+    are. Pixels whose label does not count are not valid. It is a ValueError if
+    labelled and unlabelled images differ in size.
     """
     if inputs.shape[1:] != views.images.shape[1:]:
         raise ValueError(

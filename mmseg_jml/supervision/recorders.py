@@ -51,9 +51,9 @@ class _Recorder:
 class ModuleOutputs(_Recorder):
     """Record what named modules return, until it is taken.
 
-    The model is that of the 'student', which is recorded in calls of the
-    whole model alone, or of the 'teacher'. A ValueError says which module,
-    such as 'backbone.layer4', it lacks.
+    The names are such as 'backbone.layer4'; it is a ValueError if the model
+    has no such module. A 'student' is recorded in calls of the whole model
+    alone, a 'teacher' always.
 
     Examples:
         >>> import torch

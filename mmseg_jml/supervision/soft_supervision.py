@@ -184,7 +184,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        """Return the outputs of a pass that have a loss, or raise an error."""
+        """Select the outputs that have a loss; none of them may be missing."""
         names = self._losses.names
         missing = [name for name in names if name not in recorded]
         if missing:

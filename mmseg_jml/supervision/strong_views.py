@@ -73,8 +73,8 @@ class PhotometricDistortion:
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
         """Distort colours and sharpness of normalised images (N, 3, H, W).
 
-        Pixels that are not valid, (N, H, W) bool, stay as they are. Other
-        than three channels raise a ValueError.
+        Pixels that are not valid, (N, H, W) bool, stay as they are. It is a
+        ValueError if the images do not have three channels.
         """
         if not self._steps:
             return images
@@ -92,10 +92,9 @@ class PhotometricDistortion:
 
 
 def check_distortions(value: object) -> None:
-    """Check the option ``distortions``, as far as that needs no kornia.
+    """Raise a ValueError unless ``distortions`` look like entries of kornia.
 
-    A ValueError says what the ``entries`` of :class:`PhotometricDistortion`
-    may be.
+    Whether kornia knows them is found out when training starts.
     """
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     if value is None or value == 'unimatch':

@@ -36,7 +36,7 @@ def frozen_teacher(
 ) -> nn.Module:
     """Build a frozen teacher of a run's student, on the student's device.
 
-    A ValueError says that its classes are not those of the student, whose
+    It is a ValueError if its classes are not those of the student; their
     names are compared on demand. For the rest see :func:`build_frozen`.
     """
     model, known = build_frozen(config, checkpoint, strict)

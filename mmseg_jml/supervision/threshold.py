@@ -55,8 +55,8 @@ class Threshold:
     def parse(cls, option: ThresholdOption) -> Threshold:
         """Read the option of a hook.
 
-        It is a number in [0, 1], or the arguments of this class with
-        ``type='adaptive'``; anything else raises a ValueError.
+        It is a ValueError unless the option is a number in [0, 1], or has the
+        arguments of this class and ``type='adaptive'``.
         """
         if not isinstance(option, Mapping):
             check_shares(threshold=option)

@@ -35,8 +35,8 @@ class UnlabeledImages:
     :func:`give_pipeline`. Labels of images that have any are loaded too, to
     measure pseudo labels with.
 
-    The runner is before its first iteration, the preprocessor is that of the
-    student, and the other options are those of :class:`PseudoLabelHook`.
+    The runner has not trained yet, the preprocessor is that of the student,
+    and the options are those of :class:`~mmseg_jml.PseudoLabelHook`.
 
     Attributes:
         batch (tuple[Tensor, list]): The batch loaded last: images

@@ -101,8 +101,8 @@ def give_pipeline(dataset: dict, labelled: Mapping) -> None:
 
     A data set with a pipeline keeps it. Others get the part of the labelled
     images' pipeline that needs no label; the log shows it, and warns of
-    unknown transforms that were left out. A data set that wraps others is
-    changed in place too. A ValueError says why no pipeline can be derived.
+    unknown transforms that were left out. The data set, which may wrap others,
+    is changed in place. It is a ValueError if no pipeline can be derived.
     """
     leaves = list(source_entries(dataset))
     if any('pipeline' not in leaf for leaf in leaves):
