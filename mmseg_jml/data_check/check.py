@@ -48,7 +48,7 @@ def find_obstacles(cfg: Config) -> list[str]:
             check_views(findings, dataset)
         if dataset and findings.name != UNLABELED:
             findings.problems += _label_obstacles(findings, parts[0], model)
-        problems += [f'{findings.name}: {told}' for told in findings.problems]
+        problems += [f'{findings.name}: {one}' for one in findings.problems]
     return problems
 
 
@@ -68,9 +68,9 @@ def _opened(cfg: Config) -> Iterator[tuple[Findings, object, list]]:
             findings.problems.append(f'it cannot be built: {error}')
         else:
             findings.problems += (
-                told
-                for told in missing_paths(entry)
-                if name != UNLABELED or 'seg_map_path' not in told
+                problem
+                for problem in missing_paths(entry)
+                if name != UNLABELED or 'seg_map_path' not in problem
             )
         yield findings, dataset, parts
 
@@ -197,8 +197,8 @@ def _check_classes(findings: Findings) -> None:
     absent = [name for name, n in zip(findings.classes, counts) if not n]
     if not absent:
         return
-    told = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
+    note = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
     # it may be too rare for --limit, or may not be in the validation set
     whole = findings.examined >= findings.images
     is_problem = whole and findings.name == 'train'
-    (findings.problems if is_problem else findings.notes).append(told)
+    (findings.problems if is_problem else findings.notes).append(note)

@@ -66,12 +66,12 @@ def show_wrong(
     """
     places = [i for i, path in enumerate(paths) if wrong.get(path)]
     for place in places[: NUM_VIEWS // 2]:
-        told = wrong[paths[place]]
+        problem = wrong[paths[place]]
         try:
             view = _take_view(dataset, place)
         except Exception:  # of any transform; the problem is known already
             view = View(Path(paths[place]).name)
-        findings.views.append(view._replace(problem=told))
+        findings.views.append(view._replace(problem=problem))
 
 
 def check_views(findings: Findings, dataset: Sequence) -> None:

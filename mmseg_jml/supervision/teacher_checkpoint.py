@@ -133,15 +133,15 @@ def load_weights(
         if name in state and _shape(state[name]) == _shape(value)
     }
     problems = _differences(own, state)
-    told = (
+    message = (
         f'Expected the checkpoint {checkpoint!r} to have the weights of '
         f'the teacher but got {"; ".join(problems)}.'
     )
     if problems and (strict or not fits):
         way_out = ' strict=False loads what fits.' * bool(fits)
-        raise ValueError(f'{told} Does it belong to this config?{way_out}')
+        raise ValueError(f'{message} Does it belong to this config?{way_out}')
     if problems:
-        logging.getLogger('mmseg_jml').warning(told)
+        logging.getLogger('mmseg_jml').warning(message)
     model.load_state_dict(fits, strict=False)
     meta = content.get('meta') or {}
     # checkpoints of mmseg 0.x and of its first 1.x versions use capitals

@@ -125,8 +125,8 @@ def validate_teacher(
     with random_state_kept():
         log(f'Validation of the teacher {who}:')
         figures = evaluate_beside(runner, model, 'val', name, look)
-    told = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
-    log(f'The teacher {who} has {told}.')
+    text = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
+    log(f'The teacher {who} has {text}.')
     quality.judge()
 
 

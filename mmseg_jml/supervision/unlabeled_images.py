@@ -151,7 +151,7 @@ def _complete(config: Mapping, labelled: Mapping) -> dict:
 
 
 def _build(config: dict, seed: int) -> DataLoader:
-    told = (
+    message = (
         'Expected unlabeled_dataloader to list images but got {}. Check '
         'data_root, data_prefix and ann_file of unlabeled_dataloader.dataset.'
     )
@@ -160,9 +160,9 @@ def _build(config: dict, seed: int) -> DataLoader:
         loader = Runner.build_dataloader(dict(config, dataset=images), seed)
     except (OSError, ValueError, AssertionError) as error:
         got = f'{type(error).__name__}: {error}'
-        raise ValueError(told.format(got)) from error
+        raise ValueError(message.format(got)) from error
     if not len(loader.dataset):
-        raise ValueError(told.format('none'))
+        raise ValueError(message.format('none'))
     return loader
 
 

@@ -124,11 +124,11 @@ def _derive(stock: Sequence[Mapping]) -> list[dict]:
         raise ValueError(
             'Expected a transform that loads images in the pipeline of '
             'train_dataloader, from which that of the unlabelled images is '
-            f'derived, but got {_told(stock) or "no pipeline"}. {_WAY_OUT}'
+            f'derived, but got {_shown(stock) or "no pipeline"}. {_WAY_OUT}'
         )
     derived.append(dict(type='PackSegInputs'))
     log = logging.getLogger('mmseg_jml')
-    log.info(f'Unlabelled images go through {_told(derived)}. {_WAY_OUT}')
+    log.info(f'Unlabelled images go through {_shown(derived)}. {_WAY_OUT}')
     if unknown:
         log.warning(
             f'Left out of the pipeline of the unlabelled images, because '
@@ -138,14 +138,14 @@ def _derive(stock: Sequence[Mapping]) -> list[dict]:
     return derived
 
 
-def _told(pipeline: Sequence[Mapping]) -> str:
-    told = []
+def _shown(pipeline: Sequence[Mapping]) -> str:
+    parts = []
     for entry in pipeline:
         options = ', '.join(
             f'{k}={v!r}' for k, v in entry.items() if k != 'type'
         )
-        told.append(f'{type_name(entry)}({options})')
-    return ', '.join(told)
+        parts.append(f'{type_name(entry)}({options})')
+    return ', '.join(parts)
 
 
 def _marked(
