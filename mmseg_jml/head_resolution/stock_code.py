@@ -78,7 +78,9 @@ def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
     if isinstance(model, BaseTTAModel):
         return type(model).__name__
     for owner, name in _receivers(runner, loop, stage):
-        if _full_name(getattr(owner, name)) not in _KNOWN:
+        method = getattr(owner, name)
+        module = getattr(method, '__module__', '')
+        if f'{module}.{getattr(method, "__qualname__", "")}' not in _KNOWN:
             return type(owner).__name__
     return None
 
@@ -96,8 +98,3 @@ def _receivers(
         yield hook, '_after_iter'
         yield hook, f'after_{stage}_iter'
     yield runner.visualizer, 'add_datasample'
-
-
-def _full_name(method: Callable) -> str:
-    qualified = getattr(method, '__qualname__', '')
-    return f'{getattr(method, "__module__", "")}.{qualified}'

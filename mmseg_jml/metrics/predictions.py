@@ -62,7 +62,12 @@ def read_scores(
         scores, kind = torch.cat([1 - scores, scores]), 'probabilities'
     elif kind is None:
         kind = 'logits'
-        _refuse_probabilities(scores)
+        if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
+            raise ValueError(
+                'Expected logits in seg_logits, but got numbers that are at '
+                "least 0 and sum to 1. Set scores='probabilities', or "
+                "scores='logits' if they are logits all the same."
+            )
     _check_origin(scores, prediction, one_channel)
     return scores, kind
 
@@ -80,15 +85,6 @@ def _field(sample: dict, name: str) -> Tensor:
         f'Expected {name} in the prediction, but got {sorted(sample)}. '
         f'{hints.get(name, "")}'
     )
-
-
-def _refuse_probabilities(scores: Tensor) -> None:
-    if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
-        raise ValueError(
-            'Expected logits in seg_logits, but got numbers that are at least '
-            "0 and sum to 1. Set scores='probabilities', or scores='logits' "
-            'if they are logits all the same.'
-        )
 
 
 def _check_origin(

@@ -113,45 +113,30 @@ class Ensemble:
         resolution of its head where the student's logits are smaller than the
         label too. The temperature divides the logits of all of them.
         """
-        targets = [
-            _target(
-                *answer[name],
-                teacher.align_corners[name],
-                output,
-                temperature,
-                # an average needs them on one grid
-                may_stay_small=len(answers) == 1,
+        size, use_sigmoid = output.size, output.use_sigmoid
+        targets = []
+        for teacher, answer in zip(self.teachers, answers):
+            logits, is_sigmoid = answer[name]
+            align_corners = teacher.align_corners[name]
+            stays_small = (
+                len(answers) == 1  # an average needs them on one grid
+                and output.is_small
+                # a softmax of sigmoids is made at full size too
+                and (not is_sigmoid or use_sigmoid)
+                and logits.shape[2] <= size[0]
+                and logits.shape[3] <= size[1]
             )
-            for teacher, answer in zip(self.teachers, answers)
-        ]
-        return average_teachers(targets, output.use_sigmoid, self.shares)
-
-
-def _target(
-    logits: Tensor,
-    is_sigmoid: bool,
-    align_corners: bool,
-    output: StudentOutput,
-    temperature: float,
-    may_stay_small: bool,
-) -> TeacherLogits:
-    size = output.size
-    stays_small = (
-        may_stay_small
-        and output.is_small
-        # a softmax of sigmoids is made at full size too
-        and (not is_sigmoid or output.use_sigmoid)
-        and logits.shape[2] <= size[0]
-        and logits.shape[3] <= size[1]
-    )
-    if not stays_small and logits.shape[2:] != size:
-        logits = F.interpolate(
-            logits, size, mode='bilinear', align_corners=align_corners
-        )
-    channels, use_sigmoid = output.logits.shape[1], output.use_sigmoid
-    target = teacher_target(
-        logits, is_sigmoid, channels, use_sigmoid, temperature
-    )
-    if not stays_small:
-        return target
-    return replace(target, size=tuple(size), align_corners=align_corners)
+            if not stays_small and logits.shape[2:] != size:
+                logits = F.interpolate(
+                    logits, size, mode='bilinear', align_corners=align_corners
+                )
+            channels = output.logits.shape[1]
+            target = teacher_target(
+                logits, is_sigmoid, channels, use_sigmoid, temperature
+            )
+            if stays_small:
+                target = replace(
+                    target, size=tuple(size), align_corners=align_corners
+                )
+            targets.append(target)
+        return average_teachers(targets, use_sigmoid, self.shares)

@@ -160,12 +160,12 @@ def _read(checkpoint: str) -> Mapping:
             content = CheckpointLoader.load_checkpoint(
                 str(checkpoint), map_location='cpu'
             )
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            'Expected checkpoint to be the path or URL of the weights of a '
+            f'teacher but got {str(checkpoint)!r}: {error}'
+        ) from error
     except Exception as error:  # a damaged file may raise anything
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(
-                'Expected checkpoint to be the path or URL of the weights of '
-                f'a teacher but got {str(checkpoint)!r}: {error}'
-            ) from error
         raise ValueError(
             f'Expected the checkpoint {str(checkpoint)!r} to hold weights and '
             'plain values, but it is out of reach, damaged, or holds objects '

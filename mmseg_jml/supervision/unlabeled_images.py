@@ -9,7 +9,6 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS, DATASETS
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -97,8 +96,10 @@ class UnlabeledImages:
                 f'{", ".join(batch)}. Let it end with PackSegInputs.'
             )
         self._check_sizes(batch['inputs'])
-        for sample in batch['data_samples']:
-            _note_labels(sample)
+        for sample in batch['data_samples']:  # on the CPU, without a wait
+            marks = getattr(sample, 'gt_sem_seg', None)
+            known = marks is not None and bool((marks.data < UNKNOWN).any())
+            sample.set_metainfo(dict(has_label=known))
         batch = self._preprocessor(batch, training=True)
         self.batch = batch['inputs'], batch['data_samples']
 
@@ -179,13 +180,6 @@ def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
             f'({", ".join(names)}). If they mean the same, set '
             'check_classes=False.'
         )
-
-
-def _note_labels(sample: SegDataSample) -> None:
-    """Note whether there is a label while the data is on the CPU."""
-    marks = getattr(sample, 'gt_sem_seg', None)
-    known = marks is not None and bool((marks.data < UNKNOWN).any())
-    sample.set_metainfo(dict(has_label=known))
 
 
 def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
