@@ -15,9 +15,6 @@ class StepWatch:
     gradients that are not finite. A hook on the optimizer detects both. Where
     such hooks do not run, as in torch 2.1 once anything was compiled, skipped
     steps count; so do those of fused optimizers, which skip them on the GPU.
-
-    Args:
-        optim_wrapper (BaseOptimWrapper): The wrapper of the optimizer.
     """
 
     def __init__(self, optim_wrapper: BaseOptimWrapper) -> None:
