@@ -1,5 +1,7 @@
 """What users see when what they pass does not fit."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -90,6 +92,12 @@ OPTION_ERRORS = {
     'alpha to be equal to beta=0 with log_loss=True .* but got 1.0': dict(
         norm=3, beta=0, log_loss=True
     ),
+    'alpha to be at most 1 away from beta=0.5 with norm=2': dict(
+        alpha=1.6, beta=0.5, norm=2
+    ),
+    "alpha to be at most 0 away from beta=0.5 .* variant='jml2'": dict(
+        beta=0.5, norm=3, variant='jml2'
+    ),
     "variant to be 'jml1' or 'jml2', but got 'jml3'": dict(variant='jml3'),
     'mIoUD to be above 0 where mIoUI and mIoUC are 0': dict(mIoUD=0),
     r'threshold to be in \[0, 1\), but got 1.0': dict(threshold=1.0),
@@ -102,6 +110,26 @@ OPTION_ERRORS = {
 def test_options(message):
     with pytest.raises(ValueError, match=message):
         RegionLossOptions(**OPTION_ERRORS[message])
+
+
+@pytest.mark.parametrize('variant', ['jml1', 'jml2'])
+@pytest.mark.parametrize('norm', [1, 1.5, 2, 3])
+def test_denominators_of_allowed_options_are_not_negative(norm, variant):
+    """tp + alpha (P - T) + beta (Y - T), over a grid of p and y."""
+    steps = torch.linspace(0, 1, 51, dtype=torch.float64)
+    p, y = steps[:, None], steps
+    true = (p**norm + y**norm - (p - y).abs() ** norm) / 2
+    top = true if variant == 'jml1' else p * y
+    allowed = 0
+    for alpha, beta in itertools.product([0, 0.5, 1, 1.5, 2, 3], repeat=2):
+        try:
+            RegionLossOptions(alpha, beta, norm=norm, variant=variant)
+        except ValueError:
+            continue
+        wrong = alpha * (p**norm - true) + beta * (y**norm - true)
+        assert (top + wrong).min() >= -1e-15
+        allowed += 1
+    assert allowed >= 5
 
 
 def test_smoothing_arguments():
