@@ -1,8 +1,5 @@
 """What is built and installed holds all that a user runs."""
 
-from __future__ import annotations
-
-import os
 import re
 import runpy
 import shutil
@@ -18,32 +15,19 @@ from markdown_it import MarkdownIt
 
 import mmseg_jml
 from tests.tiny_run import tiny_config, write_images
-from tests.tools.run import ROOT, losses, search_path
+from tests.tools import run
+from tests.tools.run import ROOT
 
 PACKAGE = Path(mmseg_jml.__file__).parent
 
 
-def python(*arguments: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=search_path(cwd)),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def python(*words, cwd: Path) -> str:
+    return run.python(*words, cwd=cwd, PYTHONPATH=run.search_path(cwd))
 
 
 def files_below(folder: str) -> set[str]:
-    tracked = subprocess.run(
-        ['git', 'ls-files', folder],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(tracked.stdout.split())
+    tracked = subprocess.check_output(['git', 'ls-files', folder], cwd=ROOT)
+    return set(tracked.decode().split())
 
 
 @pytest.fixture(scope='module')
@@ -82,11 +66,8 @@ def installed(built, tmp_path_factory) -> Path:
     (sdist,) = built.glob('*.tar.gz')
     folder = tmp_path_factory.mktemp('installed')
     options = ['--no-deps', '--no-index', '--no-build-isolation', '--quiet']
-    python(
-        *('-m', 'pip', 'install', *options, '--target', str(folder)),
-        str(sdist),
-        cwd=folder,
-    )
+    words = '-m', 'pip', 'install', *options, '--target', folder, sdist
+    python(*words, cwd=folder)
     return folder
 
 
@@ -107,28 +88,25 @@ def test_installed_package_trains_resumes_and_tests(installed, tmp_path):
     for key in ('custom_imports', 'custom_hooks'):
         del cfg._cfg_dict[key]
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
-    cfg.test_dataloader, cfg.test_evaluator = (
-        cfg.val_dataloader,
-        cfg.val_evaluator,
+    cfg.merge_from_dict(
+        dict(
+            test_dataloader=cfg.val_dataloader,
+            test_evaluator=cfg.val_evaluator,
+            test_cfg=dict(type='TestLoop'),
+            default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        )
     )
-    cfg.test_cfg = dict(type='TestLoop')
-    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
     cfg.dump(tmp_path / 'tiny.py')
 
     def tool(name: str, *words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, '-m', 'mmseg_jml', name, 'tiny.py', *words],
-            cwd=tmp_path,
-            env=dict(os.environ, PYTHONPATH=search_path(installed)),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        path = run.search_path(installed)
+        words = '-m', 'mmseg_jml', name, 'tiny.py', *words
+        run.python(*words, cwd=tmp_path, PYTHONPATH=path)
 
     loss = ['--loss', 'JaccardMetricCELoss']
     tool('train', *loss, '--cfg-options', 'train_cfg.max_iters=6')
     tool('train', *loss, '--resume')
-    steps = losses(tmp_path / 'out')
+    steps = run.losses(tmp_path / 'out')
     assert [step['step'] for step in steps] == list(range(1, 13))
     assert all(step['decode.loss_jml_ce'] > 0 for step in steps)
     tool('test', 'out/iter_12.pth')
@@ -136,14 +114,8 @@ def test_installed_package_trains_resumes_and_tests(installed, tmp_path):
     assert str(installed) in place
 
 
-def test_unknown_tool_names_the_known_ones(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-m', 'mmseg_jml', 'trian'],
-        cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
-        capture_output=True,
-        text=True,
-    )
+def test_unknown_tool_names_the_known_ones():
+    done = run.apart(sys.executable, '-m', 'mmseg_jml', 'trian')
     assert done.returncode == 1
     assert re.search(r"dataset_check, .*train but got 'trian'", done.stderr)
 

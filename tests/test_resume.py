@@ -1,7 +1,5 @@
 """Stopped runs: they resume, exactly, and from their own checkpoints only."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from fractions import Fraction

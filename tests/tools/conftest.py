@@ -1,7 +1,5 @@
 """A config as users have it, small enough to train within a second."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.tiny_run import tiny_config, write_images
@@ -42,21 +40,16 @@ def tiny(tmp_path_factory):
 def stock_losses(head):
     """Gives the model cross-entropy, and an auxiliary head."""
     entry = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
-    head = dict(head, loss_decode=entry)
     return dict(
         decode_head=dict(loss_decode=dict(entry, _delete_=True)),
-        auxiliary_head=dict(head, in_channels=8, in_index=1),
+        auxiliary_head=dict(
+            head, loss_decode=entry, in_channels=8, in_index=1
+        ),
     )
 
 
 def flipped_and_not():
     flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
-    transforms = [
-        flips,
-        [dict(type='LoadAnnotations')],
-        [dict(type='PackSegInputs')],
-    ]
-    return [
-        dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=transforms),
-    ]
+    label, pack = dict(type='LoadAnnotations'), dict(type='PackSegInputs')
+    augmented = dict(type='TestTimeAug', transforms=[flips, [label], [pack]])
+    return [dict(type='LoadImageFromFile'), augmented]
