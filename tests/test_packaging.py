@@ -25,7 +25,7 @@ def python(*words, cwd: Path) -> str:
     return run.python(*words, cwd=cwd, PYTHONPATH=run.search_path(cwd))
 
 
-def files_below(folder: str) -> set[str]:
+def files_below(folder: str) -> set:
     tracked = subprocess.check_output(['git', 'ls-files', folder], cwd=ROOT)
     return set(tracked.decode().split())
 
@@ -120,7 +120,7 @@ def test_unknown_tool_names_the_known_ones():
     assert re.search(r"dataset_check, .*train but got 'trian'", done.stderr)
 
 
-def links(text: str) -> set[str]:
+def links(text: str) -> set:
     html = MarkdownIt('gfm-like', dict(linkify=False)).render(text)
     return set(re.findall(r'(?:href|src)="([^"]+)"', html))
 

@@ -1,6 +1,4 @@
-"""The loss of docs/adding_a_loss.md is complete: it trains as it stands."""
-
-from __future__ import annotations
+"""The programs of the pages do what the pages say."""
 
 import doctest
 import importlib.util
@@ -8,18 +6,54 @@ import re
 import sys
 
 import pytest
+import torch
 from mmengine.runner import Runner
 from mmseg.registry import MODELS as PARENT
 
 from mmseg_jml.registry import MODELS
+from tests.hooks.distillation import assert_same, student_config
+from tests.hooks.semi import learn, write_pictures
 from tests.tiny_run import tiny_config, write_images
 from tests.tools.run import losses
 
 from .pages import ROOT, blocks
 
-PAGE = 'docs/adding_a_loss.md'
+
+def programs(page: str) -> list:
+    """The texts of a page's Python that imports something."""
+    texts = [x.text for x in blocks('python') if x.page == f'docs/{page}.md']
+    return [x for x in texts if re.search(r'^(from|import) ', x, re.MULTILINE)]
+
+
+def test_the_loss_has_a_gradient_where_mmseg_is_not_looked_at():
+    (program,) = programs('using_jml')
+    names = {}
+    exec(compile(program, 'using_jml', 'exec'), names)
+    assert torch.isfinite(names['logits'].grad).all()
+    assert names['logits'].grad.abs().sum() > 0
+
+
+def test_average_is_exported(tmp_path, monkeypatch):
+    """As a stock checkpoint."""
+    cfg = student_config(tmp_path / 'noise', tmp_path / 'run')
+    _, steps = learn(cfg, write_pictures(tmp_path / 'pictures'), momentum=0.7)
+    (program,) = programs('semi_supervised')
+    assert "'iter_80000.pth'" in program
+    monkeypatch.chdir(tmp_path)
+    path = f'{cfg.work_dir}/iter_3.pth'
+    exec(program.replace('iter_80000.pth', path), {})
+
+    stock = torch.load('teacher.pth', weights_only=True)['state_dict']
+    assert_same(stock, steps.teachers[-1])
+    model = PARENT.build(cfg.model)
+    model.load_state_dict(stock, strict=True)
+    name = 'decode_head.conv_seg.weight'
+    assert not torch.equal(stock[name], steps.states[-1][name])
+
+
+PAGE = 'adding_a_loss'
 STEM = 'pooled_jaccard'
-# In the order of the page.
+# In the order of the page: a loss that trains as it stands.
 MODULES = (
     f'mmseg_jml.functional.{STEM}',
     f'mmseg_jml.losses.{STEM}_loss',
@@ -31,8 +65,7 @@ MODULES = (
 def modules(tmp_path):
     """Imports the blocks as the modules that they would be."""
     loaded = []
-    texts = [block.text for block in blocks('python') if block.page == PAGE]
-    for name, text in zip(MODULES, texts):
+    for name, text in zip(MODULES, programs(PAGE)):
         path = tmp_path / f'{name.rpartition(".")[2]}.py'
         path.write_text(text)
         spec = importlib.util.spec_from_file_location(name, path)
@@ -56,7 +89,7 @@ def registered(modules):
 
 
 def test_page_names_the_files_that_it_shows(modules):
-    text = (ROOT / PAGE).read_text()
+    text = (ROOT / f'docs/{PAGE}.md').read_text()
     files = re.findall(r'^\| `([\w/]+\.py)`', text, re.MULTILINE)
     named = {path.removesuffix('.py').replace('/', '.') for path in files}
     assert named == {*MODULES, f'tests.losses.test_{STEM}_loss'}
