@@ -1,7 +1,5 @@
 """Which images a split takes."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import pytest
