@@ -53,12 +53,10 @@ def test_average_is_exported(tmp_path, monkeypatch):
 
 PAGE = 'adding_a_loss'
 STEM = 'pooled_jaccard'
+FORMULA = f'mmseg_jml.functional.{STEM}'
+ENTRY = f'mmseg_jml.losses.{STEM}_loss'
 # In the order of the page: a loss that trains as it stands.
-MODULES = (
-    f'mmseg_jml.functional.{STEM}',
-    f'mmseg_jml.losses.{STEM}_loss',
-    f'tests.functional.test_{STEM}',
-)
+MODULES = FORMULA, ENTRY, f'tests.functional.test_{STEM}'
 
 
 @pytest.fixture
@@ -78,16 +76,6 @@ def modules(tmp_path):
         del sys.modules[name]
 
 
-@pytest.fixture
-def registered(modules):
-    """Does what the line in ``losses/__init__.py`` would do."""
-    _, entry, _ = modules
-    MODELS.register_module(module=entry.PooledJaccardLoss)
-    yield
-    for registry in (MODELS, PARENT):
-        registry._module_dict.pop('PooledJaccardLoss', None)
-
-
 def test_page_names_the_files_that_it_shows(modules):
     text = (ROOT / f'docs/{PAGE}.md').read_text()
     files = re.findall(r'^\| `([\w/]+\.py)`', text, re.MULTILINE)
@@ -105,15 +93,20 @@ def test_its_tests_pass(modules):
         law()
 
 
-def test_it_trains_by_its_entry(registered, tmp_path):
+def test_it_trains_by_its_entry(modules, tmp_path):
+    # as the line in losses/__init__.py would
+    MODELS.register_module(module=modules[1].PooledJaccardLoss)
     write_images(tmp_path / 'data')
     cfg = tiny_config(tmp_path / 'data', tmp_path / 'work')
-    cfg.model.decode_head.loss_decode = dict(
-        type='mmseg_jml.PooledJaccardLoss', sync=True
-    )
+    entry = dict(type='mmseg_jml.PooledJaccardLoss', sync=True)
+    cfg.model.decode_head.loss_decode = entry
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
-    Runner.from_cfg(cfg).train()
+    try:
+        Runner.from_cfg(cfg).train()
+    finally:
+        for registry in (MODELS, PARENT):
+            registry._module_dict.pop('PooledJaccardLoss', None)
     steps = losses(tmp_path / 'work')
     assert len(steps) == 2
     for step in steps:
