@@ -69,8 +69,7 @@ def _collect_what_tests_leave():
 @pytest.fixture
 def deterministic(device):
     """Gives the same bits twice, on each device."""
-    on_gpu = device.type != 'cpu'
-    devices.be_deterministic(on_gpu)
+    devices.be_deterministic(device.type != 'cpu')
     yield
     devices.be_deterministic(False)
 
@@ -132,10 +131,9 @@ def torchvision():
             pytest.skip(f'no torchvision, neither installed nor in {beside}')
         if torch.version.cuda is None:
             library = torch.library.Library('torchvision', 'DEF')
+            takes = '(Tensor boxes, Tensor scores, float iou) -> Tensor'
             for name in ('nms', 'qnms'):
-                library.define(
-                    f'{name}(Tensor boxes, Tensor scores, float iou) -> Tensor'
-                )
+                library.define(name + takes)
         # for this process alone: others inherit the path, not the operators
         sys.path.append(str(beside))
         import_module('torchvision')

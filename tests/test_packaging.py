@@ -41,9 +41,20 @@ def built(tmp_path_factory) -> Path:
     return source / 'dist'
 
 
-def test_wheel_has_package_configs_and_tools(built):
-    (wheel,) = built.glob('*.whl')
-    names = set(zipfile.ZipFile(wheel).namelist())
+@pytest.fixture(scope='module')
+def wheel(built):
+    (path,) = built.glob('*.whl')
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope='module')
+def sdist(built):
+    (path,) = built.glob('*.tar.gz')
+    return path
+
+
+def test_wheel_has_package_configs_and_tools(wheel):
+    names = set(wheel.namelist())
     for folder in ('configs', 'tools'):
         expected = {f'mmseg_jml/.mim/{x}' for x in files_below(folder)}
         assert expected
@@ -53,17 +64,15 @@ def test_wheel_has_package_configs_and_tools(built):
     assert not {x for x in names if x.startswith(('tests/', 'tools/'))}
 
 
-def test_sdist_has_all_that_a_checkout_has(built):
-    (sdist,) = built.glob('*.tar.gz')
+def test_sdist_has_all_that_a_checkout_has(sdist):
     with tarfile.open(sdist) as archive:
         names = {x.partition('/')[2] for x in archive.getnames()}
     assert {x for x in files_below('.') if x[0] != '.'} <= names
 
 
 @pytest.fixture(scope='module')
-def installed(built, tmp_path_factory) -> Path:
+def installed(sdist, tmp_path_factory) -> Path:
     """Installs the sdist in a folder of its own."""
-    (sdist,) = built.glob('*.tar.gz')
     folder = tmp_path_factory.mktemp('installed')
     options = ['--no-deps', '--no-index', '--no-build-isolation', '--quiet']
     words = '-m', 'pip', 'install', *options, '--target', folder, sdist
@@ -71,9 +80,8 @@ def installed(built, tmp_path_factory) -> Path:
     return folder
 
 
-def test_wheel_and_sdist_install_the_same(built, installed):
-    (wheel,) = built.glob('*.whl')
-    names = {x for x in zipfile.ZipFile(wheel).namelist() if x[:2] == 'mm'}
+def test_wheel_and_sdist_install_the_same(wheel, installed):
+    names = {x for x in wheel.namelist() if x[:2] == 'mm'}
     files = (x for x in installed.rglob('*') if x.is_file())
     found = {x.relative_to(installed).as_posix() for x in files}
     of_pip = {'direct_url.json', 'INSTALLER', 'REQUESTED', 'RECORD'}
@@ -125,13 +133,10 @@ def links(text: str) -> set:
     return set(re.findall(r'(?:href|src)="([^"]+)"', html))
 
 
-def test_index_page_has_no_link_that_leads_nowhere(built):
+def test_index_page_has_no_link_that_leads_nowhere(wheel):
     """What a package index shows are links to other hosts, or to a heading."""
-    (wheel,) = built.glob('*.whl')
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (x for x in archive.namelist() if x.endswith('/METADATA'))
-        text = archive.read(name).decode()
-    header, _, page = text.partition('\n\n')
+    (name,) = (x for x in wheel.namelist() if x.endswith('/METADATA'))
+    header, _, page = wheel.read(name).decode().partition('\n\n')
     assert 'Description-Content-Type: text/markdown' in header
     assert 'License: Apache-2.0' in header
     assert page.count('|') > 50
