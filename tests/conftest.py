@@ -18,6 +18,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
+import mmseg_jml  # noqa: F401 (lets mmseg import, whatever test is first)
 from tests import devices
 
 torch.set_num_threads(1)

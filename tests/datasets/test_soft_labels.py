@@ -7,8 +7,6 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-import mmseg_jml  # noqa: F401 (registers the transforms)
-
 CLASSES = 7
 LOAD, PACK = 'mmseg_jml.LoadSoftLabels', 'mmseg_jml.PackSoftLabels'
 AUGMENT = [

@@ -8,6 +8,7 @@ import re
 import pytest
 from mmengine.config import Config
 from mmseg import registry
+from mmseg.utils import register_all_modules
 
 from mmseg_jml import hooks
 from mmseg_jml.supervision.schedule import SHAPES, Schedule
@@ -18,9 +19,7 @@ REGISTRIES = [
     getattr(registry, name)
     for name in ('MODELS', 'HOOKS', 'METRICS', 'TRANSFORMS', 'DATASETS')
 ]
-# imported once the package lets it
-utils = importlib.import_module('mmseg.utils')
-utils.register_all_modules(init_default_scope=False)
+register_all_modules(init_default_scope=False)
 
 
 def is_program(block) -> bool:
