@@ -6,16 +6,14 @@ training, validation = (
     dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}')
     for split in ('training', 'validation')
 )
+transforms = 'LoadImageFromFile', 'LoadAnnotations', 'PackSegInputs'
 scenes = dict(
     type='BaseSegDataset',
     data_root='data/demo_scenes',
     metainfo=dict(classes=classes),
     img_suffix='.png',
     data_prefix=training,
-    pipeline=[
-        dict(type=name)
-        for name in ('LoadImageFromFile', 'LoadAnnotations', 'PackSegInputs')
-    ],
+    pipeline=[dict(type=name) for name in transforms],
 )
 train_dataloader = dict(
     batch_size=16,
@@ -77,8 +75,6 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, max_keep_ckpts=2),
 )
-custom_hooks = [
-    dict(type='mmseg_jml.ExactResumeHook'),
-    dict(type='mmseg_jml.HeadResolutionHook'),
-]
+hooks = 'mmseg_jml.ExactResumeHook', 'mmseg_jml.HeadResolutionHook'
+custom_hooks = [dict(type=name) for name in hooks]
 log_processor = dict(by_epoch=False)

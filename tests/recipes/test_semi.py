@@ -16,29 +16,15 @@ from . import catalog, small
 pytestmark = pytest.mark.filterwarnings('ignore')
 
 WHOLE = 'jml/pspnet_r18-d8_4xb2-jml-'
+OF_CITY = {'1_16': ['aachen/aachen_000000_000019_leftImg8bit']}
+OF_VOC = {'732': ['2007_000032'], '662': ['2007_000032', '2008_000002']}
+OF_ADE = {'1_16': ['ADE_train_00000001']}
 # Of each data set: its folder, a config of all its images, and the splits
 # with the names of those that keep their labels.
-OF_CITY, OF_ADE = (
-    'aachen/aachen_000000_000019_leftImg8bit',
-    'ADE_train_00000001',
-)
-OF_2012, ADDED = '2007_000032', '2008_000002'
 SPLITS = {
-    'cityscapes': (
-        'cityscapes',
-        '80k_cityscapes-512x1024',
-        {'1_16': [OF_CITY]},
-    ),
-    'voc12aug': (
-        'VOCdevkit/VOC2012',
-        '40k_voc12aug-512x512',
-        {'732': [OF_2012], '662': [OF_2012, ADDED]},
-    ),
-    'ade20k': (
-        'ade/ADEChallengeData2016',
-        '160k_ade20k-512x512',
-        {'1_16': ['ADE_train_00000001']},
-    ),
+    'cityscapes': ('cityscapes', '80k_cityscapes-512x1024', OF_CITY),
+    'voc12aug': ('VOCdevkit/VOC2012', '40k_voc12aug-512x512', OF_VOC),
+    'ade20k': ('ade/ADEChallengeData2016', '160k_ade20k-512x512', OF_ADE),
 }
 # Preset, model, data and split of those that train: each preset and data set;
 # with the environment variable ``RECIPES=all`` each of each.

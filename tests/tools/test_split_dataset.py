@@ -163,6 +163,10 @@ def test_folder(capsys):
     assert 'labeled.txt: 2 images' in capsys.readouterr().out
 
 
+MISSING = 'does not exist: data/VOCdevkit/VOC2012'
+NO_SHARE = 'expected a share between 0 and 1'
+
+
 @pytest.mark.parametrize(
     ('source', 'options', 'message'),
     [
@@ -171,18 +175,13 @@ def test_folder(capsys):
         ('images', '--count 1 --img-suffix .tif', 'as images has 0'),
         ('images', '--list list.txt', "1 that do not: '9.jpg'"),
         ('images', '--list no.txt', 'no.txt'),
-        *(
-            (VOC, '--ratio 1/16', f'does not exist: data/VOCdevkit/{path}')
-            for path in (
-                'VOC2012',
-                'VOC2012/ImageSets/Segmentation/aug.txt',
-                'VOC2012/JPEGImages',
-            )
-        ),
-        *(
-            ('images', f'--ratio {share}', 'expected a share between 0 and 1')
-            for share in ('2', '0', '1/0', 'half')
-        ),
+        (VOC, '--ratio 1/16', MISSING),
+        (VOC, '--ratio 1/16', f'{MISSING}/ImageSets/Segmentation/aug.txt'),
+        (VOC, '--ratio 1/16', f'{MISSING}/JPEGImages'),
+        ('images', '--ratio 2', NO_SHARE),
+        ('images', '--ratio 0', NO_SHARE),
+        ('images', '--ratio 1/0', NO_SHARE),
+        ('images', '--ratio half', NO_SHARE),
     ],
 )
 def test_errors(capsys, source, options, message):

@@ -70,28 +70,24 @@ def test_a_resumed_run_ends_as_the_unbroken_one(train, tmp_path, resume):
         CheckpointLoader.load_checkpoint(str(tmp_path / name / 'iter_4.pth'))
         for name in ('whole', 'parts')
     )
-    same = dict(rtol=0, atol=0)
-    torch.testing.assert_close(
-        whole['state_dict'], parts['state_dict'], **same
-    )
+    states = whole['state_dict'], parts['state_dict']
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
-    ('change', 'added'),
+    ('key', 'value', 'added'),
     [
-        (dict(), True),
-        (dict(train_cfg=dict(type='EpochBasedTrainLoop')), False),
-        (dict(train_dataloader=dict(batch_sampler=dict())), False),
-        (dict(custom_hooks=[dict(type='ExactResumeHook')]), False),
+        ('work_dir', 'any', True),
+        ('train_cfg', dict(type='EpochBasedTrainLoop'), False),
+        ('train_dataloader', dict(batch_sampler=dict()), False),
+        ('custom_hooks', [dict(type='ExactResumeHook')], False),
     ],
 )
-def test_runs_resume_exactly_where_iterations_are_counted(change, added):
-    start = dict(
-        train_cfg=dict(type='IterBasedTrainLoop'),
-        train_dataloader=dict(sampler=dict(type='InfiniteSampler')),
-        custom_hooks=[dict(type='EMAHook')],
-    )
-    cfg = Config({**start, **change})
+def test_runs_resume_exactly_where_iterations_are_counted(key, value, added):
+    cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
+    cfg.train_cfg = dict(type='IterBasedTrainLoop')
+    cfg.train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+    cfg[key] = value
     before = list(cfg.custom_hooks)
     cli.resume_exactly(cfg)
     hook = dict(type='mmseg_jml.ExactResumeHook')
@@ -110,24 +106,23 @@ def test_own_losses_are_computed_at_the_heads_resolution(
     assert added == said == ('decode.jml' in step) == (not option)
 
 
+OURS, DICE = dict(type='JaccardMetricLoss'), dict(type='DiceLoss')
+HOOK = dict(type=HeadResolutionHook)
+
+
 @pytest.mark.parametrize(
     ('entry', 'hooks', 'number'),
     [
-        (dict(type='JaccardMetricLoss'), [], 1),
-        ([dict(type='DiceLoss'), dict(type=JaccardMetricLoss)], [], 1),
+        (OURS, [], 1),
+        ([DICE, dict(type=JaccardMetricLoss)], [], 1),
         (dict(type='CrossEntropyLoss'), [], 0),
-        (
-            dict(type='mmseg_jml.JaccardMetricLoss'),
-            [dict(type=HeadResolutionHook)],
-            1,
-        ),
+        (dict(type='mmseg_jml.JaccardMetricLoss'), [HOOK], 1),
     ],
 )
 def test_the_hook_is_added_once_where_a_loss_is_ours(entry, hooks, number):
-    model = dict(
-        decode_head=dict(type='FCNHead', loss_decode=dict(type='DiceLoss')),
-        auxiliary_head=[dict(type='FCNHead', loss_decode=entry)],
-    )
+    head = dict(type='FCNHead', loss_decode=DICE)
+    auxiliary = [dict(head, loss_decode=entry)]
+    model = dict(decode_head=head, auxiliary_head=auxiliary)
     cfg = Config(dict(model=model, custom_hooks=hooks))
     cli.use_head_resolution(cfg)
     assert len(cfg.custom_hooks) == number
@@ -160,19 +155,18 @@ def test_default_work_dir_is_named_after_the_config(
 
 
 DEPTH = CONFIGS / 'vpd/vpd_sd_4xb8-25k_nyu-480x480.py'
+NO_PIXEL_LOSS = (
+    '--loss JaccardMetricLoss: Expected a cross-entropy over pixels '
+    '(CrossEntropyLoss or OhemCrossEntropy) in model.decode_head but got '
+    'VPDDepthHead, which regresses depth.'
+)
 
 
 @pytest.mark.parametrize(
     ('config', 'loss', 'message'),
     [
         ('nowhere.py', 'JaccardMetricLoss', 'no such file: nowhere.py'),
-        (
-            DEPTH,
-            'JaccardMetricLoss',
-            '--loss JaccardMetricLoss: Expected a cross-entropy over pixels '
-            '(CrossEntropyLoss or OhemCrossEntropy) in model.decode_head but '
-            'got VPDDepthHead, which regresses depth.',
-        ),
+        (DEPTH, 'JaccardMetricLoss', NO_PIXEL_LOSS),
         (DEPTH, 'DiceLoss', 'Expected the loss to be one of '),
         (DEPTH, 'DiceLoss', "JaccardMetricLoss but got 'DiceLoss'"),
         (DEPTH, 'JaccardMetricCE', 'Did you mean JaccardMetricCELoss?'),
