@@ -47,14 +47,14 @@ def main() -> None:
     from . import experiments
     from .report import draw, effects, scores, table, typical
     from .runs import train_all
-    from .scenes import write_scenes
+    from .scenes import SCENES, write_scenes
 
     # redirected to a file, lines are as wide as the tables
     console = Console(width=None if sys.stdout.isatty() else 100)
     started = time.monotonic()
     plan, folder = getattr(experiments, arguments.demo), arguments.work_dir
     stages = plan(arguments.seeds, arguments.iters, folder)
-    write_scenes(stages[0][0].scenes)
+    write_scenes(SCENES)
     groups, results = {}, {}
     for number, stage in enumerate(stages, 1):
         try:

@@ -12,6 +12,7 @@ from PIL import Image
 from rich.table import Table
 
 from .runs import Run
+from .scenes import SCENES
 
 RARE = 4  # the "rare" classes are the last four
 FIGURES = {
@@ -47,7 +48,7 @@ def read_masks(folder: Path) -> np.ndarray:
 
 def scores(run: Run) -> dict[str, float]:
     """Collect the IoU of each class, in percent, and the other figures."""
-    labels = read_masks(run.scenes / 'annotations/validation')
+    labels = read_masks(SCENES / 'annotations/validation')
     predictions = read_masks(run.folder / 'predictions')
     ious = class_ious(predictions, labels, len(run.cfg.classes))
     figures = {name: run.figures[key] for name, key in FIGURES.items()}
@@ -122,10 +123,9 @@ def draw(runs: Sequence[Run], results: Results, path: Path) -> None:
 
 
 def _draw_predictions(figure: SubFigure, runs: Sequence[Run]) -> None:
-    scenes = runs[0].scenes
-    labels = read_masks(scenes / 'annotations/validation')
+    labels = read_masks(SCENES / 'annotations/validation')
     shown = rare_scenes(labels, len(runs[0].cfg.classes))
-    photos = sorted((scenes / 'images/validation').iterdir())
+    photos = sorted((SCENES / 'images/validation').iterdir())
     palette = np.vstack([[0, 0, 0], colormaps['tab10'].colors])
     rows = {'image': [np.array(Image.open(photos[i])) for i in shown]}
     rows['truth'] = palette[labels[shown]]

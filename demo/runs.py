@@ -45,11 +45,6 @@ class Run:
         return self.root / f'{name}-{digest[:8]}-seed{self.seed}'
 
     @property
-    def scenes(self) -> Path:
-        """Path: The data."""
-        return Path(self.cfg.test_dataloader.dataset.data_root)
-
-    @property
     def figures(self) -> dict[str, float] | None:
         """dict: Figures of the evaluators, or None if it is not finished."""
         path = self.folder / 'figures.json'

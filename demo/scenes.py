@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+SCENES = Path('data/demo_scenes')  # as in config.py
 SIZE = 64
 NUM_SCENES = {'training': 1600, 'validation': 400}
 # Each digit is three quarters as frequent as the one before it.
