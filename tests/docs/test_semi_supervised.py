@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmseg.registry import MODELS
 
-from tests.hooks.distillation import assert_same, student_config
+from tests.hooks.runs import assert_same, student_config
 from tests.hooks.semi import learn, write_pictures
 
 from .pages import blocks

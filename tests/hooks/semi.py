@@ -16,7 +16,7 @@ from torch import Tensor
 from mmseg_jml.hooks import PseudoLabelHook
 from tests.tiny_run import CLASSES
 
-from .distillation import Record, train
+from .runs import Lessons, Record, set_heads, train
 
 PSEUDO = 'mmseg_jml.PseudoLabelHook'
 THRESHOLD = 0.6  # some pixels of a student that is `certain`
@@ -45,8 +45,15 @@ def write_pictures(folder: Path, size=(48, 48), number: int = 7) -> Path:
     return folder
 
 
-def unlabeled(folder: Path, **loader) -> dict:
-    """A loader of the images in a folder, as short as a user writes it."""
+def unlabeled(folder: Path, *pipeline: dict, changes=(), **loader) -> dict:
+    """A loader of the images in a folder, as short as a user writes it.
+
+    Args:
+        folder (Path): Where they lie.
+        *pipeline (dict): Transforms of their own, instead of derived ones.
+        changes (dict): Other keys of the data set.
+        **loader: Keys of the loader.
+    """
     dataset = dict(
         type='BaseSegDataset',
         data_root=str(folder),
@@ -54,22 +61,35 @@ def unlabeled(folder: Path, **loader) -> dict:
         img_suffix='.png',
         metainfo=dict(classes=CLASSES),
     )
+    if pipeline:
+        dataset['pipeline'] = [*pipeline]
+    return dict(dataset=dict(dataset, **dict(changes)), **loader)
+
+
+def labelled(cfg, **loader) -> dict:
+    """A loader of the labelled images as if they had no labels."""
+    dataset = copy.deepcopy(dict(cfg.train_dataloader.dataset))
+    dataset.pop('pipeline')
     return dict(dataset=dataset, **loader)
 
 
-def without_chance(cfg) -> None:
-    """Takes dropout and the schedule out of a run."""
-    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
-        head.dropout_ratio = 0.0
-    cfg.param_scheduler = []
+def pseudo(images: Path | dict, **options) -> dict:
+    """A hook that learns from the images of a folder or a loader."""
+    loader = images if isinstance(images, dict) else unlabeled(images)
+    return dict(type=PSEUDO, unlabeled_dataloader=loader, **options)
 
 
 def certain(cfg) -> None:
     """Lets a student that has learned nothing be sure of something."""
-    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
-        head.init_cfg = dict(
-            type='Normal', std=1.0, override=dict(name='conv_seg')
-        )
+    override = dict(name='conv_seg')
+    init_cfg = dict(type='Normal', std=1.0, override=override)
+    set_heads(cfg.model, init_cfg=init_cfg)
+
+
+def read_image(path: str | Path) -> Tensor:
+    """(1, 3, H, W): an image as a student gets it, which is in BGR."""
+    rgb = np.array(Image.open(path)).astype(np.float32)
+    return (torch.tensor(rgb).flip(2).permute(2, 0, 1)[None] - 128) / 64
 
 
 def pseudo_hook(runner) -> PseudoLabelHook:
@@ -113,16 +133,15 @@ class PathsHook(Hook):
             file.write(f'{runner.iter}: {names[0]} + {names[1]}\n')
 
 
-class Steps(Hook):
-    """Keeps what the hook loads, and the weights at first and after steps."""
-
-    priority = 'LOWEST'
+class Steps(Lessons):
+    """Keeps also what the hook loads, and the weights at and after steps."""
 
     def __init__(self) -> None:
         self.images, self.samples, self.states = [], [], []
         self.teachers = []
 
     def before_train(self, runner):
+        super().before_train(runner)
         average = pseudo_hook(runner).average
         if average is not None:
             self.first_teacher = copy.deepcopy(average.module.state_dict())
@@ -139,12 +158,18 @@ class Steps(Hook):
             self.teachers.append(copy.deepcopy(average.module.state_dict()))
 
 
-def learn(cfg, folder: Path, *hooks, **options) -> tuple[Record, Steps]:
+def learn(cfg, images: Path | dict, *hooks, **options) -> tuple[Record, Steps]:
     """Trains with images without labels too."""
     steps = Steps()
-    options = dict(unlabeled_dataloader=unlabeled(folder)) | options
-    hook = dict(type=PSEUDO, **options)
-    return train(cfg, hook, *hooks, steps), steps
+    return train(cfg, pseudo(images, **options), *hooks, steps), steps
+
+
+def not_padded(images: Tensor, samples: list) -> Tensor:
+    """Which pixels (N, H, W) belong to images."""
+    valid = torch.zeros_like(images[:, 0], dtype=torch.bool)
+    for mask, sample in zip(valid, samples):
+        mask[: sample.img_shape[0], : sample.img_shape[1]] = True
+    return valid
 
 
 def by_hand(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.registry import MODELS
-from torch import nn
+from mmseg.registry import MODELS, OPTIM_WRAPPERS
+from PIL import Image
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmseg_jml.heads import named_heads
@@ -24,6 +29,17 @@ from tests.tiny_run import CLASSES, tiny_config, write_images
 from tests.zoo import trial
 
 KD = 'mmseg_jml.DistillationHook'
+HEAD_RESOLUTION = dict(type='mmseg_jml.HeadResolutionHook')
+LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+PACK = dict(type='PackSegInputs')
+ATTENTION = dict(
+    student='backbone.decoder.1',
+    teacher='backbone.decoder.0',  # of another size
+    measure='attention',
+    loss_weight=2.0,
+)
+CONV_SEG = 'decode_head.conv_seg'
+CHANNEL = dict(student=CONV_SEG, teacher=CONV_SEG, measure='channel')
 # All that can be at once.
 OPTIONS = dict(
     temperature=dict(type='linear', start=4.0, stop=1.0),
@@ -31,19 +47,7 @@ OPTIONS = dict(
         dict(type='mmseg_jml.JaccardMetricCELoss'),
         dict(type='mmseg_jml.ChannelWiseDivergenceLoss', loss_weight=3.0),
     ],
-    features=[
-        dict(
-            student='backbone.decoder.1',
-            teacher='backbone.decoder.0',  # of another size
-            measure='attention',
-            loss_weight=2.0,
-        ),
-        dict(
-            student='decode_head.conv_seg',
-            teacher='decode_head.conv_seg',
-            measure='channel',
-        ),
-    ],
+    features=[ATTENTION, CHANNEL],
 )
 # Neither the student's mean and deviation, nor its order of channels.
 OTHER_COLOURS = dict(
@@ -59,29 +63,88 @@ def student_config(folder: Path, work_dir: Path) -> Config:
     cfg.runner_type = 'Runner'
     cfg.train_cfg.max_iters = 3
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.default_hooks.checkpoint = dict(
-        type='CheckpointHook', by_epoch=False, interval=3
-    )
-    cfg.optim_wrapper = dict(
-        type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
-    )
-    head = dict(copy.deepcopy(cfg.model.decode_head), in_index=1)
-    cfg.model.auxiliary_head = dict(
-        head,
+    cfg.default_hooks.checkpoint.update(interval=3, save_best=None)
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.1, momentum=0.9)
+    cfg.model.auxiliary_head = copy.deepcopy(cfg.model.decode_head)
+    cfg.model.auxiliary_head.update(
+        in_index=1,
         in_channels=8,
         loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
     )
     return cfg
 
 
-def with_validation(cfg: Config) -> Config:
-    """Adds the validation of a tiny run to that of a student."""
+def set_heads(model: dict, **options) -> None:
+    """Sets options of the main head and the auxiliary one."""
+    for head in (model.decode_head, model.auxiliary_head):
+        for name, value in options.items():
+            head[name] = copy.deepcopy(value)
+
+
+def without_chance(cfg: Config) -> None:
+    """Takes dropout and the schedule out of a run."""
+    set_heads(cfg.model, dropout_ratio=0.0)
+    cfg.param_scheduler = []
+
+
+def with_evaluation(cfg: Config) -> Config:
+    """Adds the validation of a tiny run, and a test like it."""
     cfg = copy.deepcopy(cfg)
     tiny = tiny_config(cfg.train_dataloader.dataset.data_root, cfg.work_dir)
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
-        cfg[key] = tiny[key]
+    for key in ('dataloader', 'evaluator', 'cfg'):
+        cfg[f'val_{key}'] = tiny[f'val_{key}']
+        cfg[f'test_{key}'] = copy.deepcopy(tiny[f'val_{key}'])
+    cfg.test_cfg.type = 'TestLoop'
     cfg.train_cfg.val_interval = 1000
     return cfg
+
+
+def change_masks(folder: Path, change) -> None:
+    """Writes what a function makes of each mask of the labelled images."""
+    for path in (folder / 'masks').glob('*.png'):
+        mask = change(np.array(Image.open(path)))
+        Image.fromarray(mask.astype(np.uint8)).save(path)
+
+
+QUICK = ['accumulation', 'AMP', 'with_cp', 'EMAHook', 'FlexibleRunner']
+KINDS = ['compile', *QUICK]
+
+# mmengine's, and what torch says of its own compiler and of checkpointing
+quiet = [
+    pytest.mark.filterwarnings('ignore::DeprecationWarning'),
+    pytest.mark.filterwarnings(
+        'ignore:.*(use_reentrant|non-leaf|\\.grad attrib|None of the inputs)'
+    ),
+]
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16Wrapper(OptimWrapper):
+    """AmpOptimWrapper, which refuses to run on a CPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with torch.autocast(get_device(), torch.bfloat16):
+            yield
+
+
+def set_up(cfg: Config, kind: str) -> None:
+    """Sets a run up in one of these ways."""
+    if kind == 'accumulation':
+        cfg.optim_wrapper.accumulative_counts = 2
+    elif kind == 'AMP':
+        cfg.optim_wrapper.type = 'BFloat16Wrapper'
+    elif kind == 'compile':
+        # what it compiled for an earlier test knows nothing of new hooks
+        torch._dynamo.reset()
+        cfg.compile = dict(backend='eager')
+    elif kind == 'with_cp':
+        cfg.model.backbone.with_cp = True
+    elif kind == 'EMAHook':
+        cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.5))
+    elif kind == 'FlexibleRunner':
+        cfg.runner_type = kind
+        cfg.env_cfg = dict(dist_cfg=dict(backend='gloo'))
 
 
 def build(model: dict) -> nn.Module:
@@ -114,6 +177,26 @@ def write_teacher(
         dict(state_dict=teacher.state_dict(), meta=meta), paths['checkpoint']
     )
     return paths
+
+
+def several(*paths: dict) -> dict:
+    """The hook's arguments for an ensemble."""
+    return {key: [one[key] for one in paths] for key in paths[0]}
+
+
+def change_checkpoint(paths: dict, **content) -> None:
+    """Changes what the checkpoint of a teacher holds."""
+    checkpoint = torch.load(paths['checkpoint'], weights_only=True)
+    torch.save({**checkpoint, **content}, paths['checkpoint'])
+
+
+def weights_of(paths: dict) -> dict:
+    return torch.load(paths['checkpoint'], weights_only=True)['state_dict']
+
+
+def distil(paths: dict, **options) -> dict:
+    """A hook that learns from the teacher in these files."""
+    return dict(type=KD, **paths, **options)
 
 
 def wider(model: dict, **preprocessor) -> dict:
@@ -152,6 +235,11 @@ class Record(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.logs.append({k: v.item() for k, v in outputs.items()})
 
+    def scalars(self, name: str) -> list[float]:
+        """What the run logged under a name beside its losses, in order."""
+        scalars = self.runner.message_hub.get_scalar(f'train/{name}')
+        return scalars.data[0].tolist()
+
 
 class Lessons(Hook):
     """Keeps what the hooks of this package teach."""
@@ -176,6 +264,19 @@ def train(cfg: Config, *hooks: dict | Hook) -> Record:
             runner.register_hook(hook)
     runner.train()
     return record
+
+
+def refuse(cfg: Config, match: str, hook: dict, error=ValueError) -> None:
+    """Trains; the run stops with an error that its log explains."""
+    with pytest.raises(error, match=match) as caught:
+        train(cfg, hook)
+    name = hook['type'].partition('.')[2]
+    assert f'{name} stops the run. {caught.value}' in log_text(cfg)
+
+
+def log_text(cfg: Config) -> str:
+    """What the runs in a folder have logged."""
+    return ''.join(p.read_text() for p in Path(cfg.work_dir).glob('*/*.log'))
 
 
 def step(cfg: Config, side: int, hook: dict, folder: Path) -> Record:
@@ -214,6 +315,29 @@ def assert_same(first: dict, second: dict) -> None:
         assert torch.equal(value.cpu(), second[name].cpu()), name
 
 
+def assert_same_run(first: Record, second: Record) -> None:
+    """Compares all losses, and the weights in the end, bit by bit."""
+    assert first.logs == second.logs
+    assert_same(first.model.state_dict(), second.model.state_dict())
+
+
+def assert_gradients(found: dict, model: nn.Module, **tolerance) -> None:
+    """Compares gradients of a step with those of a model."""
+    for name, parameter in model.named_parameters():
+        nothing = torch.zeros_like(parameter)
+        expected = nothing if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(
+            found.get(name, nothing), expected, **tolerance
+        )
+
+
+def assert_summed(log: dict) -> set[str]:
+    """The loss is the sum of its terms; returns their names."""
+    terms = {name for name in log if 'loss' in name and name != 'loss'}
+    assert log['loss'] == pytest.approx(sum(log[name] for name in terms))
+    return terms
+
+
 def forward(model, inputs):
     """Main and auxiliary logits at the size of the images."""
     features = model.backbone(inputs)
@@ -223,9 +347,37 @@ def forward(model, inputs):
     ]
 
 
-def read_teacher(paths):
+@torch.no_grad()
+def answer(model, inputs):
+    """Main logits of a model in evaluation."""
+    return forward(model.eval(), inputs)[0]
+
+
+def started(cfg: Config, record: Record) -> nn.Module:
+    """The student before the first step, in training."""
+    student = build(cfg.model).train()
+    student.load_state_dict(record.start)
+    return student
+
+
+def prepared(model: nn.Module, batch: dict) -> tuple[Tensor, Tensor]:
+    """Images and labels of a batch, as a model gets them."""
+    data = model.data_preprocessor(batch, training=True)
+    label = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
+    return data['inputs'], label
+
+
+def read_teacher(paths: dict) -> nn.Module:
     """Builds a teacher from its files, without the hook."""
     model = build(Config.fromfile(paths['teacher']).model)
-    state = torch.load(paths['checkpoint'], weights_only=True)['state_dict']
-    model.load_state_dict(state)
+    model.load_state_dict(weights_of(paths))
     return model.eval()
+
+
+def other_colours(images: Tensor) -> Tensor:
+    """What a teacher of OTHER_COLOURS sees of a student's images."""
+    mean, std = (
+        torch.tensor(OTHER_COLOURS[key]).view(3, 1, 1).to(images)
+        for key in ('mean', 'std')
+    )
+    return ((images * 64 + 128).flip(1) - mean) / std
