@@ -41,14 +41,12 @@ ATTENTION = dict(
 CONV_SEG = 'decode_head.conv_seg'
 CHANNEL = dict(student=CONV_SEG, teacher=CONV_SEG, measure='channel')
 # All that can be at once.
-OPTIONS = dict(
-    temperature=dict(type='linear', start=4.0, stop=1.0),
-    loss=[
-        dict(type='mmseg_jml.JaccardMetricCELoss'),
-        dict(type='mmseg_jml.ChannelWiseDivergenceLoss', loss_weight=3.0),
-    ],
-    features=[ATTENTION, CHANNEL],
-)
+LOSSES = [
+    dict(type='mmseg_jml.JaccardMetricCELoss'),
+    dict(type='mmseg_jml.ChannelWiseDivergenceLoss', loss_weight=3.0),
+]
+FALLING = dict(type='linear', start=4.0, stop=1.0)
+OPTIONS = dict(temperature=FALLING, loss=LOSSES, features=[ATTENTION, CHANNEL])
 # Neither the student's mean and deviation, nor its order of channels.
 OTHER_COLOURS = dict(
     mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=True
@@ -65,12 +63,10 @@ def student_config(folder: Path, work_dir: Path) -> Config:
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint.update(interval=3, save_best=None)
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.1, momentum=0.9)
-    cfg.model.auxiliary_head = copy.deepcopy(cfg.model.decode_head)
-    cfg.model.auxiliary_head.update(
-        in_index=1,
-        in_channels=8,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
-    )
+    auxiliary = copy.deepcopy(cfg.model.decode_head)
+    auxiliary.update(in_index=1, in_channels=8)
+    auxiliary.loss_decode = dict(type='CrossEntropyLoss', loss_weight=0.4)
+    cfg.model.auxiliary_head = auxiliary
     return cfg
 
 
@@ -158,10 +154,8 @@ def write_teacher(
 ) -> dict:
     """Writes a config and random weights; returns the hook's arguments."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = dict(
-        teacher=str(folder / f'teacher{seed}.py'),
-        checkpoint=str(folder / f'teacher{seed}.pth'),
-    )
+    stem = folder / f'teacher{seed}'
+    paths = dict(teacher=f'{stem}.py', checkpoint=f'{stem}.pth')
     Config(dict(model=model)).dump(paths['teacher'])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -173,9 +167,8 @@ def write_teacher(
         for head in named_heads(teacher).values():
             head.conv_seg.weight.data *= 5  # certain of something
     meta = dict(dataset_meta=dict(classes=classes))
-    torch.save(
-        dict(state_dict=teacher.state_dict(), meta=meta), paths['checkpoint']
-    )
+    content = dict(state_dict=teacher.state_dict(), meta=meta)
+    torch.save(content, paths['checkpoint'])
     return paths
 
 
@@ -221,13 +214,9 @@ class Record(Hook):
         runner.optim_wrapper.optimizer.register_step_pre_hook(self._keep)
 
     def _keep(self, *step):
-        self.gradients.append(
-            {
-                name: parameter.grad.clone()
-                for name, parameter in self.model.named_parameters()
-                if parameter.grad is not None
-            }
-        )
+        pairs = ((k, p.grad) for k, p in self.model.named_parameters())
+        found = {k: grad.clone() for k, grad in pairs if grad is not None}
+        self.gradients.append(found)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.batches.append(copy.deepcopy(data_batch))
@@ -282,10 +271,8 @@ def log_text(cfg: Config) -> str:
 def step(cfg: Config, side: int, hook: dict, folder: Path) -> Record:
     """Takes one step of a stock config on random images."""
     data = trial.batch(cfg, side)
-    images = [
-        dict(inputs=inputs, data_samples=sample)
-        for inputs, sample in zip(data['inputs'], data['data_samples'])
-    ]
+    rows = zip(data['inputs'], data['data_samples'])
+    images = [dict(inputs=image, data_samples=s) for image, s in rows]
     runner = Runner(
         cfg.model,
         str(folder),
@@ -326,9 +313,8 @@ def assert_gradients(found: dict, model: nn.Module, **tolerance) -> None:
     for name, parameter in model.named_parameters():
         nothing = torch.zeros_like(parameter)
         expected = nothing if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(
-            found.get(name, nothing), expected, **tolerance
-        )
+        gradient = found.get(name, nothing)
+        torch.testing.assert_close(gradient, expected, **tolerance)
 
 
 def assert_summed(log: dict) -> set[str]:

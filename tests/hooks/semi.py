@@ -35,25 +35,15 @@ def write_pictures(folder: Path, size=(48, 48), number: int = 7) -> Path:
     numbers = np.random.default_rng(1)
     folder.mkdir(parents=True)
     for i in range(number):
-        blocks = numbers.integers(
-            0, 256, (-(-size[0] // 8), -(-size[1] // 8), 3), dtype=np.uint8
-        )
-        pixels = np.kron(blocks, np.ones((8, 8, 1), np.uint8))
-        Image.fromarray(pixels[: size[0], : size[1]]).save(
-            folder / f'u{i}.png'
-        )
+        shape = (-(-size[0] // 8), -(-size[1] // 8), 3)
+        blocks = numbers.integers(0, 256, shape, dtype=np.uint8)
+        pixels = blocks.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]]
+        Image.fromarray(pixels).save(folder / f'u{i}.png')
     return folder
 
 
 def unlabeled(folder: Path, *pipeline: dict, changes=(), **loader) -> dict:
-    """A loader of the images in a folder, as short as a user writes it.
-
-    Args:
-        folder (Path): Where they lie.
-        *pipeline (dict): Transforms of their own, instead of derived ones.
-        changes (dict): Other keys of the data set.
-        **loader: Keys of the loader.
-    """
+    """A loader of the images in a folder, as short as a user writes it."""
     dataset = dict(
         type='BaseSegDataset',
         data_root=str(folder),
@@ -125,12 +115,10 @@ class PathsHook(Hook):
         self.loaded = samples
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
-        names = [
-            ' '.join(Path(sample.img_path).name for sample in part)
-            for part in (data_batch['data_samples'], self.seen)
-        ]
+        names = [Path(x.img_path).name for x in data_batch['data_samples']]
+        names += ['+', *(Path(x.img_path).name for x in self.seen)]
         with Path(runner.work_dir, 'paths.txt').open('a') as file:
-            file.write(f'{runner.iter}: {names[0]} + {names[1]}\n')
+            file.write(f'{runner.iter}: {" ".join(names)}\n')
 
 
 class Steps(Lessons):
@@ -142,10 +130,14 @@ class Steps(Lessons):
 
     def before_train(self, runner):
         super().before_train(runner)
+        watch_images(runner, self._keep)
+        self._keep_teacher(runner)
+        self.first_teacher = self.teachers.pop() if self.teachers else None
+
+    def _keep_teacher(self, runner):
         average = pseudo_hook(runner).average
         if average is not None:
-            self.first_teacher = copy.deepcopy(average.module.state_dict())
-        watch_images(runner, self._keep)
+            self.teachers.append(copy.deepcopy(average.module.state_dict()))
 
     def _keep(self, images, samples):
         self.images.append(images.clone())
@@ -153,9 +145,7 @@ class Steps(Lessons):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.states.append(copy.deepcopy(runner.model.state_dict()))
-        average = pseudo_hook(runner).average
-        if average is not None:
-            self.teachers.append(copy.deepcopy(average.module.state_dict()))
+        self._keep_teacher(runner)
 
 
 def learn(cfg, images: Path | dict, *hooks, **options) -> tuple[Record, Steps]:
@@ -177,14 +167,8 @@ def by_hand(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and Jaccard metric loss of confident pixels.
 
-    Args:
-        logits (Tensor): (N, C, H, W) of the student.
-        teacher (Tensor): The same of the teacher.
-        keep (Tensor): (N, H, W) bool.
-        soft (bool): Whether the teacher's probabilities are the label.
-
-    Returns:
-        tuple[Tensor, Tensor]: Means over the confident pixels, resp. classes.
+    Of logits (N, C, H, W) of student and teacher, whose probabilities are the
+    label if ``soft``; means over the pixels that are kept, resp. classes.
     """
     label = teacher.argmax(1)[keep]
     logits = logits.movedim(1, -1)[keep]

@@ -121,11 +121,11 @@ def test_schedules_follow_the_iteration(cfg, teacher):
         temperature=dict(type='linear', start=1.0, stop=3.0),
     )
     record = runs.train(cfg, hook)
+    pair = record, plain
     # the first step has no teacher, so that the second starts alike
     for step, factor in enumerate((1.0, 0.75)):
-        assert record.logs[step]['decode.loss_jml_ce'] == pytest.approx(
-            factor * plain.logs[step]['decode.loss_jml_ce']
-        )
+        found, whole = (x.logs[step]['decode.loss_jml_ce'] for x in pair)
+        assert found == pytest.approx(factor * whole)
     assert 'decode.loss_kd_jml_ce' not in record.logs[0]
     assert 'decode.loss_kd_jml_ce' in record.logs[1]
     assert record.scalars('label_weight') == [1, 0.75, 0.5, 0.25]
@@ -185,15 +185,9 @@ def test_autocast_of_the_student_is_not_the_teachers(cfg, teacher, amp):
 @pytest.mark.parametrize('one_config', [False, True])
 def test_ensemble_is_the_mean_probability(cfg, tmp_path, one_config):
     """Of teachers with colours of their own, or of one config."""
-    first = (
-        cfg.model
-        if one_config
-        else runs.wider(cfg.model, **runs.OTHER_COLOURS)
-    )
-    paths = [
-        runs.write_teacher(tmp_path, first, seed=2),
-        runs.write_teacher(tmp_path, cfg.model, seed=3),
-    ]
+    other = runs.wider(cfg.model, **runs.OTHER_COLOURS)
+    models = [cfg.model if one_config else other, cfg.model]
+    paths = [runs.write_teacher(tmp_path, m, s) for s, m in enumerate(models)]
     hook = runs.several(*paths)
     if one_config:
         hook['teacher'] = paths[1]['teacher']
@@ -289,9 +283,8 @@ def test_index_chooses_among_several_outputs(cfg, teacher):
 
 
 def test_features_of_two_hooks_have_names_of_their_own(cfg, teacher):
-    hook = runs.distil(
-        teacher, features=[runs.ATTENTION, runs.CHANNEL, runs.CHANNEL]
-    )
+    features = [runs.ATTENTION, runs.CHANNEL, runs.CHANNEL]
+    hook = runs.distil(teacher, features=features)
     log = runs.train(cfg, hook, hook).logs[0]
     attention = 'backbone.decoder.1.loss_kd%s_attention'
     channel = 'decode_head.conv_seg.loss_kd%s_channel'
@@ -304,9 +297,8 @@ def test_features_of_two_hooks_have_names_of_their_own(cfg, teacher):
 
 def test_features_teach_a_student_without_dense_logits(cfg, teacher):
     cfg.model.decode_head.type = 'MasksHead'
-    log = runs.train(
-        cfg, runs.distil(teacher, features=[runs.ATTENTION], **ALONE)
-    )
+    hook = runs.distil(teacher, features=[runs.ATTENTION], **ALONE)
+    log = runs.train(cfg, hook)
     terms = [name for name in log.logs[0] if 'kd' in name]
     assert terms == ['backbone.decoder.1.loss_kd_attention']
     assert 'teacher_mIoU' not in log.logs[0]

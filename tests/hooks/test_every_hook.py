@@ -41,10 +41,9 @@ def test_weight_zero_is_a_run_without_the_hook(
 
 @pytest.mark.parametrize('beside', [[], [dict(type='EMAHook', momentum=0.5)]])
 @pytest.mark.parametrize('added', [set(), {'pseudo_label_teacher'}])
-def test_checkpoint_is_that_of_a_run_without_the_hook(
+def test_student_is_saved_as_without_the_hook(
     cfg, teacher, pictures, added, beside
 ):
-    """Neither the student nor an average of it holds any of the hook."""
     hook = semi.pseudo(pictures) if added else runs.distil(teacher)
     contents = []
     for hooks in ([], [hook]):
@@ -60,13 +59,8 @@ def test_checkpoint_is_that_of_a_run_without_the_hook(
         assert taught['ema_state_dict'].keys() == names
     else:
         runs.assert_same(taught['state_dict'], record.model.state_dict())
-    one, two = (
-        [
-            len(group['params'])
-            for group in content['optimizer']['param_groups']
-        ]
-        for content in contents
-    )
+    groups = (content['optimizer']['param_groups'] for content in contents)
+    one, two = ([len(part['params']) for part in group] for group in groups)
     assert one == two
 
 
@@ -114,10 +108,8 @@ def test_schedules_of_two_teachers_are_logged_apart(cfg, teacher):
 
 def test_two_sets_of_unlabelled_images(cfg, pictures, tmp_path):
     """Each has a teacher, in the checkpoint and after a resumption too."""
-    hooks = [
-        semi.pseudo(pictures, threshold=semi.THRESHOLD, momentum=momentum)
-        for momentum in (0.5, 0.9)
-    ]
+    hook = semi.pseudo(pictures, threshold=semi.THRESHOLD)
+    hooks = [dict(hook, momentum=momentum) for momentum in (0.5, 0.9)]
     again = runs.student_config(tmp_path / 'noise', tmp_path / 'again')
     again.load_from, again.resume = f'{cfg.work_dir}/iter_3.pth', True
     for one in (cfg, again):

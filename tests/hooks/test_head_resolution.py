@@ -113,17 +113,14 @@ def assert_same(head, inputs=None, batch=None, tolerance=1e-9):
     assert more <= {'ce', 'jml'}
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
-        exact = dict(rtol=1e-6 if 'acc' in name else tolerance, atol=0)
-        torch.testing.assert_close(
-            found[name], value, check_dtype=False, **exact
-        )
+        error = 1e-6 if 'acc' in name else tolerance
+        assert float(found[name]) == pytest.approx(float(value), error, abs=0)
     assert len(our_gradients) == len(their_gradients) > 0
-    scale = max(gradient.abs().max() for gradient in their_gradients)
+    scale = max(float(gradient.abs().max()) for gradient in their_gradients)
     assert scale > 0
+    allowed = dict(rtol=tolerance, atol=tolerance * scale)
     for ours, theirs in zip(our_gradients, their_gradients):
-        torch.testing.assert_close(
-            ours, theirs, rtol=tolerance, atol=tolerance * float(scale)
-        )
+        torch.testing.assert_close(ours, theirs, **allowed)
     return found
 
 
@@ -208,9 +205,8 @@ def test_two_terms_are_logged_apart():
     found = assert_same(head)
     assert list(found) == ['loss_jml_ce', 'acc_seg', 'ce', 'jml']
     assert not found['ce'].requires_grad
-    torch.testing.assert_close(
-        2 * (found['ce'] + found['jml']), found['loss_jml_ce']
-    )
+    doubled = 2 * (found['ce'] + found['jml'])
+    torch.testing.assert_close(doubled, found['loss_jml_ce'])
     apart = build(FCN, [dict(CE, avg_non_ignore=True), JML])
     apart.load_state_dict(head.state_dict())
     parts = assert_same(apart)

@@ -159,9 +159,7 @@ SLIDE = dict(crop_size=(32, 40), stride=(20, 24))
     ],
     ids=str,
 )
-def test_same_classes_as_stock(
-    cfg, tmp_path, scale, flip, align_corners, mode
-):
+def test_resized_images(cfg, tmp_path, scale, flip, align_corners, mode):
     cfg.model.decode_head.align_corners = align_corners
     cfg.val_dataloader.dataset.pipeline = pipeline(scale, flip)
     cfg.model.test_cfg = dict(mode=mode, **SLIDE)
@@ -182,27 +180,25 @@ def test_autocast(cfg, tmp_path, mode):
     compare(cfg, tmp_path)
 
 
-def test_cascade(cfg, tmp_path):
+SEVERAL = dict(in_channels=[16, 8], in_index=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ('head', 'cascade'),
+    [
+        (dict(type='OCRHead', ocr_channels=4), True),
+        (dict(type='DAHead', pam_channels=4), False),
+        (dict(SEVERAL, type='EncHead', num_codes=4), False),
+    ],
+)
+def test_heads_that_predict_by_a_method_of_mmseg(cfg, tmp_path, head, cascade):
     first = cfg.model.decode_head
-    second = dict(
-        first, type='OCRHead', ocr_channels=4, loss_decode=first.loss_decode
-    )
-    second.pop('num_convs')
-    cfg.model.update(
-        type='CascadeEncoderDecoder', num_stages=2, decode_head=[first, second]
-    )
-    compare(cfg, tmp_path)
-
-
-@pytest.mark.parametrize('kind', ['DAHead', 'EncHead'])
-def test_heads_that_predict_by_a_method_of_mmseg(cfg, tmp_path, kind):
-    head = cfg.model.decode_head
-    head.type = kind
-    head.pop('num_convs')
-    if kind == 'DAHead':
-        head.pam_channels = 4
-    else:
-        head.update(in_channels=[16, 8], in_index=[0, 1], num_codes=4)
+    last = {**first, **head}
+    last.pop('num_convs')
+    cfg.model.decode_head = last
+    if cascade:
+        cfg.model.update(type='CascadeEncoderDecoder', num_stages=2)
+        cfg.model.decode_head = [first, last]
     compare(cfg, tmp_path)
 
 

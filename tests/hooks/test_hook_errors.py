@@ -29,32 +29,20 @@ OTHERS = ('sky', 'car', 'road', 'sea')
 NEXT = 'unlabeled_dataloader to give the next images but got'
 
 
+URL = 'http://127.0.0.1:9/'
+MISSING = FileNotFoundError
+
+
 @pytest.mark.parametrize(
-    ('paths', 'error', 'match'),
+    ('paths', 'match', 'error'),
     [
-        (
-            dict(checkpoint='nowhere.pth'),
-            FileNotFoundError,
-            "checkpoint .* but got 'nowhere.pth'",
-        ),
-        (
-            dict(checkpoint='http://127.0.0.1:9/teacher.pth'),
-            ValueError,
-            'http://127.0.0.1:9/.*out of reach',
-        ),
-        (
-            dict(teacher='nowhere.py'),
-            FileNotFoundError,
-            "teacher .* got 'nowhere.py', which is no",
-        ),
-        (
-            dict(teacher=dict(optimizer=1)),
-            ValueError,
-            'segmentor in model .* keys optimizer',
-        ),
+        (dict(checkpoint='no.pth'), "checkpoint .* but got 'no.pth'", MISSING),
+        (dict(checkpoint=f'{URL}a.pth'), f'{URL}.*out of reach', ValueError),
+        (dict(teacher='a.py'), "teacher .* got 'a.py', which is no", MISSING),
+        (dict(teacher=dict(a=1)), 'segmentor in model .* keys a', ValueError),
     ],
 )
-def test_what_is_not_there(cfg, teacher, paths, error, match):
+def test_what_is_not_there(cfg, teacher, paths, match, error):
     runs.refuse(cfg, match, runs.distil(teacher | paths), error)
 
 
@@ -62,13 +50,11 @@ def test_what_is_not_there(cfg, teacher, paths, error, match):
 def test_damaged_checkpoint(cfg, teacher, damage):
     path = Path(teacher['checkpoint'])
     half = path.read_bytes()[: path.stat().st_size // 2]
-    match = "teacher1.pth' to hold weights .* damaged"
-    if damage == 'tensor':
-        torch.save(torch.zeros(2), path)
-        match = 'dictionary but got Tensor'
-    else:
-        content = dict(cut=half, text=b'teacher', empty=b'')[damage]
-        path.write_bytes(content)
+    torch.save(torch.zeros(2), path)
+    match = 'dictionary but got Tensor'
+    if damage != 'tensor':
+        path.write_bytes(dict(cut=half, text=b'teacher', empty=b'')[damage])
+        match = "teacher1.pth' to hold weights .* damaged"
     runs.refuse(cfg, match, runs.distil(teacher))
 
 
@@ -130,18 +116,13 @@ def test_weights_saved_by_a_wrapped_model_load(cfg, teacher):
     runs.train(cfg, runs.distil(teacher))
 
 
-def test_classes_in_another_spelling(cfg, teacher, pictures):
+def test_classes_in_another_spelling_or_none(cfg, teacher, pictures):
     classes = ('Sky', 'ro-ad', 'c_ar')
     runs.change_checkpoint(teacher, meta=dict(CLASSES=classes))
     runs.train(cfg, runs.distil(teacher))
-    loader = semi.unlabeled(
-        pictures, changes=dict(metainfo=dict(classes=classes))
-    )
-    assert semi.learn(cfg, loader)[0].logs
-
-
-def test_images_without_classes(cfg, pictures):
     loader = semi.unlabeled(pictures)
+    loader['dataset']['metainfo'] = dict(classes=classes)
+    assert semi.learn(cfg, loader)[0].logs
     loader['dataset'].pop('metainfo')
     assert semi.learn(cfg, loader)[0].logs
 
@@ -336,9 +317,8 @@ class Die(BaseTransform):
 @pytest.mark.parametrize('apart', [False, True])
 def test_worker_that_dies(cfg, pictures, tmp_path, apart):
     """The run says so, and its own process ends too."""
-    loader = semi.unlabeled(
-        pictures, runs.LOAD[0], dict(type='Die'), num_workers=1
-    )
+    die = dict(type='Die')
+    loader = semi.unlabeled(pictures, runs.LOAD[0], die, num_workers=1)
     hook = semi.pseudo(loader)
     if not apart:
         match = rf'{NEXT} RuntimeError: (?s:.*)worker.*exited unexpectedly'
@@ -368,9 +348,8 @@ def test_without_kornia(cfg, pictures, monkeypatch):
 @pytest.mark.parametrize('name', ['RandomAffine', 'Normalise', 'auto'])
 def test_distortions_that_move_pixels_or_are_unknown(cfg, pictures, name):
     match = f'intensity augmentations .* got {name!r}'
-    runs.refuse(
-        cfg, match, semi.pseudo(pictures, distortions=[dict(type=name)])
-    )
+    hook = semi.pseudo(pictures, distortions=[dict(type=name)])
+    runs.refuse(cfg, match, hook)
 
 
 @pytest.mark.parametrize('distortions', ['unimatch', [], None])

@@ -33,9 +33,12 @@ def pseudo_labels(teacher, pictures) -> dict:
 
 
 def every_option(teacher, pictures) -> dict:
-    return semi.pseudo(
-        pictures, momentum=0.7, loss_weight=RISING, **semi.EVERY
-    )
+    options = dict(momentum=0.7, loss_weight=RISING)
+    return semi.pseudo(pictures, **options, **semi.EVERY)
+
+
+def head_resolution(teacher, pictures) -> dict:
+    return runs.HEAD_RESOLUTION
 
 
 def seen(cfg) -> list[str]:
@@ -45,11 +48,18 @@ def seen(cfg) -> list[str]:
 
 @pytest.mark.parametrize(
     ('hook_for', 'workers'),
-    [(distillation, 0), (pseudo_labels, 0), (every_option, 2)],
+    [
+        (distillation, 0),
+        (head_resolution, 0),
+        (pseudo_labels, 0),
+        (every_option, 2),
+    ],
 )
 def test_killed_run_ends_as_the_unbroken_one(
     tmp_path, teacher, pictures, hook_for, workers
 ):
+    with_images = hook_for in (pseudo_labels, every_option)
+    options = [] if hook_for is head_resolution else ['--full-resolution']
     unbroken, killed = (
         runs.student_config(tmp_path / 'noise', tmp_path / name)
         for name in ('unbroken', 'killed')
@@ -59,27 +69,28 @@ def test_killed_run_ends_as_the_unbroken_one(
         cfg.train_dataloader.num_workers = workers
         cfg.train_dataloader.persistent_workers = workers > 0
         cfg.custom_hooks.append(hook_for(teacher, pictures))
-        if hook_for is not distillation:
+        if hook_for is head_resolution:  # the half of the label's sides
+            cfg.model.decode_head.update(in_index=1, in_channels=8)
+        if with_images:
             semi.certain(cfg)
             cfg.custom_imports.imports.append('tests.hooks.semi')
             cfg.custom_hooks.append(dict(type='PathsHook'))
     runs.train(unbroken)
 
-    run.train_until_killed(killed, 5, '--full-resolution')
+    run.train_until_killed(killed, 5, *options)
     assert not Path(killed.work_dir, 'iter_6.pth').exists()
     paths = seen(unbroken)
-    assert len(set(paths)) == (0 if hook_for is distillation else 6)
+    assert len(set(paths)) == (6 if with_images else 0)
     assert seen(killed) in (paths[:5], paths)  # it may die before writing
     Path(killed.work_dir, 'paths.txt').unlink(missing_ok=True)
 
     killed.resume = True
     assert len(runs.train(killed).logs) == 3
     assert seen(killed) == paths[3:]
-    first, second = (
-        runs.load(f'{cfg.work_dir}/iter_6.pth') for cfg in (unbroken, killed)
-    )
+    first = runs.load(f'{unbroken.work_dir}/iter_6.pth')
+    second = runs.load(f'{killed.work_dir}/iter_6.pth')
     runs.assert_same(first['state_dict'], second['state_dict'])
-    if hook_for is not distillation:
+    if with_images:
         runs.assert_same(first[TEACHER], second[TEACHER])
         assert first[TEACHER]['steps'] == 6
         name = 'decode_head.conv_seg.weight'
@@ -135,9 +146,8 @@ def test_weights_to_start_from_start_another_teacher(cfg, pictures):
     loaded = runs.load(cfg.load_from)
     runs.assert_same(steps.first_teacher, loaded['state_dict'])
     assert loaded[TEACHER]['steps'] == 3
-    runs.assert_same(
-        steps.teachers[0], steps.states[0]
-    )  # it keeps none of itself
+    # it keeps none of itself
+    runs.assert_same(steps.teachers[0], steps.states[0])
 
 
 def test_checkpoint_without_a_teacher(cfg, pictures):

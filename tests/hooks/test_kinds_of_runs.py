@@ -61,10 +61,8 @@ def test_pseudo_labels_resume_to_the_bit(cfg, pictures, kind, every):
     cfg.train_cfg.max_iters = 4
     cfg.default_hooks.checkpoint.interval = 2
     runs.set_up(cfg, kind)
-    options = (
-        semi.EVERY if every else dict(threshold=semi.THRESHOLD, momentum=0.7)
-    )
-    hook = semi.pseudo(pictures, **options)
+    plain = dict(threshold=semi.THRESHOLD, momentum=0.7)
+    hook = semi.pseudo(pictures, **(semi.EVERY if every else plain))
     unbroken = run(cfg, hook)
     Path(cfg.work_dir, 'iter_4.pth').unlink()
     cfg.load_from, cfg.resume = f'{cfg.work_dir}/iter_2.pth', True

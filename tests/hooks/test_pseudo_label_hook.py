@@ -41,9 +41,8 @@ def test_images_are_those_of_the_files(cfg, pictures):
     record, steps = semi.learn(cfg, loader, threshold=0.0, **semi.PLAIN)
     assert steps.images[0].shape == (3, 3, 56, 60)
     for image, sample in zip(steps.images[0].cpu(), steps.samples[0]):
-        assert torch.equal(
-            image[:, :48, :48], semi.read_image(sample.img_path)[0]
-        )
+        expected = semi.read_image(sample.img_path)[0]
+        assert torch.equal(image[:, :48, :48], expected)
         assert not image[:, 48:].any()
         assert not image[:, :, 48:].any()
     assert record.logs[0]['pseudo_confident'] == 1  # of the valid pixels
@@ -53,9 +52,8 @@ def test_images_are_those_of_the_files(cfg, pictures):
 
 def test_ramp_up(cfg, pictures):
     ramp = dict(type='linear', start=0.0, stop=1.0, end=2)
-    record, _ = semi.learn(
-        cfg, pictures, loss_weight=ramp, threshold=0.0, **semi.PLAIN
-    )
+    options = dict(loss_weight=ramp, threshold=0.0, **semi.PLAIN)
+    record, _ = semi.learn(cfg, pictures, **options)
     term = 'decode.loss_pseudo_jml_ce'
     assert term not in record.logs[0]
     assert 'pseudo_confident' not in record.logs[0]
@@ -138,13 +136,9 @@ def test_gradients_are_those_of_a_loop_written_by_hand(
     runs.without_chance(cfg)
     semi.certain(cfg)
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
-    options = dict(
-        threshold=semi.THRESHOLD, momentum=0.6, soft=soft, **semi.PLAIN
-    )
-    weights = dict(label_weight=0.7, loss_weight=0.3)
-    record, steps = semi.learn(
-        cfg, pictures, teacher=kind, **options, **weights
-    )
+    options = dict(teacher=kind, threshold=semi.THRESHOLD, momentum=0.6)
+    options.update(label_weight=0.7, loss_weight=0.3, soft=soft, **semi.PLAIN)
+    record, steps = semi.learn(cfg, pictures, **options)
     student, master = runs.started(cfg, record), runs.started(cfg, record)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
     for t, batch in enumerate(record.batches):
@@ -187,10 +181,8 @@ def test_distillation_and_average(cfg, teacher, pictures, first):
     record = runs.train(cfg, *hooks, dict(type='EMAHook'))
     log = record.logs[0]
     del pseudo_alone['loss']  # which lacks the teacher's terms
-    expected = {
-        k: v for k, v in alone.items() if 'loss_kd' in k
-    } | pseudo_alone
-    assert log == log | expected
+    distilled = {k: v for k, v in alone.items() if 'loss_kd' in k}
+    assert log == log | distilled | pseudo_alone
     assert len(runs.assert_summed(log)) == 6
     checkpoint = runs.load(f'{cfg.work_dir}/iter_3.pth')
     states = [
@@ -218,11 +210,10 @@ def test_teacher_runs_in_the_precision_of_the_student(
     found, label = [], module.label_views
     monkeypatch.setattr(module, 'label_views', keep)
     semi.certain(cfg)
-    exact, _ = semi.learn(
-        cfg, pictures, teacher=kind, threshold=semi.THRESHOLD
-    )
+    options = dict(teacher=kind, threshold=semi.THRESHOLD)
+    exact, _ = semi.learn(cfg, pictures, **options)
     runs.set_up(cfg, 'AMP')
-    half, _ = semi.learn(cfg, pictures, teacher=kind, threshold=semi.THRESHOLD)
+    half, _ = semi.learn(cfg, pictures, **options)
     logits, rough = found[0][1].logits, found[3][1].logits
     assert torch.equal(found[0][0], found[3][0])
     assert rough.dtype == torch.float32
@@ -248,17 +239,13 @@ def test_pictures_of_pseudo_labels(cfg, pictures, monkeypatch):
     semi.certain(cfg)
     drawn = drawn_by(cfg)
     show = dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=2)
-    record, steps = semi.learn(
-        cfg, pictures, show, threshold=semi.THRESHOLD, **semi.PLAIN
-    )
+    options = dict(threshold=semi.THRESHOLD, **semi.PLAIN)
+    record, steps = semi.learn(cfg, pictures, show, **options)
     names = [f'soft_label_{head}_pseudo' for head in ('decode', 'aux')]
     assert set(drawn) == {*itertools.product(names, (1, 3))}
-    known = (
-        runs.answer(runs.started(cfg, record), steps.images[0])
-        .softmax(1)
-        .cpu()
-    )
-    images = steps.images[0].cpu()
+    images = steps.images[0]
+    known = runs.answer(runs.started(cfg, record), images).softmax(1).cpu()
+    images = images.cpu()
     valid = semi.not_padded(images, steps.samples[0])
     for picture, image, soft, own in zip(shown[0], images, known, valid):
         torch.testing.assert_close(picture.soft, soft)
@@ -350,9 +337,8 @@ def frozen(paths: dict) -> dict:
 
 def test_frozen_teacher_labels_as_its_own_config_says(cfg, pictures, tmp_path):
     """Another architecture, other colours; it is in no checkpoint."""
-    paths = runs.write_teacher(
-        tmp_path, runs.wider(cfg.model, **runs.OTHER_COLOURS)
-    )
+    model = runs.wider(cfg.model, **runs.OTHER_COLOURS)
+    paths = runs.write_teacher(tmp_path, model)
     options = dict(soft=False, threshold=semi.THRESHOLD, **semi.PLAIN)
     _, steps = semi.learn(cfg, pictures, teacher=frozen(paths), **options)
     master = runs.read_teacher(paths)
@@ -432,9 +418,8 @@ def test_threshold_follows_the_confidence_of_classes(cfg, pictures):
 
 def test_accuracy_is_that_of_the_confident_pixels(cfg):
     semi.certain(cfg)
-    record, steps = semi.learn(
-        cfg, semi.labelled(cfg), threshold=semi.THRESHOLD
-    )
+    options = dict(threshold=semi.THRESHOLD)
+    record, steps = semi.learn(cfg, semi.labelled(cfg), **options)
     known = runs.answer(runs.started(cfg, record), steps.images[0]).softmax(1)
     confidence, label = known.max(1)
     truth = torch.cat([s.gt_sem_seg.data for s in steps.samples[0]])

@@ -68,9 +68,8 @@ def test_gradients_with_dropout_are_those_of_a_loop_written_by_hand(
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
     features = Features()
     options = dict(views=2, feature_dropout=1.0, soft=False, **semi.PLAIN)
-    record, steps = semi.learn(
-        cfg, pictures, features, threshold=semi.THRESHOLD, **options
-    )
+    options['threshold'] = semi.THRESHOLD
+    record, steps = semi.learn(cfg, pictures, features, **options)
     images = steps.images[0]
     labelled, strong = features.passes[:2]
     student, twin = runs.started(cfg, record), runs.started(cfg, record)
@@ -150,12 +149,9 @@ def test_boxes_of_labelled_images(cfg, pictures, tmp_path, soft, batch_size):
     semi.certain(cfg)
     runs.change_masks(tmp_path / 'noise', ignore)
     loader = semi.unlabeled(pictures, batch_size=batch_size)
-    options = dict(
-        threshold=semi.THRESHOLD, soft=soft, views=2, distortions=[]
-    )
-    record, steps = semi.learn(
-        cfg, loader, cutmix_from='labelled', cutmix=1.0, **options
-    )
+    options = dict(threshold=semi.THRESHOLD, soft=soft, views=2)
+    options.update(cutmix_from='labelled', cutmix=1.0, distortions=[])
+    record, steps = semi.learn(cfg, loader, **options)
     student = runs.started(cfg, record)
     labelled, truth = runs.prepared(student, record.batches[0])
     weak = steps.images[0]

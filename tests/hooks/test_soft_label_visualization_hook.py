@@ -52,9 +52,8 @@ def test_smoothed_label(cfg, shown):
     smooth(cfg)
     drawn = drawn_by(cfg)
     record = runs.train(cfg, SHOW)
-    assert list(drawn) == [
-        ('soft_label_decode_smoothed', step) for step in (1, 3)
-    ]
+    name = 'soft_label_decode_smoothed'
+    assert list(drawn) == [(name, 1), (name, 3)]
     for step, pictures in zip((0, 2), shown):
         images, labels = batch(record, step)
         assert len(pictures) == len(images) == 2

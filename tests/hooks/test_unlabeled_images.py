@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.runner import Runner
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import TRANSFORMS
@@ -73,11 +73,30 @@ def test_transforms_of_this_package_and_with_a_scope():
         dict(type='mmseg.RandomRotate', prob=1, degree=5),
         dict(type='mmseg_jml.PackSoftLabels'),
     ]
-    assert types(weak_pipeline(stock)) == [
-        'mmseg.LoadImageFromFile',
-        'mmseg.RandomRotate',
-        'PackSegInputs',
-    ]
+    kept = ['mmseg.LoadImageFromFile', 'mmseg.RandomRotate', 'PackSegInputs']
+    assert types(weak_pipeline(stock)) == kept
+
+
+@TRANSFORMS.register_module()
+class ReadImage(LoadImageFromFile):
+    """Loads an image, but its name does not say so."""
+
+
+@TRANSFORMS.register_module()
+class Invert(BaseTransform):
+    """A transform of the user, of which nothing is known."""
+
+    def transform(self, results: dict) -> dict:
+        return dict(results, img=255 - results['img'])
+
+
+@TRANSFORMS.register_module()
+class TopLeft(BaseTransform):
+    """Crops the image, and knows of no label."""
+
+    def transform(self, results: dict) -> dict:
+        image = results['img'][:24, :28]
+        return dict(results, img=image, img_shape=image.shape[:2])
 
 
 def joined(*datasets):
@@ -122,9 +141,7 @@ def test_loader_takes_after_the_labelled_one(cfg, pictures, monkeypatch):
     cfg.train_cfg.max_iters = 1
     cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
     runs.train(cfg, semi.pseudo(pictures))
-    runs.train(
-        cfg, semi.pseudo(semi.unlabeled(pictures, num_workers=0, batch_size=3))
-    )
+    semi.learn(cfg, semi.unlabeled(pictures, num_workers=0, batch_size=3))
     first, second = built[1], built[3]
     assert [first[k] for k in ('batch_size', 'num_workers')] == [2, 1]
     assert first['persistent_workers'] is True
@@ -161,19 +178,8 @@ def test_derived_pipeline_is_logged_with_what_it_lacks(cfg, pictures):
     assert 'PhotoMetricDistortion. Give' not in text  # by design
 
     cfg.work_dir += '_own'
-    runs.train(
-        cfg, semi.pseudo(semi.unlabeled(pictures, *weak_pipeline(pipeline)))
-    )
+    semi.learn(cfg, semi.unlabeled(pictures, *weak_pipeline(pipeline)))
     assert 'Unlabelled images go through' not in runs.log_text(cfg)
-
-
-@TRANSFORMS.register_module()
-class Invert(BaseTransform):
-    """A transform of the user, of which nothing is known."""
-
-    def transform(self, results: dict) -> dict:
-        results['img'] = 255 - results['img']
-        return results
 
 
 def test_mixed_images(cfg, pictures):
@@ -196,22 +202,11 @@ def test_nothing_to_derive_from(cfg, pictures):
     runs.refuse(cfg, match, semi.pseudo(pictures))
 
 
-@TRANSFORMS.register_module()
-class ReadImage(BaseTransform):
-    """Loads an image, but its name does not say so."""
-
-    def transform(self, results: dict) -> dict:
-        load = TRANSFORMS.build(dict(type='LoadImageFromFile'))
-        return load(results)
-
-
 @pytest.mark.parametrize('size', [1, 2])
 def test_cutmix_needs_two_images(cfg, pictures, size):
     runs.train(cfg, semi.pseudo(semi.unlabeled(pictures, batch_size=size)))
-    said = 'cutmix=0.5 does nothing in a batch of one image' in runs.log_text(
-        cfg
-    )
-    assert said == (size == 1)
+    said = 'cutmix=0.5 does nothing in a batch of one image'
+    assert (said in runs.log_text(cfg)) == (size == 1)
 
 
 WHITE, BLACK = (255 - 128) / 64, (0 - 128) / 64
@@ -234,13 +229,10 @@ def test_what_transforms_fill_in_is_not_learned(cfg, pictures, filling, own):
     """Images are white, so that all that is black was filled in."""
     for path in pictures.glob('*.png'):
         Image.new('RGB', (48, 48), 'white').save(path)
-    loader = semi.unlabeled(pictures)
-    if own:
-        pipeline = copy.deepcopy([runs.LOAD[0], *filling, CROP, runs.PACK])
-        loader['dataset']['pipeline'] = pipeline
-    else:
-        pipeline = [*runs.LOAD, *filling, CROP, runs.PACK]
-        cfg.train_dataloader.dataset.pipeline = pipeline
+    rest = copy.deepcopy([*filling, CROP, runs.PACK])
+    loader = semi.unlabeled(pictures, *([runs.LOAD[0], *rest] if own else []))
+    if not own:
+        cfg.train_dataloader.dataset.pipeline = [*runs.LOAD, *rest]
     record, steps = semi.learn(cfg, loader, threshold=0.0, **semi.PLAIN)
     images = torch.cat([lesson.student.inputs for lesson in steps.found])
     weights = torch.cat([x.targets['decode'].weight for x in steps.found])
@@ -254,9 +246,8 @@ def test_what_transforms_fill_in_is_not_learned(cfg, pictures, filling, own):
 
 def assert_measured(cfg, record, steps, classes=3, known=(0, 1)):
     """The logged mIoU is that of the student before the first step."""
-    logits = runs.answer(runs.started(cfg, record), steps.images[0])[
-        list(known)
-    ]
+    images = steps.images[0][list(known)]
+    logits = runs.answer(runs.started(cfg, record), images)
     label = (logits > 0)[:, 0].long() if classes == 2 else logits.argmax(1)
     samples = [steps.samples[0][i] for i in known]
     truth = torch.cat([sample.gt_sem_seg.data for sample in samples])
@@ -313,16 +304,6 @@ def test_images_of_which_some_have_masks(cfg, tmp_path, missing):
         assert 'pseudo_mIoU' not in record.logs[0]
 
 
-@TRANSFORMS.register_module()
-class TopLeft(BaseTransform):
-    """Crops the image, and knows of no label."""
-
-    def transform(self, results: dict) -> dict:
-        results['img'] = results['img'][:24, :28]
-        results['img_shape'] = (24, 28)
-        return results
-
-
 def test_marks_of_an_image():
     mark = MarkPixels()
     results = mark.transform(dict(img=np.zeros((2, 3, 3))))
@@ -338,9 +319,8 @@ def test_marks_of_an_image():
 
 def test_map_that_a_transform_of_the_user_leaves_behind(cfg, pictures):
     """Then only padding is known, as it is to the preprocessor."""
-    loader = semi.unlabeled(
-        pictures, runs.LOAD[0], dict(type='TopLeft'), runs.PACK
-    )
+    cut = dict(type='TopLeft')
+    loader = semi.unlabeled(pictures, runs.LOAD[0], cut, runs.PACK)
     record, steps = semi.learn(cfg, loader, threshold=0.0, **semi.PLAIN)
     assert steps.images[0].shape == (2, 3, 32, 32)
     assert record.logs[0]['pseudo_confident'] == 1
@@ -348,8 +328,6 @@ def test_map_that_a_transform_of_the_user_leaves_behind(cfg, pictures):
 
 BGR = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0])
 RGB = dict(mean=[100.0, 110.0, 120.0], std=[40.0, 50.0, 60.0])
-
-
 ALL = torch.ones(4, 16, 16, dtype=torch.bool)
 GREY = [dict(type='RandomGrayscale', p=1.0)]
 
