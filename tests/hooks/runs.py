@@ -95,6 +95,9 @@ def with_evaluation(cfg: Config) -> Config:
     return cfg
 
 
+ROW, COLUMN = np.ogrid[:48, :48]  # of a mask
+
+
 def change_masks(folder: Path, change) -> None:
     """Writes what a function makes of each mask of the labelled images."""
     for path in (folder / 'masks').glob('*.png'):

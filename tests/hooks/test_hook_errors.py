@@ -27,8 +27,6 @@ CHECK = ' Check data_root'
 EMPTY = dict(img_path='empty')
 OTHERS = ('sky', 'car', 'road', 'sea')
 NEXT = 'unlabeled_dataloader to give the next images but got'
-
-
 URL = 'http://127.0.0.1:9/'
 MISSING = FileNotFoundError
 

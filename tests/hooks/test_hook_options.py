@@ -17,8 +17,11 @@ from mmseg_jml.hooks import DistillationHook, PseudoLabelHook, SoftLabelHook
 from . import runs, semi
 from .test_soft_label_hook import set_sources
 
-PATHS = dict(teacher='a.py', checkpoint='b.pth')
-LOADER = dict(unlabeled_dataloader=semi.unlabeled(Path('x')))
+HOOKS = {
+    DistillationHook: dict(teacher='a.py', checkpoint='b.pth'),
+    PseudoLabelHook: dict(unlabeled_dataloader=semi.unlabeled(Path('x'))),
+    SoftLabelHook: {},
+}
 LINEAR = dict(type='linear', start=1)
 
 
@@ -34,14 +37,7 @@ def adaptive(**options):
     return dict(type='adaptive', **options)
 
 
-@pytest.mark.parametrize(
-    ('hook', 'arguments'),
-    [
-        (DistillationHook, PATHS),
-        (PseudoLabelHook, LOADER),
-        (SoftLabelHook, {}),
-    ],
-)
+@pytest.mark.parametrize('hook', HOOKS)
 @pytest.mark.parametrize(
     ('options', 'error', 'match'),
     [
@@ -66,9 +62,9 @@ def adaptive(**options):
         ),
     ],
 )
-def test_options_of_every_hook(hook, arguments, options, error, match):
+def test_options_of_every_hook(hook, options, error, match):
     with pytest.raises(error, match=match):
-        hook(**arguments, **options)
+        hook(**(HOOKS[hook] | options))
 
 
 @pytest.mark.parametrize(
@@ -112,8 +108,7 @@ def test_options_of_every_hook(hook, arguments, options, error, match):
     ],
 )
 def test_options_of_distillation(options, error, match):
-    with pytest.raises(error, match=match):
-        DistillationHook(**(PATHS | options))
+    test_options_of_every_hook(DistillationHook, options, error, match)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +164,7 @@ def test_options_of_distillation(options, error, match):
     ],
 )
 def test_options_of_pseudo_labels(options, error, match):
-    with pytest.raises(error, match=match):
-        PseudoLabelHook(**(LOADER | options))
+    test_options_of_every_hook(PseudoLabelHook, options, error, match)
 
 
 def test_misspelled_option_of_kornia(cfg, pictures):

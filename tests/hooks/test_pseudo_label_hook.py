@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -13,9 +12,6 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 
 from mmseg_jml.hooks import pseudo_label_hook as module
-from mmseg_jml.hooks import soft_label_visualization_hook as drawing
-from tests.devices import move
-from tests.drawing import drawn_by
 from tests.tolerances import GRADIENTS, LOGGED
 
 from . import runs, semi
@@ -225,35 +221,6 @@ def test_teacher_runs_in_the_precision_of_the_student(
     for name, g in half.gradients[0].items():
         one, two = g.flatten(), exact.gradients[0][name].flatten()
         assert torch.cosine_similarity(one, two, 0) > 0.9, name
-
-
-def test_pictures_of_pseudo_labels(cfg, pictures, monkeypatch):
-    """The student's image, the teacher's probabilities, what counts."""
-
-    def keep(found, palette):
-        shown.append(move(found, 'cpu'))
-        return draw(found, palette)
-
-    shown, draw = [], drawing.draw_soft_labels
-    monkeypatch.setattr(drawing, 'draw_soft_labels', keep)
-    semi.certain(cfg)
-    drawn = drawn_by(cfg)
-    show = dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=2)
-    options = dict(threshold=semi.THRESHOLD, **semi.PLAIN)
-    record, steps = semi.learn(cfg, pictures, show, **options)
-    names = [f'soft_label_{head}_pseudo' for head in ('decode', 'aux')]
-    assert set(drawn) == {*itertools.product(names, (1, 3))}
-    images = steps.images[0]
-    known = runs.answer(runs.started(cfg, record), images).softmax(1).cpu()
-    images = images.cpu()
-    valid = semi.not_padded(images, steps.samples[0])
-    for picture, image, soft, own in zip(shown[0], images, known, valid):
-        torch.testing.assert_close(picture.soft, soft)
-        sure = own & (soft.max(0).values >= semi.THRESHOLD)
-        assert torch.equal(picture.weight > 0, sure)
-        assert picture.weight.sum() == sure.sum()
-        rgb = (image.flip(0).permute(1, 2, 0) * 64 + 128).numpy()
-        np.testing.assert_allclose(picture.image[own], rgb[own], atol=1)
 
 
 TEACHER = 'pseudo_label_teacher'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from tests.devices import move
 from tests.drawing import drawn_by
 from tests.metrics.evaluation import DropThird
 
-from . import runs
+from . import runs, semi
 
 SHOW = dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=2)
 BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
@@ -89,6 +90,26 @@ def test_teacher(cfg, shown, tmp_path, hooks):
     (image, _), (label, _) = batch(record)
     np.testing.assert_array_equal(picture.image, image)
     assert torch.equal(picture.weight > 0, label != 255)
+
+
+def test_pseudo_labels(cfg, shown, pictures):
+    """The student's image, the teacher's probabilities, what counts."""
+    semi.certain(cfg)
+    drawn = drawn_by(cfg)
+    options = dict(threshold=semi.THRESHOLD, **semi.PLAIN)
+    record, steps = semi.learn(cfg, pictures, SHOW, **options)
+    names = [f'soft_label_{head}_pseudo' for head in ('decode', 'aux')]
+    assert set(drawn) == {*itertools.product(names, (1, 3))}
+    images = steps.images[0]
+    known = runs.answer(runs.started(cfg, record), images).softmax(1).cpu()
+    valid = semi.not_padded(images, steps.samples[0]).cpu()
+    for picture, image, soft, own in zip(shown[0], images, known, valid):
+        torch.testing.assert_close(picture.soft, soft)
+        sure = own & (soft.max(0).values >= semi.THRESHOLD)
+        assert torch.equal(picture.weight > 0, sure)
+        assert picture.weight.sum() == sure.sum()
+        rgb = (image.cpu().flip(0).permute(1, 2, 0) * 64 + 128).numpy()
+        np.testing.assert_allclose(picture.image[own], rgb[own], atol=1)
 
 
 def test_pictures_are_files_too_and_change_nothing(cfg, tmp_path):
