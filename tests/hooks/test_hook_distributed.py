@@ -19,6 +19,7 @@ from tests.processes import (
 )
 
 from . import runs, semi
+from .test_teacher import assert_validated, stock_figures
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def in_step(cfg, hook) -> dict:
         assert together.logs[0] == alone.logs[0]
         assert_averaged(together.gradients[0], alone.gradients[0])
     return alone.logs[0]
+
+
+def validation(cfg, teacher, rank):
+    distribute(cfg, broadcast_buffers=False)
+    expected = stock_figures(cfg, teacher)
+    record = runs.train(cfg, runs.distil(teacher, validate_teacher=True))
+    assert_validated(record, expected)
 
 
 def distillation(cfg, hook, rank):
@@ -95,3 +103,9 @@ def test_distillation_stays_in_step(cfg, teacher, tmp_path):
 def test_pseudo_labels_stay_in_step(cfg, pictures, tmp_path):
     cfg.train_cfg.max_iters = 2
     run_in_processes(partial(pseudo_labels, cfg, pictures), tmp_path)
+
+
+def test_validation_of_teachers(cfg, teacher, tmp_path):
+    cfg = runs.with_evaluation(cfg)
+    cfg.train_cfg.max_iters = 1
+    run_in_processes(partial(validation, cfg, teacher), tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ from mmseg_jml.hooks import distillation_hook
 from mmseg_jml.supervision.teacher import Teacher
 from mmseg_jml.supervision.teacher_checkpoint import build_frozen
 from mmseg_jml.supervision.teacher_quality import TeacherQuality
-from tests.processes import distribute, run_in_processes
 
 from . import runs
 
@@ -105,11 +103,11 @@ def test_images_are_normalised_as_the_teacher_knows_them(
 def test_frozen_backbone_runs_once_for_all_heads(cfg, raw, tmp_path):
     cfg.model.backbone.norm_cfg = dict(type='SyncBN', requires_grad=True)
     model = frozen(cfg.model, tmp_path)
-    before, runs = copy.deepcopy(model.state_dict()), []
-    handle = model.backbone.register_forward_hook(lambda *_: runs.append(1))
+    before, seen = copy.deepcopy(model.state_dict()), []
+    handle = model.backbone.register_forward_hook(lambda *_: seen.append(1))
     assert Teacher(model, model.data_preprocessor).outputs == ['decode', 'aux']
     images, answers = taught(model, raw, 'decode', 'aux')
-    assert len(runs) == 1
+    assert len(seen) == 1
     handle.remove()
     for name, expected in zip(('decode', 'aux'), runs.forward(model, images)):
         logits, is_sigmoid = answers[name]
@@ -365,16 +363,3 @@ def test_no_validation_where_a_run_is_resumed(cfg, teacher):
 def test_a_run_without_validation(cfg, teacher):
     hook = runs.distil(teacher, validate_teacher=True)
     runs.refuse(cfg, 'val_dataloader.*but got none', hook)
-
-
-def in_processes(cfg, teacher, rank):
-    distribute(cfg, broadcast_buffers=False)
-    expected = stock_figures(cfg, teacher)
-    record = runs.train(cfg, runs.distil(teacher, validate_teacher=True))
-    assert_validated(record, expected)
-
-
-def test_validation_in_two_processes(cfg, teacher, tmp_path):
-    cfg = runs.with_evaluation(cfg)
-    cfg.train_cfg.max_iters = 1
-    run_in_processes(partial(in_processes, cfg, teacher), tmp_path)
