@@ -10,11 +10,12 @@ import argparse
 import difflib
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
+
+from .imports import configs_of
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -77,24 +78,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file(name: str) -> str:
-    """Find the file that the command line names.
+    """Find the file that the command line names, or report its absence.
 
-    Args:
-        name (str): A path, or ``PACKAGE::PATH``, a path below the configs of
-            an installed package, with or without ``.py``.
-
-    Raises:
-        argparse.ArgumentTypeError: If there is no such file.
+    The name is a path, or ``PACKAGE::PATH``, a path below the configs of an
+    installed package, with or without ``.py``.
     """
     path = Path(name)
     package, separator, inner = name.partition('::')
     if separator:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
+        folder = configs_of(package)
+        if folder is None:
             raise argparse.ArgumentTypeError(f'no package {package}: {name}')
-        root = Path(spec.origin).parent
-        installed = root / '.mim' / 'configs'
-        folder = installed if installed.is_dir() else root.parent / 'configs'
         path = folder / f'{inner[:-3] if inner.endswith(".py") else inner}.py'
     if path.is_file():
         return str(path)
@@ -176,10 +170,6 @@ def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
 
     For training it is added if a head has a loss of this package, for testing
     always. A config that lists the hook stays as it is.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        in_test (bool): Whether the run only tests. Defaults to False.
     """
     from .config import has_own_loss
 
@@ -196,13 +186,7 @@ def _add_hook(cfg: Config, name: str) -> None:
 def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     """Build the runner, on CPUs if there is no accelerator.
 
-    Args:
-        cfg (Config): The config.
-        verbose (bool): Whether the console shows versions, config and hooks.
-            Defaults to False.
-
-    Returns:
-        Runner: The runner.
+    If verbose, the console shows versions, config and hooks too.
     """
     from mmengine.device import get_device
     from mmengine.runner import Runner

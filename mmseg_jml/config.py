@@ -15,9 +15,7 @@ PIXEL_CROSS_ENTROPIES = ('CrossEntropyLoss', 'OhemCrossEntropy')
 
 
 def replace_pixel_loss(
-    cfg: Config,
-    loss: str,
-    heads: Sequence[str] = ('decode_head',),
+    cfg: Config, loss: str, heads: Sequence[str] = ('decode_head',)
 ) -> dict[str, str]:
     """Put a loss of this package in place of a model's pixel cross-entropy.
 
@@ -72,14 +70,7 @@ def replace_pixel_loss(
 
 
 def has_own_loss(cfg: Config) -> bool:
-    """Tell whether a head of a model has a loss of this package.
-
-    Args:
-        cfg (Config): A config whose ``model`` is a segmentor.
-
-    Returns:
-        bool: True if the ``loss_decode`` of a head is one, or a list with
-        one.
+    """Tell whether a head of a config's model has a loss of this package.
 
     Example:
         >>> entry = dict(type='mmseg_jml.JaccardMetricLoss')
@@ -150,23 +141,17 @@ def _other_task(head: dict) -> str:
 
 def _refusal(model: dict, heads: Sequence[str]) -> str:
     """Explain why no loss of the heads can be replaced."""
-    reasons = [
-        _describe(head, f'model.{key}')
-        for key in heads
-        for head in _as_list(model.get(key))
-    ]
+    reasons = []
+    for key in heads:
+        found = model.get(key) or ()
+        found = found if isinstance(found, (list, tuple)) else [found]
+        reasons += (_describe(head, f'model.{key}') for head in found)
     return (
         'Expected a cross-entropy over pixels '
         f'({" or ".join(PIXEL_CROSS_ENTROPIES)}) in '
         f'{" or ".join(f"model.{key}" for key in heads)} but got '
         f'{"; ".join(reasons) or "no such head"}.'
     )
-
-
-def _as_list(heads: Any) -> Sequence[dict]:
-    if isinstance(heads, (list, tuple)):
-        return heads
-    return [heads] if heads else []
 
 
 def _describe(head: dict, path: str) -> str:

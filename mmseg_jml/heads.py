@@ -17,6 +17,8 @@ __all__ = [
     'main_head',
     'main_output',
     'named_heads',
+    'outputs_to_teach',
+    'predicting_head',
     'predicts_scores',
     'unwrapped',
     'uses_sigmoid',
@@ -151,6 +153,17 @@ def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
         for name, head in dense_heads(segmentor).items()
         if not is_main(name) and head.num_classes == segmentor.num_classes
     }
+
+
+def outputs_to_teach(segmentor: nn.Module) -> list[str]:
+    """Name the main output and the auxiliary heads that can learn with it."""
+    return [main_head(segmentor), *auxiliary_heads(segmentor)]
+
+
+def predicting_head(segmentor: nn.Module) -> nn.Module:
+    """Return the head that predicts: in a cascade the last main one."""
+    head = segmentor.decode_head
+    return head[-1] if isinstance(head, nn.ModuleList) else head
 
 
 def is_main(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Call a function once a module of another package has been imported."""
+"""Modules of other packages: what follows their import, and their configs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
-__all__ = ['after_import']
+__all__ = ['after_import', 'configs_of']
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:
@@ -29,6 +31,20 @@ def after_import(name: str, action: Callable[[], None]) -> None:
         action()
     else:
         sys.meta_path.insert(0, _Watch(name, action))
+
+
+def configs_of(package: str) -> Path | None:
+    """Return the folder of a package's configs; None without the package.
+
+    mmengine's get_config would try to install a package whose distribution
+    has another name, as on the OneDL stack.
+    """
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        return None
+    root = Path(spec.origin).parent
+    installed = root / '.mim' / 'configs'
+    return installed if installed.is_dir() else root.parent / 'configs'
 
 
 class _Watch(MetaPathFinder):

@@ -21,14 +21,15 @@ class _ToCurrentLog(logging.Handler):
 
 
 def show_in_runs() -> None:
-    """Let the logger 'mmseg_jml' write to the log of each run.
+    """Let Python's logger 'mmseg_jml' write to the log of each run.
 
-    ``functional`` and ``kernels`` know torch alone, and warn by Python's own
-    logging. Without a run, their messages go to the console.
+    All of this package logs by it, since ``functional`` and ``kernels`` know
+    torch alone. Without a run, messages go to the console.
     """
     logger = logging.getLogger('mmseg_jml')
     if not any(isinstance(x, _ToCurrentLog) for x in logger.handlers):
         logger.addHandler(_ToCurrentLog())
+        logger.setLevel(logging.INFO)
         logger.propagate = False
 
 

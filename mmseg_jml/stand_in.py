@@ -1,10 +1,13 @@
-"""Replace methods of one module, until they are put back."""
+"""Replace methods and flags of modules, until they are put back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from torch import nn
 
-__all__ = ['StandIn']
+__all__ = ['StandIn', 'switched']
 
 
 class StandIn:
@@ -49,3 +52,25 @@ class StandIn:
     def remove(self) -> None:
         """Give the module its own class back."""
         self._module.__class__ = self._stock
+
+
+@contextmanager
+def switched(objects: Iterable, flag: str, *, to: bool) -> Iterator[None]:
+    """Set a flag of some objects, and restore it at the end of the block.
+
+    Examples:
+        >>> module = nn.ReLU()
+        >>> with switched([module], 'training', to=False):
+        ...     module.training
+        False
+        >>> module.training
+        True
+    """
+    changed = [one for one in objects if getattr(one, flag) != to]
+    for one in changed:
+        setattr(one, flag, to)
+    try:
+        yield
+    finally:
+        for one in changed:
+            setattr(one, flag, not to)

@@ -98,7 +98,8 @@ print([key for key in before if before[key] != after.get(key)
        and key not in (
            ('torch._weights_only_unpickler', '_marked_safe_globals_set'),
            ('torch.serialization', '_weights_only_unpickler'))])
-print('mmcv._ext' in sys.modules)
+operators = sys.modules.get('mmcv._ext')
+print(operators is not None and operators.__spec__.loader is None)
 """
 
 

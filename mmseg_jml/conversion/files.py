@@ -29,13 +29,9 @@ class CorruptFileError(ValueError):
 def whole_file(path: Path) -> Iterator[Path]:
     """Write a file so that it appears in one step, complete, or not at all.
 
-    Args:
-        path (Path): The file. Its folder is made if there is none.
-
-    Yields:
-        Path: A temporary file to write, which is renamed at the end of the
-        block. A process that dies leaves it behind; the next one overwrites
-        it.
+    The block gets a temporary file to write, in a folder that is made if
+    there is none, and it is renamed at the end. A process that dies leaves it
+    behind; the next one overwrites it.
 
     Example:
         >>> import tempfile
@@ -56,13 +52,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 def write_label(
     path: Path, classes: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> None:
-    """Write a label as a PNG with a palette.
+    """Write a label, (H, W) uint8, as a PNG with a palette.
 
-    Args:
-        path (Path): The file.
-        classes (np.ndarray): (H, W) uint8, the values in the file.
-        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255, as
-            viewers show it. Values that are no class are shown in black.
+    The palette has the RGB of each class, 0 to 255, as viewers show it. They
+    show values that are no class in black.
     """
     # With fewer than 256 colours Pillow would store fewer bits and lose 255.
     colours = np.zeros((256, 3), np.uint8)
@@ -97,17 +90,12 @@ def read_image(path: Path) -> Image.Image:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Read a mask in a format of Pillow, or in NIfTI.
+    """Read a mask in a format of Pillow or in NIfTI, which needs nibabel.
 
-    Args:
-        path (Path): The file.
-
-    Returns:
-        np.ndarray: The values in the file, (H, W) unless it holds channels.
+    It is (H, W) unless the file holds channels.
 
     Raises:
-        CorruptFileError: If it is missing, broken or cut off.
-        ImportError: If it is NIfTI and nibabel is not installed.
+        CorruptFileError: If the file is missing, broken or cut off.
     """
     return _read_nifti(path) if _is_nifti(path) else np.array(read_image(path))
 
@@ -128,7 +116,6 @@ def read_picture(
 
     Raises:
         CorruptFileError: If it is broken, or has another number of channels.
-        ImportError: If it is NIfTI and nibabel is not installed.
     """
     if _is_nifti(path):
         pixels = _read_nifti(path)

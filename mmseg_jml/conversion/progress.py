@@ -34,14 +34,11 @@ def convert_all(
             ``output`` of the name last, by :func:`whole_file`.
         output (Callable): Returns the file whose existence shows that a name
             is done.
-        skip_corrupt (bool, optional): Whether to go on after a corrupt file.
-            Defaults to False.
+        skip_corrupt (bool, optional): Whether to go on after a corrupt file,
+            in place of raising its error. Defaults to False.
 
     Returns:
         dict[str, str]: The reason for each name that was skipped.
-
-    Raises:
-        CorruptFileError: At the first corrupt file, unless it is skipped.
     """
     skipped = {}
     for name in show_progress(names, len(names), 'Converting'):
@@ -57,14 +54,11 @@ def convert_all(
 
 
 def shorten(names: Iterable[object], most: int = 5) -> str:
-    """List some names for a message.
+    """List the first names for a message, and count those left out.
 
     Args:
         names (Iterable): The names.
         most (int, optional): How many to show. Defaults to 5.
-
-    Returns:
-        str: The first names, and the number of those left out.
 
     Example:
         >>> shorten('abcdefg', 3)

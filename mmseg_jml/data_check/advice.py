@@ -99,9 +99,9 @@ def _smoothing(
 ) -> tuple[dict | None, str]:
     boundary, kept, foreign = sums.astype(np.float64)
     share = boundary.sum() / max(pixels.sum(), 1)
-    told = f'label smoothing: {share:.1%} of labelled pixels lie at a boundary'
+    fact = f'label smoothing: {share:.1%} of labelled pixels lie at a boundary'
     if share < _LEAST_BOUNDARY:
-        return None, f'{told}, too few for it to matter: take none.'
+        return None, f'{fact}, too few for it to matter: take none.'
     # a smoothed label is (1 - epsilon) of the label and epsilon of a share
     swamped = {
         epsilon: swamped_classes(
@@ -114,7 +114,7 @@ def _smoothing(
     thin = np.flatnonzero((pixels > 0) & (boundary >= _THIN * pixels))
     if swamped[first] is None and not len(thin):
         return dict(mode='boundary', epsilon=first), (
-            f'{told}. Where annotators are unsure of them, '
+            f'{fact}. Where annotators are unsure of them, '
             f"dict(mode='boundary', epsilon={first}) fits: every class keeps "
             'more label than it gets from boundaries of others. Where they '
             'are sure, take none.'
@@ -126,7 +126,7 @@ def _smoothing(
     elif small:
         reasons.append(f'Up to epsilon={small[0]} none of them would.')
     return dict(mode='neighbours', epsilon=first), (
-        f"{told}. Take none or dict(mode='neighbours', epsilon={first}). "
+        f"{fact}. Take none or dict(mode='neighbours', epsilon={first}). "
         f'{" ".join(reasons)}'
     )
 
@@ -144,12 +144,12 @@ def _level(pixels: np.ndarray) -> tuple[str, str]:
             'so that nothing can be said of their sizes.'
         )
     share = float(np.median(shares))
-    told = (
+    fact = (
         'the half of its images in which a class is smallest has '
         f'{share:.0%} of its pixels (median of the classes)'
     )
     if share >= _HIDDEN:
-        return 'D', f'level: D, the default: {told}, so that none is hidden.'
+        return 'D', f'level: D, the default: {fact}, so that none is hidden.'
     rare = (images > 0) & (images < _RARE * len(pixels))
     level = 'C' if rare.any() else 'I'
     why = (
@@ -159,7 +159,7 @@ def _level(pixels: np.ndarray) -> tuple[str, str]:
         else 'every class is in many images'
     )
     return level, (
-        f'level: {level}, unless you are judged by mIoU: {told}, which mIoU '
+        f'level: {level}, unless you are judged by mIoU: {fact}, which mIoU '
         f'hardly sees; {why}. Take mIoUD=0.0, mIoUI=0.5, mIoUC=0.5, and '
         f'judge by mIoU{level} of FineGrainedIoUMetric.'
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from mmengine.config import Config
@@ -40,25 +40,39 @@ def find_obstacles(cfg: Config) -> list[str]:
     Returns:
         list[str]: A sentence on each obstacle.
     """
-    init_default_scope(cfg.get('default_scope') or 'mmseg')
     problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
+    for findings, dataset, parts in _opened(cfg):
+        if dataset and not parts:
+            continue
+        if not findings.problems:
+            check_views(findings, dataset)
+        if dataset and findings.name != UNLABELED:
+            findings.problems += _label_obstacles(findings, parts[0], model)
+        problems += [f'{findings.name}: {one}' for one in findings.problems]
+    return problems
+
+
+def _opened(cfg: Config) -> Iterator[tuple[Findings, object, list]]:
+    """Build the data sets of a config, and look for missing paths.
+
+    A data set that cannot be built is None; one that is no ``BaseSegDataset``
+    has no parts.
+    """
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     for name, entry in data_entries(cfg):
-        findings = Findings(name)
+        findings, dataset, parts = Findings(name), None, []
         try:
             dataset = build_dataset(entry)
             parts = parts_of(dataset)
-        except TypeError:
-            continue
-        except ValueError as error:
-            problems.append(f'{name}: it cannot be built: {error}')
-            continue
-        _check_paths(findings, entry)
-        if not findings.problems:
-            check_views(findings, dataset)
-        if name != UNLABELED:
-            findings.problems += _label_obstacles(findings, parts[0], model)
-        problems += [f'{name}: {told}' for told in findings.problems]
-    return problems
+        except (TypeError, ValueError) as error:
+            findings.problems.append(f'it cannot be built: {error}')
+        else:
+            findings.problems += (
+                problem
+                for problem in missing_paths(entry)
+                if name != UNLABELED or 'seg_map_path' not in problem
+            )
+        yield findings, dataset, parts
 
 
 def _label_obstacles(
@@ -98,17 +112,12 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
     Raises:
         ValueError: If the config has no data set.
     """
-    init_default_scope(cfg.get('default_scope') or 'mmseg')
     found, images = {}, {}
-    for name, entry in data_entries(cfg):
-        findings = found[name] = Findings(name)
-        try:
-            dataset = build_dataset(entry)
-            parts = parts_of(dataset)
-        except (TypeError, ValueError) as error:
-            findings.problems.append(f'it cannot be built: {error}')
+    for findings, dataset, parts in _opened(cfg):
+        name = findings.name
+        found[name] = findings
+        if not parts:
             continue
-        _check_paths(findings, entry)
         wrong = _check_parts(findings, parts, limit)
         paths = [
             part.get_data_info(i)['img_path']
@@ -132,14 +141,6 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
             f'{len(both)} images are trained on too: {shorten(sorted(both))}'
         )
     return list(found.values())
-
-
-def _check_paths(findings: Findings, entry: dict) -> None:
-    findings.problems += (
-        told
-        for told in missing_paths(entry)
-        if findings.name != UNLABELED or 'seg_map_path' not in told
-    )
 
 
 def _check_parts(
@@ -196,8 +197,8 @@ def _check_classes(findings: Findings) -> None:
     absent = [name for name, n in zip(findings.classes, counts) if not n]
     if not absent:
         return
-    told = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
+    note = f'{len(absent)} classes never occur: {shorten(absent, 10)}'
     # it may be too rare for --limit, or may not be in the validation set
     whole = findings.examined >= findings.images
     is_problem = whole and findings.name == 'train'
-    (findings.problems if is_problem else findings.notes).append(told)
+    (findings.problems if is_problem else findings.notes).append(note)

@@ -39,6 +39,11 @@ class Loaded(NamedTuple):
     boundary: np.ndarray | None = None
     error: str = ''
 
+    @property
+    def differs(self) -> bool:
+        """Whether label and image differ in size."""
+        return self.counts is not None and self.label_size != self.image_size
+
 
 def examine(
     part: BaseSegDataset, indices: Sequence[int], name: str
@@ -99,7 +104,7 @@ def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
     """Say in a few words what is wrong with one image; '' if nothing is."""
     if item.error:
         return 'cannot be read'
-    if item.counts is not None and item.label_size != item.image_size:
+    if item.differs:
         return f'label is {item.label_size}, image {item.image_size}'
     strange = _strange_values(item.counts, classes, ignored)
     return f'label values {shorten(strange, 3)}' if strange else ''
@@ -115,7 +120,7 @@ def label_problems(
     unlike = [
         f'{item.path} is {item.label_size}, its image {item.image_size}'
         for item in loaded
-        if item.counts is not None and item.label_size != item.image_size
+        if item.differs
     ]
     if unlike:
         yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,22 +60,18 @@ def show_wrong(
     wrong: dict[str, str],
     paths: list[str],
 ) -> None:
-    """Add views of some images in which something is wrong.
+    """Add views of some images in which something is ``wrong``, by path.
 
-    Args:
-        findings (Findings): Where to add the views.
-        dataset (Sequence): The data set, in its wrappers.
-        wrong (dict[str, str]): What is wrong with the image of each path.
-        paths (list[str]): Paths of all images, in the order of the data set.
+    ``paths`` are those of all images, in the order of the data set.
     """
     places = [i for i, path in enumerate(paths) if wrong.get(path)]
     for place in places[: NUM_VIEWS // 2]:
-        told = wrong[paths[place]]
+        problem = wrong[paths[place]]
         try:
             view = _take_view(dataset, place)
         except Exception:  # of any transform; the problem is known already
             view = View(Path(paths[place]).name)
-        findings.views.append(view._replace(problem=told))
+        findings.views.append(view._replace(problem=problem))
 
 
 def check_views(findings: Findings, dataset: Sequence) -> None:
@@ -99,44 +95,36 @@ def check_views(findings: Findings, dataset: Sequence) -> None:
 
 def check_crop(findings: Findings, parts: Sequence[BaseSegDataset]) -> None:
     """Look for images that are smaller than the crop."""
-    looked_at, smaller = 0, []
-    for part in parts:
-        indices = spread(len(part), NUM_VIEWS)
-        try:
-            cropped = _small_for_crop(part, indices)
-        except Exception:  # of any transform; check_views reports it
-            return
-        if cropped:
-            crop, sizes = cropped
-            looked_at += len(indices)
-            smaller += sizes
+    try:
+        with random_state_kept():
+            found = [pair for part in parts for pair in _crops(part)]
+    except Exception:  # of any transform; check_views reports it
+        return
+    smaller = [
+        size
+        for (height, width), size in found
+        if size[0] < height or size[1] < width
+    ]
     if smaller:
-        always = len(smaller) == looked_at
+        crop, _ = found[-1]
+        always = len(smaller) == len(found)
         (findings.problems if always else findings.notes).append(
-            f'the crop of {crop} is larger than {len(smaller)} of {looked_at} '
-            f'images when they come to it, such as {min(smaller)}; the rest '
-            'is padding'
+            f'the crop of {crop} is larger than {len(smaller)} of '
+            f'{len(found)} images when they come to it, such as '
+            f'{min(smaller)}; the rest is padding'
         )
 
 
-def _small_for_crop(
-    part: BaseSegDataset, indices: Sequence[int]
-) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
-    """Return the size of the crop, and those of images smaller than it."""
+def _crops(part: BaseSegDataset) -> Iterator[tuple[tuple, tuple]]:
+    """Yield the size of the crop and that of an image that comes to it."""
     steps = part.pipeline.transforms
     kinds = [type(step).__name__ for step in steps]
     if 'RandomCrop' not in kinds:
-        return None
+        return
     place = kinds.index('RandomCrop')
-    height, width = steps[place].crop_size
-    smaller = []
-    with random_state_kept():
-        for index in indices:
-            seed_generators(0, index)
-            data = part.get_data_info(index)
-            for step in steps[:place]:
-                data = step(data)
-            size = data['img'].shape[:2]
-            if size[0] < height or size[1] < width:
-                smaller.append(size)
-    return (height, width), smaller
+    for index in spread(len(part), NUM_VIEWS):
+        seed_generators(0, index)
+        data = part.get_data_info(index)
+        for step in steps[:place]:
+            data = step(data)
+        yield tuple(steps[place].crop_size), data['img'].shape[:2]

@@ -8,6 +8,15 @@ from ..registry import DATASETS
 
 __all__ = ['DeepGlobeLandDataset']
 
+_COLOURS = dict(
+    urban_land=[0, 255, 255],
+    agriculture_land=[255, 255, 0],
+    rangeland=[255, 0, 255],
+    forest_land=[0, 255, 0],
+    water=[0, 0, 255],
+    barren_land=[255, 255, 255],
+)
+
 
 @DATASETS.register_module()
 class DeepGlobeLandDataset(BaseSegDataset):
@@ -45,24 +54,7 @@ class DeepGlobeLandDataset(BaseSegDataset):
         **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
     """
 
-    METAINFO = dict(
-        classes=(
-            'urban_land',
-            'agriculture_land',
-            'rangeland',
-            'forest_land',
-            'water',
-            'barren_land',
-        ),
-        palette=[
-            [0, 255, 255],
-            [255, 255, 0],
-            [255, 0, 255],
-            [0, 255, 0],
-            [0, 0, 255],
-            [255, 255, 255],
-        ],
-    )
+    METAINFO = dict(classes=tuple(_COLOURS), palette=list(_COLOURS.values()))
 
     def __init__(
         self,

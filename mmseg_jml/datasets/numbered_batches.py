@@ -13,6 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 __all__ = ['NumberedBatches', 'seed_generators']
 
+# Streams of random numbers of one seed: those of training steps, of labelled
+# samples and of unlabelled ones.
+STEPS, SAMPLES, UNLABELED = range(3)
 # Options of a loader that stay when its dataset and sampler are replaced.
 KEPT = (
     'batch_size',

@@ -109,7 +109,10 @@ class PackSoftLabels(BaseTransform):
         if {label.ndim for label in labels} == {2}:
             soft = np.stack(labels)
         elif len(labels) == 1:
-            soft = _without_filling(labels[0]).transpose(2, 0, 1)
+            # a transform may have filled pixels with the ignored label
+            filled = labels[0].max(2, keepdims=True) > 1 + _SUM_TOLERANCE
+            soft = np.where(filled, np.float32(0), labels[0])
+            soft = soft.transpose(2, 0, 1)
         else:
             raise ValueError(
                 'Expected several masks or one map of probabilities, but got '
@@ -151,9 +154,3 @@ def _load_probabilities(path: str) -> np.ndarray:
             f'values from {value.min()} and sums up to {total.max()}.'
         )
     return np.ascontiguousarray(value.transpose(1, 2, 0))
-
-
-def _without_filling(value: np.ndarray) -> np.ndarray:
-    """Set to 0 what a transform has filled with the ignored label."""
-    is_filled = value.max(2, keepdims=True) > 1 + _SUM_TOLERANCE
-    return np.where(is_filled, np.float32(0), value)

@@ -11,7 +11,6 @@ from .calibration_error import (
     expected_calibration_error,
     static_calibration_error,
 )
-from .class_counts import ClassCounts, class_counts
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
 from .feature_distances import attention_distance, channel_wise_divergence
@@ -26,12 +25,13 @@ from .overlap_index import overlap_index
 from .pixel_loss import pixel_loss
 from .prediction import Canvas, View, Window, predicted_classes
 from .pseudo_labels import pseudo_label
-from .region_counts import (
-    RegionCounts,
+from .region_counts import RegionCounts, region_counts
+from .region_scores import (
+    chance_iou,
     class_scores,
     dataset_scores,
     image_scores,
-    region_counts,
+    mean_iou,
     worst_mean,
 )
 from .smoothing_watch import label_mass, swamped_classes
@@ -44,7 +44,6 @@ __all__ = [
     'CalibrationOptions',
     'CalibrationState',
     'Canvas',
-    'ClassCounts',
     'ConfidenceSums',
     'LossParts',
     'RegionCounts',
@@ -58,9 +57,9 @@ __all__ = [
     'boundary_mask',
     'calibration_figures',
     'calibration_state',
+    'chance_iou',
     'channel_wise_divergence',
     'check_label_smoothing',
-    'class_counts',
     'class_scores',
     'complementary_dropout',
     'confidence_sums',
@@ -77,6 +76,7 @@ __all__ = [
     'label_windows',
     'loss_parts',
     'make_request',
+    'mean_iou',
     'overlap_index',
     'paste',
     'pixel_loss',

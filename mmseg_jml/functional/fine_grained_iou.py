@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .region_counts import (
-    RegionCounts,
+from .region_counts import RegionCounts
+from .region_scores import (
     class_scores,
     dataset_scores,
     image_scores,

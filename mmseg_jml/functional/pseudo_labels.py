@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .class_counts import class_counts
-
 __all__ = [
     'certain_logits',
     'class_maxima',
-    'mean_iou',
     'pixel_accuracy',
     'pseudo_label',
     'running_threshold',
@@ -49,26 +46,6 @@ def pseudo_label(
     if use_sigmoid:
         return label, highest.sigmoid()
     return label, (highest - torch.logsumexp(logits, 1)).exp()
-
-
-def mean_iou(
-    prediction: Tensor, label: Tensor, counted: Tensor, num_classes: int
-) -> Tensor:
-    """Return the mean IoU of a batch, without waiting for a GPU.
-
-    The arguments are those of :func:`mmseg_jml.functional.class_counts`.
-
-    Returns:
-        Tensor: Scalar in [0, 1], the mean over the classes that were
-        predicted or labelled. NaN if no pixel counts.
-
-    Examples:
-        >>> prediction = torch.tensor([[0, 1, 1, 0]])
-        >>> label = torch.tensor([[0, 1, 0, 255]])
-        >>> mean_iou(prediction, label, torch.ones_like(label).bool(), 2)
-        tensor(0.5000)
-    """
-    return class_counts(prediction, label, counted, num_classes).mean_iou()
 
 
 def pixel_accuracy(

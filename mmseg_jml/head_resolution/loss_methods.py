@@ -6,7 +6,6 @@ import logging
 from functools import lru_cache
 
 import torch
-from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
@@ -59,7 +58,12 @@ class HeadWithSmallLogits(BaseDecodeHead):
             )
             name, value = module.loss_name, parts.loss
             losses[name] = losses[name] + value if name in losses else value
-            _add_logged(logged, parts)
+            # without 'loss' in their names these are logged, not optimised
+            if parts.accuracy is not None:
+                logged['acc_seg'] = parts.accuracy.reshape(1)
+            if parts.cross_entropy is not None and parts.jaccard is not None:
+                logged.setdefault('ce', parts.cross_entropy)
+                logged.setdefault('jml', parts.jaccard)
         for name, value in logged.items():
             losses.setdefault(name, value)  # a loss may have the name 'ce'
         return losses
@@ -123,22 +127,11 @@ class CrossEntropyWithParts(CrossEntropyLoss):
         return parts._replace(loss=self.loss_weight * parts.loss)
 
 
-def _add_logged(logged: dict[str, Tensor], parts: LossParts) -> None:
-    """Collect figures to log; without 'loss' in the name none is optimised."""
-    if parts.accuracy is not None:
-        logged['acc_seg'] = parts.accuracy.reshape(1)
-    if parts.cross_entropy is not None and parts.jaccard is not None:
-        logged.setdefault('ce', parts.cross_entropy)
-        logged.setdefault('jml', parts.jaccard)
-
-
 @lru_cache(maxsize=None)
 def _note_larger_logits(
     head: str, logits: tuple[int, int], label: tuple[int, int]
 ) -> None:
-    print_log(
+    logging.getLogger('mmseg_jml').warning(
         f'{head}: the loss is computed at the size of the label, {label}, '
-        f'since the logits are larger, {logits}.',
-        logger='current',
-        level=logging.WARNING,
+        f'since the logits are larger, {logits}.'
     )

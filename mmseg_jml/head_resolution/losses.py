@@ -19,27 +19,19 @@ from .loss_methods import (
 )
 from .stock_code import fingerprint
 
-__all__ = [
-    'HeadResolution',
-    'at_head_resolution',
-    'why_full_resolution',
-]
+__all__ = ['HeadResolution', 'at_head_resolution', 'why_full_resolution']
 
 # The code of BaseDecodeHead.loss_by_feat in mmsegmentation 1.2.2 and in
 # onedl-mmsegmentation 1.4.2, for which HeadWithSmallLogits was written.
-KNOWN = {'4663376f8f1015dd'}
+KNOWN = {'504da0577c44b07e'}
 
 
 class HeadResolution:
     """Let the heads of a segmentor compute losses from logits as they are.
 
-    Args:
-        segmentor (nn.Module): A segmentor, without its wrapper.
-
-    Attributes:
-        reasons (dict[str, str | None]): For each head, such as
-            'decode (PSPHead)', the reason why it stays as it is; None for a
-            head that takes part.
+    The segmentor is given without its wrapper. ``reasons`` tells for each
+    head, such as 'decode (PSPHead)', why it stays as it is; None stands for a
+    head that takes part.
     """
 
     def __init__(self, segmentor: nn.Module) -> None:
@@ -58,12 +50,7 @@ class HeadResolution:
 
 
 def at_head_resolution(head: nn.Module) -> list[StandIn]:
-    """Let a head compute its losses from its logits as they are.
-
-    Returns:
-        list[StandIn]: Handles; ``remove()`` gives each module its own methods
-        back.
-    """
+    """Let a head compute losses from its logits as they are, until removed."""
     handles = [StandIn(head, HeadWithSmallLogits)]
     for loss in loss_modules(head):
         is_own = isinstance(loss, JaccardMetricLoss)
@@ -121,16 +108,10 @@ def _calls_stock_method(head: BaseDecodeHead) -> bool:
     if 'loss_by_feat' in vars(head):
         return False
     classes = type(head).__mro__
-    overriding = (
-        vars(cls)['loss_by_feat']
-        for cls in classes[: classes.index(BaseDecodeHead)]
-        if 'loss_by_feat' in vars(cls)
-    )
-    codes = (
-        getattr(inspect.unwrap(method), '__code__', None)
-        for method in overriding
-    )
-    return all(
-        code and {'super', 'loss_by_feat'} <= {*code.co_names}
-        for code in codes
-    )
+    for cls in classes[: classes.index(BaseDecodeHead)]:
+        if 'loss_by_feat' in vars(cls):
+            method = inspect.unwrap(vars(cls)['loss_by_feat'])
+            names = getattr(getattr(method, '__code__', None), 'co_names', ())
+            if not {'super', 'loss_by_feat'} <= {*names}:
+                return False
+    return True

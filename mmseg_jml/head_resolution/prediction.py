@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..functional import Canvas, View, Window, predicted_classes
+from ..heads import predicting_head
 from ..stand_in import StandIn
 from .stock_code import fingerprint
 
@@ -18,13 +19,13 @@ __all__ = ['predict_classes', 'predict_small', 'why_full_prediction']
 # The code of mmseg's methods in mmsegmentation 1.2.2 and in
 # onedl-mmsegmentation 1.4.2, for which those below were written.
 _KNOWN = {
-    EncoderDecoder.predict: '12bbff8160b653b4',
-    EncoderDecoder.inference: '043cb128e7ebfb36',
-    EncoderDecoder.whole_inference: 'cbc3a9f00459640d',
-    EncoderDecoder.slide_inference: 'a30c9b985049d48c',
-    EncoderDecoder.postprocess_result: '3a9cdc1880d52685',
+    EncoderDecoder.predict: 'd968c5cc34e40452',
+    EncoderDecoder.inference: 'f287885b0e6f5418',
+    EncoderDecoder.whole_inference: '9cc4ed3185e0333f',
+    EncoderDecoder.slide_inference: '4047dc279c29ca63',
+    EncoderDecoder.postprocess_result: '0fc6a11fd927ba70',
 }
-_KNOWN_OF_HEAD = {BaseDecodeHead.predict_by_feat: 'e97268815e12aa5c'}
+_KNOWN_OF_HEAD = {BaseDecodeHead.predict_by_feat: '0f385b2ea4eb4847'}
 _ENCODE_DECODE = {
     EncoderDecoder.encode_decode,
     CascadeEncoderDecoder.encode_decode,
@@ -41,7 +42,7 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
     encode = _function(segmentor, 'encode_decode')
     if own or encode not in _ENCODE_DECODE:
         return f'{type(segmentor).__name__} predicts by methods of its own'
-    head = _last_head(segmentor)
+    head = predicting_head(segmentor)
     own = any(_function(head, m.__name__) is not m for m in _KNOWN_OF_HEAD)
     predict = getattr(_function(head, 'predict'), '__module__', '')
     if own or not predict.startswith('mmseg.models.decode_heads.'):
@@ -52,15 +53,10 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
 
 
 def predict_classes(segmentor: nn.Module) -> list[StandIn]:
-    """Let a segmentor predict classes without ``seg_logits``.
-
-    Returns:
-        list[StandIn]: Handles; ``remove()`` gives each module its own methods
-        back.
-    """
+    """Let a segmentor predict classes without logits, until removed."""
     return [
         StandIn(segmentor, _SmallInference),
-        StandIn(_last_head(segmentor), _SmallPrediction),
+        StandIn(predicting_head(segmentor), _SmallPrediction),
     ]
 
 
@@ -148,18 +144,11 @@ class _SmallInference(EncoderDecoder):
         dtype: torch.dtype | None = None,
     ) -> list[Canvas]:
         align_corners = bool(self.align_corners)
-        return [
-            Canvas(
-                [
-                    window._replace(logits=window.logits[i])
-                    for window in windows
-                ],
-                tuple(size),
-                align_corners,
-                dtype,
-            )
-            for i in range(len(windows[0].logits))
-        ]
+        canvases = []
+        for i in range(len(windows[0].logits)):
+            own = [w._replace(logits=w.logits[i]) for w in windows]
+            canvases.append(Canvas(own, tuple(size), align_corners, dtype))
+        return canvases
 
 
 def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
@@ -175,11 +164,6 @@ def _view(meta: dict) -> View:
     padding = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
     flip = str(meta.get('flip_direction')) if meta.get('flip') else None
     return View(tuple(meta['ori_shape']), tuple(padding), flip)
-
-
-def _last_head(segmentor: nn.Module) -> nn.Module:
-    head = segmentor.decode_head
-    return head[-1] if isinstance(head, nn.ModuleList) else head
 
 
 def _function(module: nn.Module, name: str):

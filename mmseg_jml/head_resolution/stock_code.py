@@ -17,10 +17,8 @@ __all__ = ['fingerprint', 'logit_reader']
 
 # Methods that get predictions, and are known not to read seg_logits.
 _METRICS = 'mmseg.evaluation.metrics.'
-_LOCAL_VISUALIZER = 'mmseg.visualization.local_visualizer.SegLocalVisualizer.'
-_VISUALIZATION_HOOK = (
-    'mmseg.engine.hooks.visualization_hook.SegVisualizationHook.'
-)
+_VISUALIZER = 'mmseg.visualization.local_visualizer.SegLocalVisualizer.'
+_DRAWING_HOOK = 'mmseg.engine.hooks.visualization_hook.SegVisualizationHook.'
 _KNOWN = {
     'mmengine.evaluator.evaluator.Evaluator.process',
     'mmengine.hooks.empty_cache_hook.EmptyCacheHook._after_iter',
@@ -36,12 +34,12 @@ _KNOWN = {
     'mmengine.runner.loops.ValLoop.run_iter',
     'mmengine.visualization.visualizer.Visualizer.add_datasample',
     'mmseg_jml.metrics.fine_grained_iou_metric.FineGrainedIoUMetric.process',
-    _LOCAL_VISUALIZER + 'add_datasample',
+    _VISUALIZER + 'add_datasample',
     _METRICS + 'citys_metric.CityscapesMetric.process',
     _METRICS + 'iou_metric.IoUMetric.process',
-    _VISUALIZATION_HOOK + '_after_iter',
-    _VISUALIZATION_HOOK + 'after_test_iter',
-    _VISUALIZATION_HOOK + 'after_val_iter',
+    _DRAWING_HOOK + '_after_iter',
+    _DRAWING_HOOK + 'after_test_iter',
+    _DRAWING_HOOK + 'after_val_iter',
 }
 
 
@@ -49,19 +47,36 @@ _KNOWN = {
 def fingerprint(method: Callable) -> str:
     """Hash a method's code without signature, docstring and layout.
 
+    Every version of Python gives the same hash.
+
     Returns:
-        str: 16 hexadecimal digits; empty if there is no source, and on
-        Python 3.8, which lacks ``ast.unparse``.
+        str: 16 hexadecimal digits; empty if there is no source.
     """
-    if not hasattr(ast, 'unparse'):
-        return ''
     try:
         source = textwrap.dedent(inspect.getsource(method))
     except (OSError, TypeError):
         return ''
     body = ast.parse(source).body[0].body
-    code = '\n'.join(map(ast.unparse, body[1:]))
-    return hashlib.sha256(code.encode()).hexdigest()[:16]
+    return hashlib.sha256(_described(body[1:]).encode()).hexdigest()[:16]
+
+
+def _described(node: object) -> str:
+    """Describe syntax by what all versions of Python have in common."""
+    if isinstance(node, list):
+        return f'[{" ".join(map(_described, node))}]'
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    name = type(node).__name__
+    if name == 'Index':  # Python 3.8 wraps indices
+        return _described(node.value)
+    if name == 'ExtSlice':
+        return f'Tuple(elts={_described(node.dims)})'
+    fields = (
+        f'{field}={_described(value)}'
+        for field, value in ast.iter_fields(node)
+        if field not in ('ctx', 'kind') and value not in (None, [])
+    )
+    return f'{name}({", ".join(fields)})'
 
 
 def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
@@ -80,7 +95,9 @@ def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:
     if isinstance(model, BaseTTAModel):
         return type(model).__name__
     for owner, name in _receivers(runner, loop, stage):
-        if _full_name(getattr(owner, name)) not in _KNOWN:
+        method = getattr(owner, name)
+        module = getattr(method, '__module__', '')
+        if f'{module}.{getattr(method, "__qualname__", "")}' not in _KNOWN:
             return type(owner).__name__
     return None
 
@@ -98,8 +115,3 @@ def _receivers(
         yield hook, '_after_iter'
         yield hook, f'after_{stage}_iter'
     yield runner.visualizer, 'add_datasample'
-
-
-def _full_name(method: Callable) -> str:
-    qualified = getattr(method, '__qualname__', '')
-    return f'{getattr(method, "__module__", "")}.{qualified}'

@@ -9,20 +9,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+from ..functional import mean_iou
 from ..registry import HOOKS
-from ..supervision.class_names import check_classes as check_same_classes
 from ..supervision.ensemble import Ensemble
 from ..supervision.features import FeatureDistances, FeaturePair
-from ..supervision.options import (
-    check_outputs,
-    check_weights,
-    pair_teachers,
-)
+from ..supervision.lesson import Lesson, SoftTarget, StudentPass
+from ..supervision.options import check_outputs, check_weights, pair_teachers
 from ..supervision.schedule import Number, Schedule
-from ..supervision.soft_losses import LossEntry, SoftTarget
-from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
+from ..supervision.soft_losses import LossEntry
+from ..supervision.soft_supervision import SoftSupervision
 from ..supervision.teacher import Teacher
-from ..supervision.teacher_checkpoint import build_frozen
+from ..supervision.teacher_checkpoint import frozen_teacher
 from ..supervision.teacher_quality import (
     TeacherQuality,
     target_counts,
@@ -154,21 +151,17 @@ class DistillationHook(SoftSupervision):
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
         """Build the teachers; return the student outputs that learn."""
-        self._ensemble = Ensemble(
-            [
-                self._build(runner, segmentor, number)
-                for number in range(len(self._sources))
-            ],
-            [checkpoint for _, checkpoint in self._sources],
-            self._teacher_weights,
-        )
+        names = [str(checkpoint) for _, checkpoint in self._sources]
+        places = range(len(names))
+        teachers = [self._build(runner, segmentor, i) for i in places]
+        self._ensemble = Ensemble(teachers, names, self._teacher_weights)
         self._features = None
         if self._feature_pairs:
             self._features = FeatureDistances(
                 self._feature_pairs, segmentor, self._ensemble, self.name
             )
             self._handles.append(self._features)
-        who = ' and '.join(str(checkpoint) for _, checkpoint in self._sources)
+        who = ' and '.join(names)
         self._quality = TeacherQuality(who, 'the last batches')
         self._looks = True
         self._pairs = {}
@@ -181,12 +174,14 @@ class DistillationHook(SoftSupervision):
         self, runner: Runner, segmentor: nn.Module, number: int
     ) -> Teacher:
         config, checkpoint = self._sources[number]
-        model, known = build_frozen(config, checkpoint, self._strict)
-        dataset = runner.train_loop.dataloader.dataset
-        classes = getattr(dataset, 'metainfo', {}).get('classes')
-        known = known if self._check_classes else None
-        check_same_classes(segmentor, model, classes, known)
-        model.to(next(segmentor.parameters()).device)
+        model = frozen_teacher(
+            runner,
+            segmentor,
+            config,
+            checkpoint,
+            strict=self._strict,
+            compare_names=self._check_classes,
+        )
         if self._validates and runner.iter == 0:
             name = f'{self.name}_teacher' + f'_{number + 1}' * bool(number)
             validate_teacher(runner, model, name, str(checkpoint))
@@ -206,18 +201,15 @@ class DistillationHook(SoftSupervision):
         outputs = self.select(labelled.outputs)
         wanted = {self._pairs[name] for name in outputs} or {'decode'}
         answers = self._ensemble(labelled.inputs, wanted)
-        targets = {
-            name: SoftTarget(
-                self._ensemble.target(
-                    self._pairs[name],
-                    answers,
-                    output,
-                    self._numbers['temperature'],
-                ),
-                output.counted(),
+        targets = {}
+        for name, output in outputs.items():
+            target = self._ensemble.target(
+                self._pairs[name],
+                answers,
+                output,
+                self._numbers['temperature'],
             )
-            for name, output in outputs.items()
-        }
+            targets[name] = SoftTarget(target, output.counted())
         if self._looks:
             self._ensemble.check_finite(answers)
             self._quality.judge()
@@ -227,7 +219,7 @@ class DistillationHook(SoftSupervision):
         if main is not None:
             counts = target_counts(targets[main].target, outputs[main])
             self._quality.add(counts)
-            figures['teacher_mIoU'] = 100 * counts.mean_iou()
+            figures['teacher_mIoU'] = 100 * mean_iou(counts)
         if self._features:
             factor = self._numbers[self.weight_name]
             figures.update(self._features.terms(factor))

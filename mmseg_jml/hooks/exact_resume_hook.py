@@ -8,14 +8,16 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import DATA_SAMPLERS
 
-from ..datasets.numbered_batches import NumberedBatches, seed_generators
+from ..datasets.numbered_batches import (
+    SAMPLES,
+    STEPS,
+    NumberedBatches,
+    seed_generators,
+)
 from ..random_state import common_seed
 from ..registry import HOOKS
 
 __all__ = ['ExactResumeHook']
-
-# Part of the seed, so that step n and sample n draw different numbers.
-STEPS, SAMPLES = range(2)
 
 
 @HOOKS.register_module()

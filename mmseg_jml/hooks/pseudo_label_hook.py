@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ..heads import auxiliary_heads, main_head, named_heads, unwrapped
+from ..heads import main_head, named_heads, outputs_to_teach, unwrapped
 from ..registry import HOOKS
 from ..supervision.batch_statistics import share_statistics, statistics_kept
-from ..supervision.class_names import check_classes as check_same_classes
 from ..supervision.feature_dropout import FeatureDropout
+from ..supervision.lesson import Lesson, StudentPass
 from ..supervision.mean_teacher import MeanTeacher
 from ..supervision.options import check_counts, check_outputs, check_shares
 from ..supervision.pseudo_labels import figures, label_views, labelled_views
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry
-from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
+from ..supervision.soft_supervision import SoftSupervision
 from ..supervision.strong_views import (
     PhotometricDistortion,
     check_distortions,
     strong_views,
 )
 from ..supervision.teacher import Teacher
-from ..supervision.teacher_checkpoint import build_frozen
+from ..supervision.teacher_checkpoint import frozen_teacher
 from ..supervision.threshold import Threshold, ThresholdOption
 from ..supervision.unlabeled_images import UnlabeledImages, check_loader
 
@@ -185,15 +184,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._update_statistics = update_statistics
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Open the unlabelled images, and start or restore the teacher.
-
-        Args:
-            runner (Runner): The runner, before its first iteration.
-            segmentor (nn.Module): The student.
-
-        Returns:
-            list[str]: Names of the student outputs that learn.
-        """
+        """Open the unlabelled images, and start or restore the teacher."""
         main = main_head(segmentor)
         self._ignore_index = named_heads(segmentor)[main].ignore_index
         # one channel tells two classes apart
@@ -210,46 +201,36 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         )
         model = self.start_average(runner, segmentor) or segmentor
         if isinstance(self._teacher_option, Mapping):
-            model = self._frozen(runner, segmentor)
+            model = frozen_teacher(
+                runner,
+                segmentor,
+                **self._teacher_option,
+                strict=True,
+                compare_names=self._check_classes,
+            )
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
         self._dropout = FeatureDropout(
             segmentor.backbone, self._feature_dropout
         )
         self._handles.append(self._dropout)
-        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
-
-    def _frozen(self, runner: Runner, segmentor: nn.Module) -> nn.Module:
-        model, known = build_frozen(**self._teacher_option)
-        classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get(
-            'classes'
-        )
-        known = known if self._check_classes else None
-        check_same_classes(segmentor, model, classes, known)
-        return model.to(next(segmentor.parameters()).device)
+        return list(self._outputs or outputs_to_teach(segmentor))
 
     def _warn_of_single_images(self) -> None:
         alone = self._images.batch_size == 1 and self._cutmix_from == 'batch'
         if self._cutmix and alone:
-            print_log(
+            logging.getLogger('mmseg_jml').warning(
                 f'cutmix={self._cutmix} does nothing in a batch of one image: '
                 'it pastes from another one. Raise batch_size of '
                 "unlabeled_dataloader, or set cutmix_from='labelled' or "
-                'cutmix=0.',
-                logger='current',
-                level=logging.WARNING,
+                'cutmix=0.'
             )
-
-    def own_name(self, runner: Runner) -> str:
-        """Return ``teacher``, or ``teacher_2`` and so on for other hooks."""
-        return f'teacher{self.suffix(runner)}'
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the average and an adaptive threshold."""
         super().before_save_checkpoint(runner, checkpoint)
-        for name, value in self._threshold.state().items():
-            checkpoint[f'pseudo_label_{name}{self.suffix(runner)}'] = (
-                value.cpu()
-            )
+        if self._threshold.is_adaptive:
+            key = f'pseudo_label_threshold{self.suffix(runner)}'
+            checkpoint[key] = self._threshold.value.cpu()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -265,13 +246,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Label the weak view, and show the student the strong ones.
 
-        Args:
-            segmentor (nn.Module): The student.
-            labelled (StudentPass): The pass of the labelled images.
-
-        Returns:
-            Lesson: The pseudo labels as targets of the strong views, and the
-            figures of :func:`mmseg_jml.supervision.pseudo_labels.figures`.
+        The pseudo labels are the targets of the strong views. What is logged
+        are the :func:`~mmseg_jml.supervision.pseudo_labels.figures`.
         """
         inputs, data_samples = self._images.batch
         known = self._num_classes, self._ignore_index
@@ -287,23 +263,20 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         samples = strong.data_samples(
             data_samples * self._views, self._ignore_index
         )
-        with self._student.recording(), self._dropout.active():
-            with self._statistics(segmentor):
-                segmentor.loss(strong.images, samples)
+        statistics = nullcontext()
+        if not self._update_statistics:
+            statistics = statistics_kept(segmentor)
+        with self._student.recording(), self._dropout.active(), statistics:
+            segmentor.loss(strong.images, samples)
         learns = StudentPass(strong.images, samples, self._student.take())
         targets = {
             name: strong.target(output)
             for name, output in self.select(learns.outputs).items()
         }
         found = figures(weak, data_samples, *known)
-        for name, value in self._threshold.state().items():
-            found[f'pseudo_{name}'] = value
+        if self._threshold.is_adaptive:
+            found['pseudo_threshold'] = self._threshold.value
         return Lesson(learns, targets, found)
-
-    def _statistics(self, segmentor: nn.Module) -> AbstractContextManager:
-        if self._update_statistics:
-            return nullcontext()
-        return statistics_kept(segmentor)
 
     def after_train_iter(
         self,

@@ -10,14 +10,14 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..heads import auxiliary_heads, main_head
+from ..heads import outputs_to_teach
 from ..kernels import Probabilities
 from ..registry import HOOKS
+from ..supervision.lesson import Lesson, SoftTarget, StudentOutput, StudentPass
 from ..supervision.options import check_outputs
 from ..supervision.schedule import Number
-from ..supervision.soft_losses import LossEntry, SoftTarget
-from ..supervision.soft_supervision import Lesson, SoftSupervision, StudentPass
-from ..supervision.student_outputs import StudentOutput
+from ..supervision.soft_losses import LossEntry
+from ..supervision.soft_supervision import SoftSupervision
 
 __all__ = ['SoftLabelHook']
 
@@ -75,19 +75,15 @@ class SoftLabelHook(SoftSupervision):
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
         """Return the names of the outputs that learn."""
-        main = main_head(segmentor)
-        return list(self._outputs or (main, *auxiliary_heads(segmentor)))
+        return list(self._outputs or outputs_to_teach(segmentor))
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Collect the soft labels of a batch from its data samples."""
         classes, targets = segmentor.num_classes, {}
         for name, output in self.select(labelled.outputs).items():
-            label = torch.stack(
-                [
-                    _probabilities(sample, output, classes)
-                    for sample in labelled.data_samples
-                ]
-            )
+            samples = labelled.data_samples
+            labels = [_probabilities(s, output, classes) for s in samples]
+            label = torch.stack(labels)
             weight = (label.sum(1) > 0).float()
             if output.logits.shape[1] == 1:
                 label = label[:, 1:]

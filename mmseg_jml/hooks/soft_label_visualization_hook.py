@@ -16,7 +16,8 @@ from ..heads import dense_heads, unwrapped, uses_sigmoid
 from ..kernels import Request
 from ..kernels.reference import upsampled
 from ..registry import HOOKS
-from ..supervision.soft_supervision import Lesson, SoftSupervision, SoftTarget
+from ..supervision.lesson import Lesson, SoftTarget
+from ..supervision.soft_supervision import SoftSupervision
 from ..visualization import (
     SoftLabelPicture,
     draw_soft_labels,
@@ -76,7 +77,10 @@ class SoftLabelVisualizationHook(Hook):
         self._listen_to_losses(segmentor)
         for hook in runner.hooks:
             if isinstance(hook, SoftSupervision):
-                self._listen_to_hook(hook, hook.source + hook.suffix(runner))
+                source = hook.source + hook.suffix(runner)
+                listen = partial(self._keep_lesson, source)
+                hook.listeners.append(listen)
+                self._undo.append(partial(hook.listeners.remove, listen))
         if not self._undo:
             raise ValueError(
                 'Expected soft labels to draw, from label_smoothing in a loss '
@@ -158,27 +162,17 @@ class SoftLabelVisualizationHook(Hook):
             use_sigmoid=use_sigmoid,
             label_smoothing=loss.label_smoothing,
         )
-        soft = SoftTarget(
-            target, target.counted() if weight is None else weight
-        )
+        weight = target.counted() if weight is None else weight
+        soft = SoftTarget(target, weight)
         self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
 
-    def _listen_to_hook(self, hook: SoftSupervision, source: str) -> None:
-        def listen(lesson: Lesson) -> None:
-            if not self._due:
-                return
-            for name, soft in lesson.targets.items():
-                output = lesson.student.outputs[name]
-                self._keep(
-                    f'{name}_{source}',
-                    lesson.student.inputs,
-                    output.logits,
-                    output.label,
-                    soft,
-                )
-
-        hook.listeners.append(listen)
-        self._undo.append(partial(hook.listeners.remove, listen))
+    def _keep_lesson(self, source: str, lesson: Lesson) -> None:
+        if not self._due:
+            return
+        inputs, _, outputs = lesson.student
+        for name, soft in lesson.targets.items():
+            logits, label, *_ = outputs[name]
+            self._keep(f'{name}_{source}', inputs, logits, label, soft)
 
     def _keep(
         self,

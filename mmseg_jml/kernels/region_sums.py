@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -190,7 +191,11 @@ def _as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     compiler: Any = getattr(torch, 'compiler', None)  # torch 2.1
     is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
-    if is_compiling is not None and is_compiling():
-        hidden: Callable[..., Any] = compiler.disable(function)
-        return hidden
-    return function
+    if is_compiling is None:  # whoever compiles has imported this
+        compiler = sys.modules.get('torch._dynamo')
+    elif not is_compiling():
+        compiler = None
+    hidden: Callable[..., Any] = function
+    if compiler is not None:
+        hidden = compiler.disable(function)
+    return hidden

@@ -9,20 +9,13 @@ __all__ = ['read_label', 'read_prediction', 'read_scores']
 
 
 def read_prediction(sample: dict) -> Tensor:
-    """Return the predicted classes.
-
-    Returns:
-        Tensor: (H, W) int64.
-    """
+    """Return the predicted classes, (H, W) int64."""
     data = _field(sample, 'pred_sem_seg')
     return data.reshape(data.shape[-2:]).long()
 
 
 def read_label(sample: dict, prediction: Tensor) -> Tensor:
-    """Return the ground truth.
-
-    Returns:
-        Tensor: (H, W) int64.
+    """Return the ground truth, (H, W) int64.
 
     Raises:
         KeyError: If there is none.
@@ -42,21 +35,13 @@ def read_label(sample: dict, prediction: Tensor) -> Tensor:
 def read_scores(
     sample: dict, prediction: Tensor, kind: str | None
 ) -> tuple[Tensor, str]:
-    """Return the scores of each class.
+    """Return the scores of each class, (C, H, W), and what they are.
 
     mmseg stores the logits of several channels, but the sigmoid of a single
-    one, which is turned into the probabilities of two classes.
-
-    Args:
-        sample (dict): A data sample as a metric gets it.
-        prediction (Tensor): (H, W), the classes predicted from the scores.
-        kind (str, optional): What several channels hold: 'logits', 'sigmoid'
-            or 'probabilities'. None means logits, and refuses what looks like
-            probabilities.
-
-    Returns:
-        tuple[Tensor, str]: Scores (C, H, W) and what they are, as in
-        :func:`mmseg_jml.functional.confidence_sums`.
+    one, which is turned into the probabilities of two classes. What several
+    channels hold is 'logits', 'sigmoid' or 'probabilities', as in
+    :func:`mmseg_jml.functional.confidence_sums`; None means logits, and
+    refuses what looks like probabilities.
 
     Raises:
         KeyError: If there are no scores.
@@ -77,7 +62,12 @@ def read_scores(
         scores, kind = torch.cat([1 - scores, scores]), 'probabilities'
     elif kind is None:
         kind = 'logits'
-        _refuse_probabilities(scores)
+        if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
+            raise ValueError(
+                'Expected logits in seg_logits, but got numbers that are at '
+                "least 0 and sum to 1. Set scores='probabilities', or "
+                "scores='logits' if they are logits all the same."
+            )
     _check_origin(scores, prediction, one_channel)
     return scores, kind
 
@@ -95,15 +85,6 @@ def _field(sample: dict, name: str) -> Tensor:
         f'Expected {name} in the prediction, but got {sorted(sample)}. '
         f'{hints.get(name, "")}'
     )
-
-
-def _refuse_probabilities(scores: Tensor) -> None:
-    if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
-        raise ValueError(
-            'Expected logits in seg_logits, but got numbers that are at least '
-            "0 and sum to 1. Set scores='probabilities', or scores='logits' "
-            'if they are logits all the same.'
-        )
 
 
 def _check_origin(

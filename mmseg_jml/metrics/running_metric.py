@@ -27,18 +27,8 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
     of an image in :meth:`measure`, and calls :meth:`total` in
     ``compute_metrics``.
 
-    Args:
-        scores (str, optional): What the model leaves in ``seg_logits``. See
-            :class:`CalibrationMetric`. Defaults to None.
-        ignore_index (int): Label of pixels that do not count. Defaults to
-            255.
-        collect_device (str): 'cpu' or 'gpu', by which results are gathered
-            from other processes. Defaults to 'cpu'.
-        prefix (str, optional): Put before the names of figures, with a
-            slash. Defaults to None.
-
-    Raises:
-        ValueError: If ``scores`` is unknown.
+    The options are those of :class:`~mmseg_jml.metrics.CalibrationMetric`. It
+    is a ValueError if ``scores`` is unknown.
     """
 
     default_prefix = ''

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Callable
 from unittest.mock import patch
@@ -15,10 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ['share_statistics', 'statistics_kept']
+from ..stand_in import switched
 
-# The modules in which backbones and mmengine look up checkpoint().
-_CHECKPOINTING = torch.utils.checkpoint, activation_checkpointing
+__all__ = ['share_statistics', 'statistics_kept']
 
 
 def share_statistics(segmentor: nn.Module) -> None:
@@ -26,16 +25,12 @@ def share_statistics(segmentor: nn.Module) -> None:
 
     Without SyncBN each process gathers its own: a checkpoint would hold those
     of the first process alone, and mean teachers would differ.
-
-    Args:
-        segmentor (nn.Module): The student.
     """
     buffers = [
         buffer
-        for module in segmentor.modules()
-        if isinstance(module, _BatchNorm)
-        and not isinstance(module, nn.SyncBatchNorm)
-        for buffer in module.buffers()
+        for norm in _norms(segmentor)
+        if not isinstance(norm, nn.SyncBatchNorm)
+        for buffer in norm.buffers()
         if buffer.is_floating_point()
     ]
     if buffers:
@@ -49,34 +44,23 @@ def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
     Batches are still normalised by their own mean and variance. Blocks that
     the backward pass computes again (``with_cp``, or mmengine's
     ``activation_checkpointing``) leave the statistics alone then too.
-
-    Args:
-        segmentor (nn.Module): The student.
     """
-    norms = [m for m in segmentor.modules() if isinstance(m, _BatchNorm)]
+    norms = _norms(segmentor)
 
     def kept(function: Callable, *args: Any, **options: Any) -> Any:
         @wraps(function)
         def run(*inputs: Any, **keywords: Any) -> Any:
-            with _untracked(norms):
+            with switched(norms, 'track_running_stats', to=False):
                 return function(*inputs, **keywords)
 
         return checkpoint(run, *args, **options)
 
-    with ExitStack() as stack:
-        stack.enter_context(_untracked(norms))
-        for module in _CHECKPOINTING:
-            stack.enter_context(patch.object(module, 'checkpoint', kept))
+    # where backbones and mmengine look up checkpoint()
+    blocks = patch.object(torch.utils.checkpoint, 'checkpoint', kept)
+    models = patch.object(activation_checkpointing, 'checkpoint', kept)
+    with blocks, models, switched(norms, 'track_running_stats', to=False):
         yield
 
 
-@contextmanager
-def _untracked(norms: Iterable[nn.Module]) -> Iterator[None]:
-    tracking = [module for module in norms if module.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
+def _norms(segmentor: nn.Module) -> list[nn.Module]:
+    return [m for m in segmentor.modules() if isinstance(m, _BatchNorm)]

@@ -14,14 +14,8 @@ def same_names(
 ) -> bool:
     """Tell whether two lists name the same classes in the same order.
 
-    Case, blanks, hyphens and underscores do not matter.
-
-    Args:
-        first (Sequence[str], optional): Names of classes.
-        second (Sequence[str], optional): Names to compare them with.
-
-    Returns:
-        bool: True also where one of the lists is empty or not known.
+    Case, blanks, hyphens and underscores do not matter. A list that is empty
+    or not known is the same as any.
 
     Examples:
         >>> same_names(['Traffic Light', 'car'], ['traffic_light', 'Car'])
@@ -44,17 +38,10 @@ def check_classes(
     student_classes: Sequence[str] | None,
     teacher_classes: Sequence[str] | None,
 ) -> None:
-    """Check that a teacher has the classes of the student.
+    """Raise a ValueError unless a teacher has the classes of the student.
 
-    Args:
-        student (nn.Module): A segmentor.
-        teacher (nn.Module): Another segmentor.
-        student_classes (Sequence[str], optional): Names of the student's
-            classes.
-        teacher_classes (Sequence[str], optional): Those of the teacher's.
-
-    Raises:
-        ValueError: If their numbers or, where known, their names differ.
+    Names, which only some checkpoints and data sets have, are compared where
+    both are known.
     """
     counts = student.num_classes, teacher.num_classes
     if counts[0] != counts[1]:

@@ -7,39 +7,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch.nn.functional as F  # noqa: N812
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..functional import average_teachers, teacher_target
 from ..heads import auxiliary_heads, main_head
 from ..kernels import TeacherLogits
-from .student_outputs import StudentOutput
+from .lesson import StudentOutput
 from .teacher import Teacher
 
-__all__ = ['Answer', 'Ensemble']
-
-Answer = dict  # what a Teacher returns
+__all__ = ['Ensemble']
 
 
 class Ensemble:
     """Average the probabilities of several teachers.
 
-    Args:
-        teachers (Sequence[Teacher]): At least one.
-        names (Sequence[str]): Their names in messages.
-        weights (Sequence[float], optional): The weight of each teacher, above
-            0. None weighs them equally. Defaults to None.
-
-    Attributes:
-        teachers (Sequence[Teacher]): The teachers.
-        shares (list[float]): The weights, divided by their sum.
+    They have names in messages, and weights above 0; None weighs them
+    equally. ``shares`` are the weights, divided by their sum.
     """
 
     def __init__(
         self,
         teachers: Sequence[Teacher],
         names: Sequence[str],
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | None,
     ) -> None:
         self.teachers, self._names = teachers, names
         weights = weights or [1.0] * len(teachers)
@@ -60,35 +50,12 @@ class Ensemble:
     ) -> dict[str, str]:
         """Pair the outputs of the student with those of the teachers.
 
-        Args:
-            student (nn.Module): The student.
-            wanted (dict[str, str], optional): The pairs that the user asks
-                for. None pairs the main outputs and the auxiliary heads at
-                the same place, and warns of those without a partner.
-
-        Returns:
-            dict[str, str]: Outputs of the student, each with that of the
-            teachers to learn from; by default the main one comes first.
-
-        Raises:
-            ValueError: If the teachers lack an output.
+        The pairs that the user wants are checked: it is a ValueError if the
+        teachers lack an output. By default, pair the main outputs, and
+        auxiliary heads at the same place, and warn of those left alone.
         """
         if wanted is None:
-            main, auxiliary = main_head(student), auxiliary_heads(student)
-            pairs = {main: 'decode', **dict(zip(auxiliary, self.outputs[1:]))}
-            alone = [name for name in auxiliary if name not in pairs]
-            if alone:
-                named = {**pairs, **dict.fromkeys(alone, 'decode')}
-                print_log(
-                    f'No auxiliary head of the teacher is the partner of '
-                    f'{", ".join(alone)} of the student, which learns from '
-                    'the label alone, with label_weight as its factor. '
-                    f'outputs={named!r} lets it learn from the main output '
-                    'of the teacher.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
-            return pairs
+            return self._default_pairs(student)
         for name in wanted.values():
             if name not in self.outputs:
                 raise ValueError(
@@ -97,26 +64,29 @@ class Ensemble:
                 )
         return wanted
 
-    def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[Answer]:
-        """Run each teacher on a batch.
+    def _default_pairs(self, student: nn.Module) -> dict[str, str]:
+        main, auxiliary = main_head(student), auxiliary_heads(student)
+        pairs = {main: 'decode', **dict(zip(auxiliary, self.outputs[1:]))}
+        alone = [name for name in auxiliary if name not in pairs]
+        if alone:
+            named = {**pairs, **dict.fromkeys(alone, 'decode')}
+            logging.getLogger('mmseg_jml').warning(
+                'No auxiliary head of the teacher is the partner of '
+                f'{", ".join(alone)} of the student, which learns from the '
+                'label alone, with label_weight as its factor. '
+                f'outputs={named!r} lets it learn from the main output of the '
+                'teacher.'
+            )
+        return pairs
 
-        Args:
-            inputs (Tensor): (N, 3, H, W), preprocessed for the student.
-            names (Iterable[str]): Some of ``outputs``.
-
-        Returns:
-            list[dict]: What each :class:`Teacher` returns.
-        """
+    def __call__(self, inputs: Tensor, names: Iterable[str]) -> list[dict]:
+        """Return the answer of each :class:`Teacher` to a batch."""
         return [teacher(inputs, names) for teacher in self.teachers]
 
-    def check_finite(self, answers: Sequence[Answer]) -> None:
-        """Check that all logits are finite, which makes the host wait.
+    def check_finite(self, answers: Sequence[dict]) -> None:
+        """Raise a FloatingPointError unless all logits are finite.
 
-        Args:
-            answers (Sequence[dict]): What each teacher has returned.
-
-        Raises:
-            FloatingPointError: If a logit is NaN or infinite.
+        This makes the host wait for the GPU.
         """
         for who, teacher, answer in zip(self._names, self.teachers, answers):
             for name, (logits, _) in answer.items():
@@ -133,62 +103,40 @@ class Ensemble:
     def target(
         self,
         name: str,
-        answers: Sequence[Answer],
+        answers: Sequence[dict],
         output: StudentOutput,
         temperature: float,
     ) -> TeacherLogits:
-        """Average the answers into the target of one output.
+        """Average an output of the teachers into a target of the student's.
 
-        Args:
-            name (str): One of ``outputs``.
-            answers (Sequence[dict]): What each teacher has returned.
-            output (StudentOutput): The output of the student that learns.
-            temperature (float): Divides the logits of student and teachers.
-
-        Returns:
-            TeacherLogits: The average at the size of the label. A single
-            teacher's logits stay at the resolution of its head where the
-            student's logits are smaller than the label too.
+        It has the size of the label. A single teacher's logits stay at the
+        resolution of its head where the student's logits are smaller than the
+        label too. The temperature divides the logits of all of them.
         """
-        targets = [
-            _target(
-                *answer[name],
-                teacher.align_corners[name],
-                output,
-                temperature,
-                # an average needs them on one grid
-                may_stay_small=len(answers) == 1,
+        size, use_sigmoid = output.size, output.use_sigmoid
+        targets = []
+        for teacher, answer in zip(self.teachers, answers):
+            logits, is_sigmoid = answer[name]
+            align_corners = teacher.align_corners[name]
+            stays_small = (
+                len(answers) == 1  # an average needs them on one grid
+                and output.is_small
+                # a softmax of sigmoids is made at full size too
+                and (not is_sigmoid or use_sigmoid)
+                and logits.shape[2] <= size[0]
+                and logits.shape[3] <= size[1]
             )
-            for teacher, answer in zip(self.teachers, answers)
-        ]
-        return average_teachers(targets, output.use_sigmoid, self.shares)
-
-
-def _target(
-    logits: Tensor,
-    is_sigmoid: bool,
-    align_corners: bool,
-    output: StudentOutput,
-    temperature: float,
-    may_stay_small: bool,
-) -> TeacherLogits:
-    size = output.size
-    stays_small = (
-        may_stay_small
-        and output.is_small
-        # a softmax of sigmoids is made at full size too
-        and (not is_sigmoid or output.use_sigmoid)
-        and logits.shape[2] <= size[0]
-        and logits.shape[3] <= size[1]
-    )
-    if not stays_small and logits.shape[2:] != size:
-        logits = F.interpolate(
-            logits, size, mode='bilinear', align_corners=align_corners
-        )
-    channels, use_sigmoid = output.logits.shape[1], output.use_sigmoid
-    target = teacher_target(
-        logits, is_sigmoid, channels, use_sigmoid, temperature
-    )
-    if not stays_small:
-        return target
-    return replace(target, size=tuple(size), align_corners=align_corners)
+            if not stays_small and logits.shape[2:] != size:
+                logits = F.interpolate(
+                    logits, size, mode='bilinear', align_corners=align_corners
+                )
+            channels = output.logits.shape[1]
+            target = teacher_target(
+                logits, is_sigmoid, channels, use_sigmoid, temperature
+            )
+            if stays_small:
+                target = replace(
+                    target, size=tuple(size), align_corners=align_corners
+                )
+            targets.append(target)
+        return average_teachers(targets, use_sigmoid, self.shares)

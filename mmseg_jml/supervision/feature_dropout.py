@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..functional import complementary_dropout
+from ..stand_in import switched
 
 __all__ = ['FeatureDropout']
-
 
 _Nest = Any  # feature maps in tuples and lists, as backbones return
 
@@ -19,15 +19,10 @@ _Nest = Any  # feature maps in tuples and lists, as backbones return
 class FeatureDropout:
     """Drop from each of two views the channels that the other one keeps.
 
-    Within :meth:`active`, a forward hook of torch changes the feature maps on
-    their way to neck and heads.
-
-    Args:
-        backbone (nn.Module): It returns a feature map, or tuples and lists of
-            them.
-        share (float): Share of the images, as for
-            :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no
-            hook.
+    Within :meth:`active`, a forward hook of torch changes the feature maps of
+    a backbone on their way to neck and heads: a single one, or tuples and
+    lists of them. The share of the images is that of
+    :func:`~mmseg_jml.functional.complementary_dropout`; 0 attaches no hook.
 
     Examples:
         >>> import torch
@@ -45,14 +40,9 @@ class FeatureDropout:
         if share:
             self._handles = [backbone.register_forward_hook(self._drop)]
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self) -> AbstractContextManager:
         """Drop channels of 2 N images: N first views, then N second."""
-        self._active = True
-        try:
-            yield
-        finally:
-            self._active = False
+        return switched([self], '_active', to=True)
 
     def remove(self) -> None:
         """Detach the hook."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
 from ..functional import attention_distance, channel_wise_divergence
 from .ensemble import Ensemble
-from .module_outputs import ModuleOutputs
+from .options import check_numbers
+from .recorders import ModuleOutputs
 
 __all__ = ['FeatureDistances', 'FeaturePair']
 
@@ -55,13 +54,7 @@ class FeaturePair:
 
     @classmethod
     def parse(cls, value: object) -> FeaturePair:
-        """Read a dictionary with the arguments above.
-
-        Args:
-            value (object): An entry of the option ``features``.
-
-        Returns:
-            FeaturePair: The pair.
+        """Read an entry of ``features`` with the arguments above.
 
         Raises:
             TypeError: If it is no dictionary with these keys.
@@ -81,13 +74,8 @@ class FeaturePair:
                 "Expected measure of features to be 'attention' or 'channel' "
                 f'but got {pair.measure!r}.'
             )
-        for name, low in (('loss_weight', 0), ('temperature', 0.01)):
-            number = getattr(pair, name)
-            if not isinstance(number, Real) or not low <= number < math.inf:
-                raise ValueError(
-                    f'Expected {name} of features to be a number of at least '
-                    f'{low} but got {number!r}.'
-                )
+        check_numbers(0, **{'loss_weight of features': pair.loss_weight})
+        check_numbers(0.01, **{'temperature of features': pair.temperature})
         return pair
 
     @classmethod
@@ -125,16 +113,8 @@ class FeatureDistances:
     """Compare feature maps of a student with those of its teachers.
 
     The distance to an ensemble is the mean of the distances to its teachers,
-    each weighted by its share.
-
-    Args:
-        pairs (Sequence[FeaturePair]): The modules to compare.
-        student (nn.Module): The student.
-        ensemble (Ensemble): The teachers.
-        source (str): Part of the names of terms, such as 'kd'.
-
-    Raises:
-        ValueError: If a model has no module of a given name.
+    each weighted by its share. ``source`` is part of the names of terms, such
+    as 'kd'. It is a ValueError if a model lacks a module.
     """
 
     def __init__(
@@ -146,7 +126,7 @@ class FeatureDistances:
     ) -> None:
         self._pairs, self._source = pairs, source
         names = [pair.student for pair in pairs]
-        self._student = ModuleOutputs(student, names, 'student', True)
+        self._student = ModuleOutputs(student, names, 'student')
         names = [pair.teacher for pair in pairs]
         self._teachers = [
             (ModuleOutputs(teacher.model, names, 'teacher'), share)
@@ -156,22 +136,22 @@ class FeatureDistances:
     def terms(self, factor: float) -> dict[str, Tensor]:
         """Compare the maps of the last forward passes.
 
-        Args:
-            factor (float): Multiplies each distance.
-
-        Returns:
-            dict[str, Tensor]: Terms by their names in the log, such as
-            ``backbone.layer4.loss_kd_attention``.
-
-        Raises:
-            ValueError: If a map is missing, or two maps cannot be compared.
+        Each distance is multiplied by ``factor``, and has the name that it
+        gets in the log, such as ``backbone.layer4.loss_kd_attention``. It is
+        a ValueError if a map is missing, or two maps cannot be compared.
         """
         own = self._student.take()
         others = [(kept.take(), share) for kept, share in self._teachers]
         terms: dict[str, Tensor] = {}
         for pair in self._pairs:
             student = pair.map_of('student', own.get(pair.student))
-            _check_gradient(pair, student)
+            if not student.requires_grad:
+                raise ValueError(
+                    f'Expected {pair.student!r} of the student to have a '
+                    'gradient but got none: it is frozen, or part of a block '
+                    'that with_cp computes again. Name a whole stage, such as '
+                    'backbone.layer4.'
+                )
             value = sum(
                 share * _distance(pair, student, answers.get(pair.teacher))
                 for answers, share in others
@@ -203,12 +183,3 @@ def _distance(pair: FeaturePair, student: Tensor, answer: object) -> Tensor:
     return channel_wise_divergence(
         student, teacher, temperature=pair.temperature
     )
-
-
-def _check_gradient(pair: FeaturePair, student: Tensor) -> None:
-    if not student.requires_grad:
-        raise ValueError(
-            f'Expected {pair.student!r} of the student to have a gradient but '
-            'got none: it is frozen, or part of a block that with_cp '
-            'computes again. Name a whole stage, such as backbone.layer4.'
-        )

@@ -4,12 +4,59 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ..kernels import Target
-from .student_outputs import StudentOutput
 
-__all__ = ['Lesson', 'SoftTarget', 'StudentPass']
+__all__ = ['Lesson', 'SoftTarget', 'StudentOutput', 'StudentPass']
+
+
+class StudentOutput(NamedTuple):
+    """Logits of one output, and the label that they were compared with.
+
+    Attributes:
+        logits (Tensor): (N, C, h, w), with gradient, of the label's size or,
+            where :class:`HeadResolutionHook` is in use, perhaps smaller.
+        label (Tensor): (N, H, W) integers.
+        ignore_index (int): Label of pixels that do not count.
+        use_sigmoid (bool): Whether each class has a sigmoid of its own.
+        align_corners (bool): How smaller logits are upsampled, as for
+            ``F.interpolate``.
+    """
+
+    logits: Tensor
+    label: Tensor
+    ignore_index: int
+    use_sigmoid: bool
+    align_corners: bool = False
+
+    @property
+    def size(self) -> torch.Size:
+        """The height and width of the label."""
+        return self.label.shape[1:]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the logits are smaller than the label."""
+        return self.logits.shape[2:] != self.size
+
+    def upsampled(self) -> StudentOutput:
+        """Return the output with logits of the label's size."""
+        if not self.is_small:
+            return self
+        logits = F.interpolate(
+            self.logits,
+            self.size,
+            mode='bilinear',
+            align_corners=self.align_corners,
+        )
+        return self._replace(logits=logits)
+
+    def counted(self) -> Tensor:
+        """Return (N, H, W) floats: 1 where the label counts, else 0."""
+        return (self.label != self.ignore_index).float()
 
 
 class StudentPass(NamedTuple):

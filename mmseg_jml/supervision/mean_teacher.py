@@ -5,21 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from numbers import Real
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
 from torch import nn
 
+from .options import is_number
 from .step_watch import StepWatch
-from .teacher_evaluation import evaluate_beside
+from .teacher_quality import evaluate_beside
 
 __all__ = ['MeanTeacher']
-
-_FROZEN = 'config', 'checkpoint'
 
 
 class MeanTeacher(Hook):
@@ -33,18 +30,11 @@ class MeanTeacher(Hook):
     At step t of the optimizer, counted from 0, the average becomes
     ``m * average + (1 - m) * student`` with ``m = min(1 - 1 / (t + 1),
     momentum)``: "Mean teachers are better role models" (arXiv 1703.01780).
-    Step 0 copies the student. Steps that AMP skips do not count.
+    Step 0 copies the student, and is the last iteration of the warm-up. Steps
+    that AMP skips do not count.
 
-    Args:
-        teacher (str | dict): 'ema', or another teacher of the hook, for which
-            no average is kept.
-        momentum (float): The largest m, in [0.5, 1).
-        evaluates (bool): Whether validation and test evaluate it too.
-        warm_up (int): Iterations in which the average is a copy of the
-            student; step 0 is the last of them.
-
-    Raises:
-        ValueError: If an option is out of range.
+    The options are those of :class:`~mmseg_jml.PseudoLabelHook`; it is a
+    ValueError if one is out of range. Only the teacher 'ema' has an average.
     """
 
     def __init__(
@@ -69,12 +59,12 @@ class MeanTeacher(Hook):
                 update_buffers=True,
             )
 
-    def own_name(self, runner: Runner) -> str:
-        """Return the name of this teacher in checkpoints and metrics."""
-        return 'teacher'
+    def suffix(self, runner: Runner) -> str:
+        """Return what tells this hook from others of its kind."""
+        return ''
 
     def _key(self, runner: Runner) -> str:
-        return f'pseudo_label_{self.own_name(runner)}'
+        return f'pseudo_label_teacher{self.suffix(runner)}'
 
     def before_run(self, runner: Runner) -> None:
         """Copy the student while no hook of torch is attached to it."""
@@ -87,15 +77,8 @@ class MeanTeacher(Hook):
     ) -> nn.Module | None:
         """Restore the average, or start it as a copy of the student.
 
-        Args:
-            runner (Runner): The runner, after it may have resumed.
-            segmentor (nn.Module): The student.
-
-        Returns:
-            nn.Module | None: The averaged segmentor; None for other teachers.
-
-        Raises:
-            ValueError: If the checkpoint has the average of another student.
+        Return None for other teachers. It is a ValueError if the checkpoint
+        has the average of another student.
         """
         if self.average is None:
             return None
@@ -105,7 +88,7 @@ class MeanTeacher(Hook):
             self.average.module.load_state_dict(segmentor.state_dict())
             self.average.steps.zero_()
             if resumed:
-                _warn(
+                logging.getLogger('mmseg_jml').warning(
                     'The checkpoint has no mean teacher: it starts as a copy '
                     'of the student.'
                 )
@@ -176,25 +159,25 @@ class MeanTeacher(Hook):
     def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
         if not self._evaluates:
             return
+        log = logging.getLogger('mmseg_jml')
         if not self._restore(runner) and (self._saved or runner.iter == 0):
-            _warn('The checkpoint has no mean teacher to evaluate.')
+            log.warning('The checkpoint has no mean teacher to evaluate.')
             return
-        print_log('The same for the mean teacher:', logger='current')
-        name = self.own_name(runner)
+        log.info('The same for the mean teacher:')
+        name = f'teacher{self.suffix(runner)}'
         metrics.update(
             evaluate_beside(runner, self.average.module, split, name)
         )
 
 
 def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
-    frozen = isinstance(teacher, Mapping) and {*teacher} == {*_FROZEN}
-    if not frozen and teacher not in ('ema', 'self'):
+    keys = {*teacher} if isinstance(teacher, Mapping) else None
+    if keys != {'config', 'checkpoint'} and teacher not in ('ema', 'self'):
         raise ValueError(
             "Expected teacher to be 'ema', 'self' or dict(config=..., "
             f'checkpoint=...) but got {teacher!r}.'
         )
-    is_number = isinstance(momentum, Real) and not isinstance(momentum, bool)
-    if teacher == 'ema' and not (is_number and 0.5 <= momentum < 1):
+    if teacher == 'ema' and not (is_number(momentum, 0.5, 1) and momentum < 1):
         raise ValueError(
             'Expected momentum, the share of itself that the average keeps '
             f'in a step, to be in [0.5, 1) but got {momentum!r}. The '
@@ -205,7 +188,3 @@ def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
             "Expected teacher='ema' for evaluate_teacher=True but got "
             f'{teacher!r}, which is no average.'
         )
-
-
-def _warn(text: str) -> None:
-    print_log(text, logger='current', level=logging.WARNING)

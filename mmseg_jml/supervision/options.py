@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -11,9 +12,12 @@ from mmengine.config import Config
 __all__ = [
     'check_counts',
     'check_losses',
+    'check_numbers',
     'check_outputs',
     'check_shares',
     'check_weights',
+    'is_number',
+    'is_whole',
     'pair_teachers',
 ]
 
@@ -37,18 +41,10 @@ def pair_teachers(teacher: object, checkpoint: object) -> list[tuple]:
         >>> pair_teachers('teacher.py', ['first.pth', 'second.pth'])
         [('teacher.py', 'first.pth'), ('teacher.py', 'second.pth')]
     """
-    configs = _as_list(
-        'teacher',
-        teacher,
-        (str, Path, dict, Config),
-        'the path of a config, such as mmseg::pspnet/..., or a config',
-    )
-    checkpoints = _as_list(
-        'checkpoint',
-        checkpoint,
-        (str, Path),
-        'the path or URL of the weights of a teacher',
-    )
+    what = 'the path of a config, such as mmseg::pspnet/..., or a config'
+    configs = _as_list('teacher', teacher, (str, Path, dict, Config), what)
+    what = 'the path or URL of the weights of a teacher'
+    checkpoints = _as_list('checkpoint', checkpoint, (str, Path), what)
     if len(configs) == 1:
         configs *= len(checkpoints)
     if not checkpoints or len(configs) != len(checkpoints):
@@ -59,17 +55,20 @@ def pair_teachers(teacher: object, checkpoint: object) -> list[tuple]:
     return list(zip(configs, checkpoints))
 
 
+def _as_list(name: str, value: object, kinds: tuple, what: str) -> list:
+    values = [value] if isinstance(value, kinds) else value
+    if not isinstance(values, Sequence) or not all(
+        isinstance(one, kinds) for one in values
+    ):
+        raise TypeError(
+            f'Expected {name} to be {what}, or a list of them, but got '
+            f'{value!r}.'
+        )
+    return list(values)
+
+
 def check_losses(name: str, value: object) -> None:
-    """Check an option that holds entries of losses.
-
-    Args:
-        name (str): Name of the option, for messages.
-        value (object): None, an entry, or a sequence of entries, which may be
-            empty.
-
-    Raises:
-        TypeError: If it is none of them.
-    """
+    """Raise a TypeError unless an option is None, a loss or a list of them."""
     if value is None:
         return
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -87,15 +86,12 @@ def check_losses(name: str, value: object) -> None:
 
 
 def check_outputs(value: object, paired: bool = False) -> None:
-    """Check an option that names outputs of the student.
+    """Raise a ValueError unless an option names outputs of the student.
 
     Args:
         value (object): None, or a sequence of at least one name.
         paired (bool): Whether it is a dictionary, with an output of the
             teacher for each output of the student. Defaults to False.
-
-    Raises:
-        ValueError: If it is neither.
     """
     what = "a list of outputs of the student, such as ['decode']"
     default = 'for the main output and all auxiliary heads'
@@ -118,71 +114,57 @@ def check_outputs(value: object, paired: bool = False) -> None:
     )
 
 
+def is_number(value: object, least: float, most: float) -> bool:
+    """Tell whether a value is a number, no boolean, in [least, most]."""
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    return is_real and least <= value <= most
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number, and no boolean."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_numbers(least: float, **numbers: object) -> None:
+    """Raise a ValueError unless options are finite and at least ``least``."""
+    for name, value in numbers.items():
+        if not is_number(value, least, math.inf) or value == math.inf:
+            raise ValueError(
+                f'Expected {name} to be a number of at least {least} but got '
+                f'{value!r}.'
+            )
+
+
 def check_shares(**shares: object) -> None:
-    """Check options that are shares or probabilities.
-
-    Args:
-        **shares (object): The options by name.
-
-    Raises:
-        ValueError: If one of them is no number in [0, 1], or a boolean.
-    """
+    """Raise a ValueError unless options are numbers in [0, 1]."""
     for name, value in shares.items():
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not (is_number and 0 <= value <= 1):
+        if not is_number(value, 0, 1):
             raise ValueError(
                 f'Expected {name} to be a number in [0, 1] but got {value!r}.'
             )
 
 
 def check_counts(least: int, **counts: object) -> None:
-    """Check options that are whole numbers.
-
-    Args:
-        least (int): The least number allowed.
-        **counts (object): The options by name.
-
-    Raises:
-        ValueError: If one of them is smaller, or no whole number.
-    """
+    """Raise a ValueError unless options are whole and at least ``least``."""
     for name, value in counts.items():
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (is_whole and value >= least):
+        if not (is_whole(value) and value >= least):
             raise ValueError(
                 f'Expected {name} to be {least} or more but got {value!r}.'
             )
 
 
 def check_weights(name: str, value: object, number: int) -> None:
-    """Check an option that holds one weight for each teacher.
+    """Raise a ValueError unless an option is None or has ``number`` weights.
 
-    Args:
-        name (str): Name of the option, for messages.
-        value (object): None, or a sequence of numbers above 0.
-        number (int): The number of teachers.
-
-    Raises:
-        ValueError: If it is neither.
+    There is one for each teacher, above 0 and finite.
     """
     if value is None:
         return
     is_list = isinstance(value, Sequence) and len(value) == number
     if not is_list or not all(
-        isinstance(one, Real) and 0 < one < float('inf') for one in value
+        isinstance(one, Real) and 0 < one < math.inf for one in value
     ):
         raise ValueError(
             f'Expected {name} to be {number} numbers above 0, one for each '
             f'teacher, but got {value!r}.'
         )
-
-
-def _as_list(name: str, value: object, kinds: tuple, what: str) -> list:
-    values = [value] if isinstance(value, kinds) else value
-    if not isinstance(values, Sequence) or not all(
-        isinstance(one, kinds) for one in values
-    ):
-        raise TypeError(
-            f'Expected {name} to be {what}, or a list of them, but got '
-            f'{value!r}.'
-        )
-    return list(values)

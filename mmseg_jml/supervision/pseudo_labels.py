@@ -10,14 +10,16 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..functional import as_target, paste, pseudo_label, teacher_target
-from ..functional.pseudo_labels import (
-    certain_logits,
+from ..functional import (
+    as_target,
     mean_iou,
-    pixel_accuracy,
+    paste,
+    pseudo_label,
+    region_counts,
+    teacher_target,
 )
-from .soft_losses import SoftTarget
-from .student_outputs import StudentOutput
+from ..functional.pseudo_labels import certain_logits, pixel_accuracy
+from .lesson import SoftTarget, StudentOutput
 from .teacher import Teacher
 from .threshold import Threshold
 from .unlabeled_images import valid_pixels
@@ -46,14 +48,12 @@ class Views(NamedTuple):
     logits: Tensor | None
     is_sigmoid: bool = False
 
-    def mixed(self, boxes: Tensor, source: Views | None = None) -> Views:
+    def mixed(self, boxes: Tensor, source: Views | None) -> Views:
         """Paste boxes of other images, pseudo labels included.
 
-        Args:
-            boxes (Tensor): (N, H, W) bool, True on pixels to replace.
-            source (Views, optional): N images to take them from. None means
-                the image before, as for
-                :func:`~mmseg_jml.functional.paste`. Defaults to None.
+        ``boxes``, (N, H, W) bool, are True on pixels to replace. Without N
+        images as a source they come from the image before, as for
+        :func:`~mmseg_jml.functional.paste`.
         """
         values = {
             name: paste(value, boxes, source and getattr(source, name))
@@ -92,16 +92,12 @@ class Views(NamedTuple):
     def data_samples(
         self, samples: Sequence[SegDataSample], ignore_index: int
     ) -> list[SegDataSample]:
-        """Return data samples with the hard pseudo labels as labels.
+        """Copy the samples of the images, with hard pseudo labels as labels.
 
         The student needs them to compute the losses of its own config on the
-        way to its logits; these losses are dropped. Pixels below the threshold
-        keep their labels, since mmseg's binary cross-entropy fails where all
-        pixels are ignored.
-
-        Args:
-            samples (Sequence[SegDataSample]): The data samples of the images.
-            ignore_index (int): Label of pixels that are not valid.
+        way to its logits; these losses are dropped. Pixels that are not valid
+        are ignored. Those below the threshold keep their labels, since
+        mmseg's binary cross-entropy fails where all pixels are ignored.
         """
         label = self.label.masked_fill(~self.valid, ignore_index)
         made = []
@@ -121,18 +117,10 @@ def label_views(
     threshold: Threshold,
     soft: bool,
 ) -> Views:
-    """Let a teacher label images.
+    """Let a teacher label preprocessed images (N, C, H, W).
 
-    Args:
-        teacher (Teacher): The teacher.
-        inputs (Tensor): (N, C, H, W), preprocessed.
-        data_samples (Sequence[SegDataSample]): With ``img_shape``.
-        threshold (Threshold): Least confidence of a pixel to learn from. An
-            adaptive one is updated by these images first.
-        soft (bool): Whether to keep the logits, for soft pseudo labels.
-
-    Returns:
-        Views: The images and their pseudo labels.
+    An adaptive threshold is updated by these images before it tells which
+    pixels are confident. Soft pseudo labels keep the logits.
     """
     logits, is_sigmoid = teacher(inputs, ['decode'])['decode']
     label, confidence = pseudo_label(logits, is_sigmoid)
@@ -158,20 +146,10 @@ def labelled_views(
 ) -> Views:
     """Treat labels of images as pseudo labels of full confidence.
 
-    Args:
-        views (Views): N unlabelled images. The result has their number and
-            their kind of labels, soft or hard.
-        inputs (Tensor): (M, C, H, W), preprocessed. If M is below N, the
-            images are repeated.
-        data_samples (Sequence[SegDataSample]): M, with ``gt_sem_seg``.
-        num_classes (int): Number of classes.
-        ignore_index (int): Label of pixels that do not count.
-
-    Returns:
-        Views: N labelled images; pixels that do not count are not valid.
-
-    Raises:
-        ValueError: If labelled and unlabelled images differ in size.
+    The images (M, C, H, W) are preprocessed, and repeated until there are as
+    many as unlabelled ``views``. The labels are soft if those of the views
+    are. Pixels whose label does not count are not valid. It is a ValueError if
+    labelled and unlabelled images differ in size.
     """
     if inputs.shape[1:] != views.images.shape[1:]:
         raise ValueError(
@@ -182,7 +160,7 @@ def labelled_views(
         )
     chosen = [i % len(inputs) for i in range(len(views.images))]
     label = _labels([data_samples[i] for i in chosen])
-    counted = (label >= 0) & (label < num_classes) & (label != ignore_index)
+    counted = _counted(label, num_classes, ignore_index)
     label = label.masked_fill(~counted, 0)
     logits = views.logits
     if logits is not None:
@@ -200,13 +178,6 @@ def figures(
 ) -> dict[str, Tensor]:
     """Measure the confidence and, where labels are known, the accuracy.
 
-    Args:
-        views (Views): The images and their pseudo labels.
-        data_samples (Sequence[SegDataSample]): Those of the images, with
-            ``has_label``.
-        num_classes (int): Number of classes.
-        ignore_index (int): Label of pixels that do not count.
-
     Returns:
         dict[str, Tensor]: ``pseudo_confident``, the share of the confident
         pixels among the valid ones. If some images have labels, also
@@ -218,16 +189,22 @@ def figures(
     known = [i for i, sample in enumerate(data_samples) if sample.has_label]
     if known:
         truth = _labels([data_samples[i] for i in known])
+        counted = _counted(truth, num_classes, ignore_index)
         label, valid, confident = (
             torch.stack([values[i] for i in known])
             for values in (views.label, views.valid, views.confident)
         )
-        known = (truth >= 0) & (truth < num_classes) & (truth != ignore_index)
-        iou = mean_iou(label, truth, valid & known, num_classes)
-        accuracy = pixel_accuracy(label, truth, confident & known)
-        found.update(pseudo_mIoU=100 * iou, pseudo_accuracy=100 * accuracy)
+        accuracy = pixel_accuracy(label, truth, confident & counted)
+        found['pseudo_accuracy'] = 100 * accuracy
+        truth = truth.masked_fill(~(valid & counted), -1)
+        counts = region_counts(label, truth, num_classes, check=False)
+        found['pseudo_mIoU'] = 100 * mean_iou(counts)
     return found
 
 
 def _labels(data_samples: Sequence[SegDataSample]) -> Tensor:
     return torch.stack([s.gt_sem_seg.data[0] for s in data_samples]).long()
+
+
+def _counted(label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    return (label >= 0) & (label < num_classes) & (label != ignore_index)

@@ -10,6 +10,8 @@ from typing import Union
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import BaseLoop
 
+from .options import check_numbers, is_whole
+
 __all__ = ['Number', 'Schedule']
 
 Number = Union[float, dict]
@@ -58,9 +60,6 @@ class Schedule:
             value (float | dict): The option.
             low (float): The least value allowed. Defaults to 0.0.
 
-        Returns:
-            Schedule: The schedule.
-
         Raises:
             TypeError: If it is neither, or has unknown keys.
             ValueError: If a value is out of range.
@@ -85,15 +84,10 @@ class Schedule:
                 f'{self.type!r}.'
             )
         for value in (self.start, self._stop):
-            if not (isinstance(value, Real) and low <= value < math.inf):
-                raise ValueError(
-                    f'Expected {name} to be a number of at least {low} but '
-                    f'got {value!r}.'
-                )
+            check_numbers(low, **{name: value})
         unit = 'epoch' if self.by_epoch else 'iteration'
         for key, value in (('begin', self.begin), ('end', self.end)):
-            is_whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (is_whole or (key == 'end' and value is None)):
+            if not (is_whole(value) or (key == 'end' and value is None)):
                 raise ValueError(
                     f'Expected {key} of {name} to be an {unit}, a whole '
                     f'number such as 20, but got {value!r}.'
@@ -105,14 +99,7 @@ class Schedule:
             )
 
     def in_iterations(self, name: str, loop: BaseLoop) -> Schedule:
-        """Convert ``begin`` and ``end`` from epochs to iterations.
-
-        Args:
-            name (str): Name of the option, for messages.
-            loop (BaseLoop): The training loop.
-
-        Returns:
-            Schedule: This one, unless it counts epochs.
+        """Convert ``begin`` and ``end`` from epochs of a loop to iterations.
 
         Raises:
             ValueError: If it counts epochs, but the loop's have no length.
@@ -144,12 +131,7 @@ class Schedule:
         return self.type != 'constant' and self.start != self._stop
 
     def __call__(self, iteration: int, max_iters: int) -> float:
-        """Return the number of an iteration.
-
-        Args:
-            iteration (int): The iteration, counted from 0.
-            max_iters (int): Number of iterations of the whole run.
-        """
+        """Return the number of an iteration, counted from 0."""
         if not self.changes:
             return float(self.start)
         end = max_iters if self.end is None else self.end

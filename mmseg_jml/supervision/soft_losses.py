@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from ..heads import dense_heads, is_main, uses_sigmoid
 from ..losses import JaccardMetricLoss, KLDivergenceLoss
-from .lesson import SoftTarget
-from .student_outputs import StudentOutput
+from .lesson import SoftTarget, StudentOutput
 
-__all__ = ['LossEntry', 'SoftLosses', 'SoftTarget', 'SupervisedLosses']
+__all__ = ['LossEntry', 'SoftLosses', 'SupervisedLosses']
 
 # The methods of losses that take logits smaller than the label.
 _FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
@@ -34,16 +33,9 @@ AUXILIARY_LOSS = dict(
 class SoftLosses:
     """Build and compute the losses of student outputs against soft labels.
 
-    Args:
-        segmentor (nn.Module): The student.
-        names (Sequence[str]): Names of the outputs that learn.
-        main (dict | Sequence[dict], optional): Losses of outputs of main
-            heads. None means ``MAIN_LOSS``, an empty sequence none.
-        auxiliary (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``AUXILIARY_LOSS``, an empty sequence
-            none.
-        source (str): Part of the names of terms, such as 'kd' in
-            ``decode.loss_kd_jml_ce``.
+    ``main`` and ``auxiliary`` are the options ``loss`` and ``auxiliary_loss``
+    of :class:`SoftSupervision`. ``source`` is part of the names of terms, such
+    as 'kd' in ``decode.loss_kd_jml_ce``.
 
     Raises:
         ValueError: If an output belongs to no head with dense logits, a
@@ -61,10 +53,8 @@ class SoftLosses:
         self._source = source
         heads = dense_heads(segmentor)
         device = next(segmentor.parameters()).device
-        entries = {
-            True: MAIN_LOSS if main is None else main,
-            False: AUXILIARY_LOSS if auxiliary is None else auxiliary,
-        }
+        main_entry = MAIN_LOSS if main is None else main
+        other_entry = AUXILIARY_LOSS if auxiliary is None else auxiliary
         self._losses = {}
         for name in names:
             head = name.partition('.')[0]
@@ -73,7 +63,7 @@ class SoftLosses:
                     f'Expected an output of {", ".join(heads)} to learn from '
                     f'soft labels but got {name!r}.'
                 )
-            entry = entries[is_main(head)]
+            entry = main_entry if is_main(head) else other_entry
             parts = [entry] if isinstance(entry, Mapping) else entry
             if parts:
                 self._losses[name] = nn.ModuleList(
@@ -105,14 +95,8 @@ class SoftLosses:
     ) -> dict[str, Tensor]:
         """Compute the losses of an output against its target.
 
-        Args:
-            name (str): Name of the output.
-            output (StudentOutput): Its logits.
-            soft (SoftTarget): Its target.
-            factor (float): Multiplies each loss.
-
-        Returns:
-            dict[str, Tensor]: Terms by their names in the log.
+        Each is multiplied by ``factor``, and has the name that it gets in the
+        log.
         """
         logits, options = output.logits, {}
         if output.is_small:
@@ -133,63 +117,6 @@ class SoftLosses:
         return terms
 
 
-class SupervisedLosses(dict):
-    """The losses of a segmentor, and terms that hooks add to them.
-
-    One hook hands it to the next. It remembers which losses the segmentor
-    itself computed against labels, whatever their names are.
-
-    Args:
-        losses (dict): What the segmentor computes itself.
-
-    Examples:
-        >>> losses = SupervisedLosses({'decode.loss_ce': 1.0})
-        >>> losses.add({'decode.loss_kd_jml_ce': 4.0})
-        >>> losses.weigh_labels(0.5)
-        >>> losses
-        {'decode.loss_ce': 0.5, 'decode.loss_kd_jml_ce': 4.0}
-    """
-
-    def __init__(self, losses: dict) -> None:
-        super().__init__(losses)
-        self._own = frozenset(losses)
-
-    @classmethod
-    def of(cls, losses: dict) -> SupervisedLosses:
-        """Copy the losses that a segmentor or another hook returns."""
-        copy = cls(losses)
-        copy._own = getattr(losses, '_own', copy._own)
-        return copy
-
-    def weigh_labels(self, factor: float) -> None:
-        """Multiply the segmentor's own losses, and no others.
-
-        Args:
-            factor (float): Multiplies each loss.
-        """
-        for name in self._own:
-            if 'loss' in name:
-                self[name] = _times(self[name], factor)
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Add the terms of a hook.
-
-        Args:
-            terms (dict[str, Tensor]): Terms by their names in the log.
-
-        Raises:
-            ValueError: If a name is taken.
-        """
-        for name, value in terms.items():
-            if name in self:
-                raise ValueError(
-                    f'Expected names of their own for all losses but got '
-                    f'{name!r} twice: give the entry of loss_decode, or that '
-                    'of the hook, another loss_name.'
-                )
-            self[name] = value
-
-
 def _build(entry: dict, use_sigmoid: bool) -> nn.Module:
     entry = dict(entry)
     if use_sigmoid:
@@ -204,9 +131,48 @@ def _build(entry: dict, use_sigmoid: bool) -> nn.Module:
     return loss
 
 
-def _times(value: Tensor | list[Tensor], factor: float) -> Tensor | list:
-    if factor == 1:
-        return value
-    if isinstance(value, list):
-        return [factor * part for part in value]
-    return factor * value
+class SupervisedLosses(dict):
+    """The losses of a segmentor, and terms that hooks add to them.
+
+    One hook hands it to the next. It remembers which losses the segmentor
+    itself computed against labels, whatever their names are.
+
+    Args:
+        losses (dict): What the segmentor or another hook returns.
+
+    Examples:
+        >>> losses = SupervisedLosses({'decode.loss_ce': 1.0})
+        >>> losses.add({'decode.loss_kd_jml_ce': 4.0})
+        >>> losses.weigh_labels(0.5)
+        >>> losses
+        {'decode.loss_ce': 0.5, 'decode.loss_kd_jml_ce': 4.0}
+    """
+
+    def __init__(self, losses: dict) -> None:
+        super().__init__(losses)
+        self._own = getattr(losses, '_own', frozenset(losses))
+
+    def weigh_labels(self, factor: float) -> None:
+        """Multiply the segmentor's own losses, and no others."""
+        if factor == 1:
+            return
+        for name in self._own:
+            if 'loss' in name:
+                value = self[name]
+                is_list = isinstance(value, list)
+                self[name] = (
+                    [factor * part for part in value]
+                    if is_list
+                    else factor * value
+                )
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Add the terms of a hook; raise a ValueError if a name is taken."""
+        for name, value in terms.items():
+            if name in self:
+                raise ValueError(
+                    f'Expected names of their own for all losses but got '
+                    f'{name!r} twice: give the entry of loss_decode, or that '
+                    'of the hook, another loss_name.'
+                )
+            self[name] = value

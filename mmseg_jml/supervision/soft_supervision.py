@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from typing import Callable
 
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
 from ..heads import unwrapped
-from .lesson import Lesson, SoftTarget, StudentPass
+from .lesson import Lesson, StudentOutput, StudentPass
 from .options import check_losses
+from .recorders import StudentOutputs
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftLosses, SupervisedLosses
-from .student_outputs import StudentOutput, StudentOutputs
 
-__all__ = ['Lesson', 'SoftSupervision', 'SoftTarget', 'StudentPass']
+__all__ = ['SoftSupervision']
 
 
 class SoftSupervision(Hook, metaclass=ABCMeta):
@@ -73,9 +72,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         check_losses('loss', loss)
         check_losses('auxiliary_loss', auxiliary_loss)
         self._entries = loss, auxiliary_loss
+        weights = {'label_weight': label_weight, self.weight_name: soft_weight}
         self._schedules = {
-            'label_weight': Schedule.parse('label_weight', label_weight),
-            self.weight_name: Schedule.parse(self.weight_name, soft_weight),
+            name: Schedule.parse(name, value)
+            for name, value in weights.items()
         }
         self._numbers: dict[str, float] = {}
         self._handles: list = []  # a subclass may add to them in prepare()
@@ -164,7 +164,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         if call.get('mode') != 'loss':
             return None
         labelled = StudentPass(call['inputs'], call['data_samples'], recorded)
-        losses = SupervisedLosses.of(losses)
+        losses = SupervisedLosses(losses)
         with self._explained():
             losses.weigh_labels(self._numbers['label_weight'])
             factor = self._numbers[self.weight_name]
@@ -174,12 +174,9 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             for name, target in lesson.targets.items():
                 output = lesson.student.outputs[name]
                 losses.add(self._losses.terms(name, output, target, factor))
-            losses.add(
-                {
-                    name if 'loss' in name else name + self._suffix: value
-                    for name, value in lesson.figures.items()
-                }
-            )
+            for name, value in lesson.figures.items():
+                suffix = '' if 'loss' in name else self._suffix
+                losses.add({name + suffix: value})
         for listen in self.listeners:
             listen(lesson)
         return losses
@@ -187,11 +184,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     def select(
         self, recorded: dict[str, StudentOutput]
     ) -> dict[str, StudentOutput]:
-        """Return the outputs that have a loss from those of a pass.
-
-        Raises:
-            ValueError: If one is missing.
-        """
+        """Select the outputs that have a loss; none of them may be missing."""
         names = self._losses.names
         missing = [name for name in names if name not in recorded]
         if missing:
@@ -209,9 +202,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
             yield
         except Exception as error:
             self._detach()
-            print_log(
-                f'{type(self).__name__} stops the run. {error}',
-                logger='current',
-                level=logging.ERROR,
+            logging.getLogger('mmseg_jml').error(
+                f'{type(self).__name__} stops the run. {error}'
             )
             raise

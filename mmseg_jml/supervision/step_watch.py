@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmengine.optim import BaseOptimWrapper
 
 __all__ = ['StepWatch']
@@ -12,18 +13,16 @@ class StepWatch:
 
     It does not while gradients are accumulated, nor where AMP's scaler finds
     gradients that are not finite. A hook on the optimizer detects both. Where
-    optimizers take no such hook, as before torch 2.0, skipped steps count; so
-    do those of fused optimizers, which skip them on the GPU.
-
-    Args:
-        optim_wrapper (BaseOptimWrapper): The wrapper of the optimizer.
+    such hooks do not run, as in torch 2.1 once anything was compiled, skipped
+    steps count; so do those of fused optimizers, which skip them on the GPU.
     """
 
     def __init__(self, optim_wrapper: BaseOptimWrapper) -> None:
         self._wrapper, self._moved = optim_wrapper, False
         optimizer = getattr(optim_wrapper, 'optimizer', None)
         watch = getattr(optimizer, 'register_step_post_hook', None)
-        self._handle = watch and watch(self._note)
+        runs = watch is not None and _hooks_run()
+        self._handle = watch(self._note) if runs else None
 
     def _note(self, *step: object) -> None:
         self._moved = True
@@ -40,3 +39,12 @@ class StepWatch:
         """Stop watching."""
         if self._handle is not None:
             self._handle.remove()
+
+
+def _hooks_run() -> bool:
+    """Try whether optimizers run their hooks."""
+    runs = []
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    optimizer.register_step_post_hook(lambda *step: runs.append(step))
+    optimizer.step()
+    return bool(runs)

@@ -16,22 +16,12 @@ __all__ = ['PhotometricDistortion', 'check_distortions', 'strong_views']
 
 # The distortions of UniMatch (arXiv 2208.09910). A window of 13 pixels holds
 # three standard deviations of the widest blur on each side.
+_JITTER = dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)
+_BLUR = dict(kernel_size=(13, 13), sigma=(0.1, 2.0))
 UNIMATCH = (
-    dict(
-        type='ColorJitter',
-        brightness=0.5,
-        contrast=0.5,
-        saturation=0.5,
-        hue=0.25,
-        p=0.8,
-    ),
+    dict(type='ColorJitter', p=0.8, **_JITTER),
     dict(type='RandomGrayscale', p=0.2),
-    dict(
-        type='RandomGaussianBlur',
-        kernel_size=(13, 13),
-        sigma=(0.1, 2.0),
-        p=0.5,
-    ),
+    dict(type='RandomGaussianBlur', p=0.5, **_BLUR),
 )
 
 
@@ -40,20 +30,14 @@ def strong_views(
     distort: PhotometricDistortion,
     number: int,
     cutmix: float,
-    source: Views | None = None,
+    source: Views | None,
 ) -> Views:
     """Make several strong views of each image: distort it, then CutMix.
 
-    Args:
-        weak (Views): N images with their pseudo labels.
-        distort (PhotometricDistortion): Changes the colours.
-        number (int): Number of views of each image, each drawn by itself.
-        cutmix (float): Probability that a view has a box of another image.
-        source (Views, optional): The images that boxes come from. None means
-            the distorted ones themselves. Defaults to None.
-
-    Returns:
-        Views: The first views of all N images, then the second ones ...
+    Each of the ``number`` views is drawn by itself, and has a box of another
+    image with the probability ``cutmix``. Without a source the boxes come
+    from the distorted images themselves. The first views of all images come
+    first, then the second ones ...
     """
     size = weak.images.shape[2:]
     views = []
@@ -67,12 +51,9 @@ def strong_views(
 class PhotometricDistortion:
     """Apply kornia's augmentations to normalised images.
 
-    Args:
-        entries (str | Sequence[dict], optional): Intensity augmentations of
-            ``kornia.augmentation``, applied in this order and drawn for each
-            image by itself. 'unimatch' stands for ``UNIMATCH``, None for
-            none.
-        preprocessor (nn.Module): The segmentor's ``data_preprocessor``.
+    The entries are intensity augmentations of ``kornia.augmentation``, applied
+    in this order and drawn for each image by itself. 'unimatch' stands for
+    ``UNIMATCH``, None for none.
 
     Raises:
         ImportError: If kornia is not installed.
@@ -90,17 +71,10 @@ class PhotometricDistortion:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
-        """Distort colours and sharpness.
+        """Distort colours and sharpness of normalised images (N, 3, H, W).
 
-        Args:
-            images (Tensor): (N, 3, H, W), normalised.
-            valid (Tensor): (N, H, W) bool; other pixels stay as they are.
-
-        Returns:
-            Tensor: (N, 3, H, W), the distorted images, normalised.
-
-        Raises:
-            ValueError: If the images do not have three channels.
+        Pixels that are not valid, (N, H, W) bool, stay as they are. It is a
+        ValueError if the images do not have three channels.
         """
         if not self._steps:
             return images
@@ -118,13 +92,9 @@ class PhotometricDistortion:
 
 
 def check_distortions(value: object) -> None:
-    """Check the option ``distortions``, as far as that needs no kornia.
+    """Raise a ValueError unless ``distortions`` look like entries of kornia.
 
-    Args:
-        value (object): The ``entries`` of :class:`PhotometricDistortion`.
-
-    Raises:
-        ValueError: If it is neither a list of entries, nor 'unimatch' or None.
+    Whether kornia knows them is found out when training starts.
     """
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     if value is None or value == 'unimatch':

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Callable
 
 import torch
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from ..functional import score_logits
 from ..heads import (
     auxiliary_heads,
-    is_main,
-    named_heads,
+    predicting_head,
     predicts_scores,
     uses_sigmoid,
 )
 from ..normalisation import Normalisation, swap_channels
+from ..stand_in import switched
 
 __all__ = ['Teacher']
 
@@ -58,7 +58,7 @@ class Teacher:
         self.amp, self._inherit_amp = amp, inherit_amp
         self._normalise = _normalisation(preprocessor, model.data_preprocessor)
         self._auxiliary = auxiliary_heads(model)
-        main = _last_main_head(model)
+        main = predicting_head(model)
         heads = dict(decode=main, **self._auxiliary)
         self._sigmoid = {k: uses_sigmoid(head) for k, head in heads.items()}
         self.align_corners = {
@@ -78,11 +78,6 @@ class Teacher:
         """``decode``, and the auxiliary heads as the log names them."""
         return list(self._sigmoid)
 
-    @property
-    def is_sigmoid(self) -> bool:
-        """Whether the logits of ``decode`` are those of sigmoids."""
-        return self._sigmoid['decode']
-
     @torch.no_grad()
     def __call__(
         self, inputs: Tensor, names: Iterable[str]
@@ -97,14 +92,12 @@ class Teacher:
             dict[str, tuple[Tensor, bool]]: For each output float32 logits
             (N, C, h, w), and whether each class has a sigmoid of its own.
         """
-        autocast = (
-            nullcontext()
-            if self._inherit_amp
-            else torch.autocast(
+        precision = nullcontext()
+        if not self._inherit_amp:
+            precision = torch.autocast(
                 inputs.device.type, self.amp, enabled=self.amp is not None
             )
-        )
-        with autocast, _evaluating(self.model):
+        with precision, switched(self.model.modules(), 'training', to=False):
             logits = self._predict(self._normalise(inputs), set(names))
         return {
             name: (value.float(), self._sigmoid[name])
@@ -113,13 +106,8 @@ class Teacher:
 
     def _predict(self, inputs: Tensor, names: set[str]) -> dict[str, Tensor]:
         model, size = self.model, inputs.shape[2:]
-        meta = dict(
-            ori_shape=size,
-            img_shape=size,
-            pad_shape=size,
-            padding_size=[0] * 4,
-        )
-        metas = [meta] * len(inputs)
+        meta = dict(ori_shape=size, img_shape=size, pad_shape=size)
+        metas = [dict(meta, padding_size=[0] * 4)] * len(inputs)
         features, handles = [], []
         if names - {'decode'}:  # SAN has neither neck nor these heads
             last = model.neck if model.with_neck else model.backbone
@@ -133,34 +121,14 @@ class Teacher:
         finally:
             for handle in handles:
                 handle.remove()
-        logits = {
-            'decode': score_logits(main.float())
-            if self._returns_scores
-            else main
-        }
+        if self._returns_scores:
+            main = score_logits(main.float())
+        logits = {'decode': main}
         for name in names - {'decode'}:
             logits[name] = self._auxiliary[name].predict(
                 features[0], metas, model.test_cfg
             )
         return {name: logits[name] for name in names}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, and back to training afterwards."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def _last_main_head(model: nn.Module) -> nn.Module:
-    heads = named_heads(model)
-    return heads[[name for name in heads if is_main(name)][-1]]
 
 
 def _normalisation(

@@ -5,31 +5,51 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..imports import configs_of
 from ..random_state import random_state_kept
+from .class_names import check_classes
 
-__all__ = ['build_frozen', 'load_weights']
+__all__ = ['build_frozen', 'frozen_teacher', 'load_weights']
 
 _NAMES_SHOWN = 5
+
+
+def frozen_teacher(
+    runner: Runner,
+    student: nn.Module,
+    config: str | dict | Config,
+    checkpoint: str,
+    strict: bool,
+    compare_names: bool,
+) -> nn.Module:
+    """Build a frozen teacher of a run's student, on the student's device.
+
+    It is a ValueError if its classes are not those of the student; their
+    names are compared on demand. For the rest see :func:`build_frozen`.
+    """
+    model, known = build_frozen(config, checkpoint, strict)
+    dataset = runner.train_loop.dataloader.dataset
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    check_classes(student, model, classes, known if compare_names else None)
+    return model.to(next(student.parameters()).device)
 
 
 def build_frozen(
     config: str | dict | Config, checkpoint: str, strict: bool = True
 ) -> tuple[nn.Module, list[str] | None]:
-    """Build a segmentor that only predicts.
+    """Build a segmentor that only predicts, and name its classes if known.
 
     It is in evaluation mode and has neither gradients nor SyncBN. Random
     numbers go on as if nothing had been built.
@@ -39,10 +59,6 @@ def build_frozen(
             also in an installed package: ``mmseg::pspnet/...``.
         checkpoint (str): Path or URL of a checkpoint.
         strict (bool): Whether every weight must fit. Defaults to True.
-
-    Returns:
-        tuple[nn.Module, list[str] | None]: The segmentor, and the names of
-        its classes if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -76,27 +92,23 @@ def _model_config(config: str | dict | Config) -> ConfigDict:
 
 
 def _config_path(config: str) -> Path:
-    """Find a config by its path, or by ``package::path`` in a package.
-
-    mmengine's get_config would try to install a package whose distribution
-    has another name, as on the OneDL stack.
-    """
+    """Find a config by its path, or by ``package::path`` in a package."""
     package, separator, inner = config.partition('::')
     if not separator:
         return Path(config)
-    found = find_spec(package) if package.isidentifier() else None
-    if found is None or found.origin is None:
+    folder = configs_of(package)
+    if folder is None:
         raise FileNotFoundError(
             f'Expected teacher to name a config of an installed package but '
             f'got {config!r}: there is no package {package!r}.'
         )
-    return Path(found.origin).parent / '.mim' / 'configs' / inner
+    return folder / inner
 
 
 def load_weights(
     model: nn.Module, checkpoint: str, strict: bool = True
 ) -> list[str] | None:
-    """Load the weights of a checkpoint into a model.
+    """Load a checkpoint into a model, and name its classes if known.
 
     Args:
         model (nn.Module): The model.
@@ -104,9 +116,6 @@ def load_weights(
             or of a state dict.
         strict (bool): Whether every weight must fit. If not, the log names
             those that do not. Defaults to True.
-
-    Returns:
-        list[str] | None: Names of the classes, if the checkpoint has them.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -124,15 +133,15 @@ def load_weights(
         if name in state and _shape(state[name]) == _shape(value)
     }
     problems = _differences(own, state)
-    told = (
+    message = (
         f'Expected the checkpoint {checkpoint!r} to have the weights of '
         f'the teacher but got {"; ".join(problems)}.'
     )
     if problems and (strict or not fits):
         way_out = ' strict=False loads what fits.' * bool(fits)
-        raise ValueError(f'{told} Does it belong to this config?{way_out}')
+        raise ValueError(f'{message} Does it belong to this config?{way_out}')
     if problems:
-        print_log(told, logger='current', level=logging.WARNING)
+        logging.getLogger('mmseg_jml').warning(message)
     model.load_state_dict(fits, strict=False)
     meta = content.get('meta') or {}
     # checkpoints of mmseg 0.x and of its first 1.x versions use capitals
@@ -144,17 +153,19 @@ def load_weights(
 
 
 def _read(checkpoint: str) -> Mapping:
+    # torch below 2.6 would unpickle any object
+    weights_only = patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1')
     try:
-        with _weights_only():
+        with weights_only:
             content = CheckpointLoader.load_checkpoint(
                 str(checkpoint), map_location='cpu'
             )
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            'Expected checkpoint to be the path or URL of the weights of a '
+            f'teacher but got {str(checkpoint)!r}: {error}'
+        ) from error
     except Exception as error:  # a damaged file may raise anything
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(
-                'Expected checkpoint to be the path or URL of the weights of '
-                f'a teacher but got {str(checkpoint)!r}: {error}'
-            ) from error
         raise ValueError(
             f'Expected the checkpoint {str(checkpoint)!r} to hold weights and '
             'plain values, but it is out of reach, damaged, or holds objects '
@@ -167,13 +178,6 @@ def _read(checkpoint: str) -> Mapping:
             f'got {type(content).__name__}.'
         )
     return content
-
-
-@contextmanager
-def _weights_only() -> Iterator[None]:
-    """Forbid unpickling objects, which torch allows before version 2.6."""
-    with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1'):
-        yield
 
 
 def _differences(own: Mapping, other: Mapping) -> list[str]:

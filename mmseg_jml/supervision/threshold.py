@@ -33,6 +33,7 @@ class Threshold:
             [0, 1]. None fixes it at ``start``. Defaults to 0.999.
 
     Attributes:
+        is_adaptive (bool): Whether it changes, and is to be saved and logged.
         value (float | Tensor): The threshold; a scalar tensor if adaptive.
 
     Examples:
@@ -47,21 +48,15 @@ class Threshold:
         self, start: float = 0.85, momentum: float | None = 0.999
     ) -> None:
         self._start, self._momentum = start, momentum
-        self.start()
+        self.is_adaptive = momentum is not None
+        self.start(saved=None)
 
     @classmethod
     def parse(cls, option: ThresholdOption) -> Threshold:
         """Read the option of a hook.
 
-        Args:
-            option (float | dict): A number in [0, 1], or the arguments of
-                this class with ``type='adaptive'``.
-
-        Returns:
-            Threshold: The threshold.
-
-        Raises:
-            ValueError: If it is neither.
+        It is a ValueError unless the option is a number in [0, 1], or has the
+        arguments of this class and ``type='adaptive'``.
         """
         if not isinstance(option, Mapping):
             check_shares(threshold=option)
@@ -83,36 +78,21 @@ class Threshold:
         valid: Tensor,
         num_classes: int,
     ) -> float | Tensor:
-        """Move an adaptive threshold by a batch.
+        """Move an adaptive threshold by the valid pixels of a batch.
 
-        Args:
-            confidence (Tensor): (N, H, W), that of the predicted classes.
-            label (Tensor): (N, H, W) integers, the predicted classes.
-            valid (Tensor): (N, H, W) bool, the pixels to look at.
-            num_classes (int): Number of classes.
-
-        Returns:
-            float | Tensor: The threshold for this batch.
+        ``confidence`` is that of the predicted classes, ``label``; all are
+        (N, H, W). The threshold for this batch is returned.
         """
-        if self._momentum is not None:
+        if self.is_adaptive:
             maxima = class_maxima(confidence, label, valid, num_classes)
             self.value = running_threshold(
                 self.value.to(maxima), largest_of_all(maxima), self._momentum
             )
         return self.value
 
-    def state(self) -> dict[str, Tensor]:
-        """Return what to save and log; a fixed threshold has nothing."""
-        return {} if self._momentum is None else dict(threshold=self.value)
-
-    def start(self, saved: Tensor | None = None) -> None:
-        """Begin a run.
-
-        Args:
-            saved (Tensor, optional): The threshold of the run that resumes.
-                Defaults to None.
-        """
+    def start(self, saved: Tensor | None) -> None:
+        """Begin a run; one that resumes has saved an adaptive threshold."""
         self.value: float | Tensor = self._start
-        if self._momentum is not None:
+        if self.is_adaptive:
             first = torch.tensor(float(self._start))
             self.value = first if saved is None else saved

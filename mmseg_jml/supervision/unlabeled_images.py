@@ -9,12 +9,11 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS, DATASETS
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..datasets.named_images import NamedImages
-from ..datasets.numbered_batches import NumberedBatches
+from ..datasets.numbered_batches import UNLABELED, NumberedBatches
 from ..datasets.pixel_marks import FILLER, UNKNOWN
 from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
@@ -22,8 +21,6 @@ from .weak_pipeline import give_pipeline
 
 __all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
 
-# Part of the seed; ExactResumeHook has 0 for steps and 1 for its samples.
-_UNLABELED = 2
 _INHERITED = 'batch_size', 'num_workers', 'persistent_workers', 'pin_memory'
 _SAMPLER = dict(type='InfiniteSampler', shuffle=True)
 
@@ -37,12 +34,8 @@ class UnlabeledImages:
     :func:`give_pipeline`. Labels of images that have any are loaded too, to
     measure pseudo labels with.
 
-    Args:
-        runner (Runner): The runner, before its first iteration.
-        config (dict): Config of a dataloader, with its dataset.
-        preprocessor (nn.Module): The student's ``data_preprocessor``.
-        check_classes (bool): Whether to compare the names of the classes with
-            those of the labelled images. Defaults to True.
+    The runner has not trained yet, the preprocessor is that of the student,
+    and the options are those of :class:`~mmseg_jml.PseudoLabelHook`.
 
     Attributes:
         batch (tuple[Tensor, list]): The batch loaded last: images
@@ -60,7 +53,7 @@ class UnlabeledImages:
         runner: Runner,
         config: Mapping,
         preprocessor: nn.Module,
-        check_classes: bool = True,
+        check_classes: bool,
     ) -> None:
         self._preprocessor = preprocessor
         self._seed = common_seed(runner)
@@ -81,10 +74,7 @@ class UnlabeledImages:
         self.batch: tuple[Tensor, list]
 
     def load(self, iteration: int) -> None:
-        """Load the batch of an iteration.
-
-        Args:
-            iteration (int): Larger than in the last call.
+        """Load the batch of an iteration later than that of the last call.
 
         Raises:
             RuntimeError: If a file cannot be read, or a worker has died.
@@ -106,8 +96,10 @@ class UnlabeledImages:
                 f'{", ".join(batch)}. Let it end with PackSegInputs.'
             )
         self._check_sizes(batch['inputs'])
-        for sample in batch['data_samples']:
-            _note_labels(sample)
+        for sample in batch['data_samples']:  # on the CPU, without a wait
+            marks = getattr(sample, 'gt_sem_seg', None)
+            known = marks is not None and bool((marks.data < UNKNOWN).any())
+            sample.set_metainfo(dict(has_label=known))
         batch = self._preprocessor(batch, training=True)
         self.batch = batch['inputs'], batch['data_samples']
 
@@ -117,15 +109,14 @@ class UnlabeledImages:
             self._batches = NumberedBatches(
                 self._loader,
                 self._sampler,
-                key=(self._seed, _UNLABELED, get_rank()),
+                key=(self._seed, UNLABELED, get_rank()),
                 trained=iteration,
             )
             self._batches.skip_iter(iteration)
-        while self._next < iteration:  # iterations that did not ask
-            next(self._batches)
+        while self._next <= iteration:  # some iterations did not ask
+            batch = next(self._batches)
             self._next += 1
-        self._next += 1
-        return next(self._batches)
+        return batch
 
     def _check_sizes(self, inputs: list[Tensor]) -> None:
         size = getattr(self._preprocessor, 'size', None)
@@ -142,14 +133,7 @@ class UnlabeledImages:
 
 
 def check_loader(config: object) -> None:
-    """Check the option ``unlabeled_dataloader`` before there is a run.
-
-    Args:
-        config (object): The ``config`` of :class:`UnlabeledImages`.
-
-    Raises:
-        ValueError: If it is no dictionary with a dataset.
-    """
+    """Raise a ValueError unless ``unlabeled_dataloader`` has a dataset."""
     if not isinstance(config, Mapping) or 'dataset' not in config:
         raise ValueError(
             'Expected unlabeled_dataloader to be a dictionary with a dataset '
@@ -168,23 +152,18 @@ def _complete(config: Mapping, labelled: Mapping) -> dict:
 
 
 def _build(config: dict, seed: int) -> DataLoader:
-    hint = (
-        'Check data_root, data_prefix and ann_file of '
-        'unlabeled_dataloader.dataset.'
+    message = (
+        'Expected unlabeled_dataloader to list images but got {}. Check '
+        'data_root, data_prefix and ann_file of unlabeled_dataloader.dataset.'
     )
     try:
         images = NamedImages(DATASETS.build(config['dataset']))
         loader = Runner.build_dataloader(dict(config, dataset=images), seed)
     except (OSError, ValueError, AssertionError) as error:
-        raise ValueError(
-            'Expected unlabeled_dataloader to list images but got '
-            f'{type(error).__name__}: {error}. {hint}'
-        ) from error
+        got = f'{type(error).__name__}: {error}'
+        raise ValueError(message.format(got)) from error
     if not len(loader.dataset):
-        raise ValueError(
-            'Expected unlabeled_dataloader to list images but got none. '
-            + hint
-        )
+        raise ValueError(message.format('none'))
     return loader
 
 
@@ -203,24 +182,12 @@ def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
         )
 
 
-def _note_labels(sample: SegDataSample) -> None:
-    """Note whether there is a label while the data is on the CPU."""
-    marks = getattr(sample, 'gt_sem_seg', None)
-    known = marks is not None and bool((marks.data < UNKNOWN).any())
-    sample.set_metainfo(dict(has_label=known))
-
-
 def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
-    """Tell the pixels of images from padding and filler.
+    """Return (N, H, W) bool, False on padding and on filled-in pixels.
 
-    Args:
-        inputs (Tensor): (N, C, H, W), padded on the right and at the bottom.
-        data_samples (list[SegDataSample]): With ``img_shape`` and, if
-            :class:`MarkPixels` was in the pipeline, its map.
-
-    Returns:
-        Tensor: (N, H, W) bool, False on padding and on pixels that transforms
-        filled in.
+    Images (N, C, H, W) are padded on the right and at the bottom, up to their
+    ``img_shape``. The map of :class:`MarkPixels` tells what transforms filled
+    in.
     """
     valid = torch.zeros_like(inputs[:, 0], dtype=torch.bool)
     for mask, sample in zip(valid, data_samples):

@@ -6,8 +6,6 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 
-from mmengine.logging import print_log
-
 from ..config import type_name
 from ..datasets.parts import source_entries
 from ..datasets.pixel_marks import FILLER
@@ -40,12 +38,8 @@ _WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
 def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
     """Return the part of a training pipeline that needs no label.
 
-    Args:
-        labelled (Sequence[Mapping]): Transforms of labelled images.
-
-    Returns:
-        list[dict]: The transforms that load, resize, crop, turn and pack
-        images, also inside ``RandomApply`` and ``RandomChoice``.
+    These are the transforms that load, resize, crop, turn and pack images,
+    also inside ``RandomApply`` and ``RandomChoice``.
 
     Examples:
         >>> stock = [
@@ -92,13 +86,9 @@ def _listed(entries: Mapping | Sequence[Mapping]) -> Sequence[Mapping]:
 def pipeline_of(dataset: Mapping) -> list[Mapping]:
     """Return the transforms of a data set, through all of its wrappers.
 
-    Args:
-        dataset (Mapping): The data set. Of a wrapper of several, the first
-            one counts.
-
-    Returns:
-        list[Mapping]: Those of the innermost data set first, since a
-        ``MultiImageMixDataset`` adds others to the ones that load.
+    Those of the innermost data set come first, since a
+    ``MultiImageMixDataset`` adds others to the ones that load. Of a wrapper
+    of several data sets the first one counts.
     """
     inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
     first = next(filter(None, inner), None)
@@ -111,15 +101,8 @@ def give_pipeline(dataset: dict, labelled: Mapping) -> None:
 
     A data set with a pipeline keeps it. Others get the part of the labelled
     images' pipeline that needs no label; the log shows it, and warns of
-    unknown transforms that were left out.
-
-    Args:
-        dataset (dict): The data set, perhaps a wrapper of others; it is
-            changed in place.
-        labelled (Mapping): The data set of labelled images.
-
-    Raises:
-        ValueError: If no pipeline can be derived.
+    unknown transforms that were left out. The data set, which may wrap others,
+    is changed in place. It is a ValueError if no pipeline can be derived.
     """
     leaves = list(source_entries(dataset))
     if any('pipeline' not in leaf for leaf in leaves):
@@ -141,32 +124,28 @@ def _derive(stock: Sequence[Mapping]) -> list[dict]:
         raise ValueError(
             'Expected a transform that loads images in the pipeline of '
             'train_dataloader, from which that of the unlabelled images is '
-            f'derived, but got {_told(stock) or "no pipeline"}. {_WAY_OUT}'
+            f'derived, but got {_shown(stock) or "no pipeline"}. {_WAY_OUT}'
         )
     derived.append(dict(type='PackSegInputs'))
-    print_log(
-        f'Unlabelled images go through {_told(derived)}. {_WAY_OUT}',
-        logger='current',
-    )
+    log = logging.getLogger('mmseg_jml')
+    log.info(f'Unlabelled images go through {_shown(derived)}. {_WAY_OUT}')
     if unknown:
-        print_log(
+        log.warning(
             f'Left out of the pipeline of the unlabelled images, because '
             'they might mix images or need labels: '
-            f'{", ".join(dict.fromkeys(unknown))}. {_WAY_OUT}',
-            logger='current',
-            level=logging.WARNING,
+            f'{", ".join(dict.fromkeys(unknown))}. {_WAY_OUT}'
         )
     return derived
 
 
-def _told(pipeline: Sequence[Mapping]) -> str:
-    told = []
+def _shown(pipeline: Sequence[Mapping]) -> str:
+    parts = []
     for entry in pipeline:
         options = ', '.join(
             f'{k}={v!r}' for k, v in entry.items() if k != 'type'
         )
-        told.append(f'{type_name(entry)}({options})')
-    return ', '.join(told)
+        parts.append(f'{type_name(entry)}({options})')
+    return ', '.join(parts)
 
 
 def _marked(

@@ -91,11 +91,11 @@ def _draw(
     palette: Sequence[Sequence[int]],
     ignored: int,
 ) -> None:
-    told = f'\n{view.problem}' if view.problem else ''
+    problem = f'\n{view.problem}' if view.problem else ''
     axis.set_title(
-        f'{title}: {view.name}{told}',
+        f'{title}: {view.name}{problem}',
         fontsize='small',
-        color='red' if told else 'black',
+        color='red' if problem else 'black',
         wrap=True,
     )
     if view.image is not None:

@@ -419,7 +419,7 @@ def test_mixing_moves_all_that_belongs_to_a_pixel():
     )
     boxes = torch.zeros(2, 6, 6, dtype=torch.bool)
     boxes[0, 1:4, 2:5] = True
-    mixed = views.mixed(boxes)
+    mixed = views.mixed(boxes, source=None)
     assert (mixed.label[0, 1:4, 2:5] == place[1, 1:4, 2:5]).all()
     assert torch.equal(mixed.label[1], place[1])
     for c in range(3):
@@ -427,4 +427,4 @@ def test_mixing_moves_all_that_belongs_to_a_pixel():
     assert torch.equal(mixed.logits[:, 3], mixed.label.float())
     assert torch.equal(mixed.valid, mixed.label % 5 > 0)
     assert torch.equal(mixed.confident, mixed.label % 7 > 0)
-    assert views._replace(logits=None).mixed(boxes).logits is None
+    assert views._replace(logits=None).mixed(boxes, None).logits is None
