@@ -62,83 +62,59 @@ def tiny_config(folder: Path, work_dir: Path, workers: int = 0) -> Config:
         dict(type='PhotoMetricDistortion'),
     ]
     dataset = dict(
-        type='BaseSegDataset',
-        data_root=str(folder),
+        type='BaseSegDataset', data_root=str(folder), img_suffix='.png',
         data_prefix=dict(img_path='images', seg_map_path='masks'),
-        img_suffix='.png',
         metainfo=dict(classes=CLASSES),
-    )
+    )  # fmt: skip
     unet = dict(
-        type='UNet',
-        base_channels=4,
-        num_stages=3,
-        strides=(1, 1, 1),
-        enc_num_convs=(1, 1, 1),
-        dec_num_convs=(1, 1),
+        type='UNet', base_channels=4, num_stages=3, strides=(1, 1, 1),
+        enc_num_convs=(1, 1, 1), dec_num_convs=(1, 1),
         downsamples=(True, True),
-        enc_dilations=(1, 1, 1),
-        dec_dilations=(1, 1),
-    )
+        enc_dilations=(1, 1, 1), dec_dilations=(1, 1),
+    )  # fmt: skip
     head = dict(
-        type='FCNHead',
-        in_channels=4,
-        in_index=2,
-        channels=4,
-        num_convs=1,
-        num_classes=len(CLASSES),
-        dropout_ratio=0.3,
+        type='FCNHead', in_channels=4, in_index=2, channels=4, num_convs=1,
+        num_classes=len(CLASSES), dropout_ratio=0.3,
         loss_decode=dict(type='mmseg_jml.JaccardMetricCELoss'),
-    )
+    )  # fmt: skip
     preprocessor = dict(
-        type='SegDataPreProcessor',
-        mean=[128.0] * 3,
-        std=[64.0] * 3,
-        size=SIZE,
-        seg_pad_val=255,
+        type='SegDataPreProcessor', mean=[128.0] * 3, std=[64.0] * 3,
+        size=SIZE, seg_pad_val=255,
+    )  # fmt: skip
+    model = dict(
+        type='EncoderDecoder', data_preprocessor=preprocessor, backbone=unet,
+        decode_head=head, test_cfg=dict(mode='whole'),
+    )  # fmt: skip
+    train_dataloader = dict(
+        batch_size=2, num_workers=workers, persistent_workers=workers > 0,
+        sampler=dict(type='InfiniteSampler', shuffle=True),
+        dataset=dict(dataset, pipeline=load + augment + pack),
+    )  # fmt: skip
+    val_dataloader = dict(
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(dataset, pipeline=load + pack),
     )
+    checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=6, save_best='mIoU'
+    )
+    schedule = dict(type='PolyLR', power=0.9, end=STEPS, by_epoch=False)
+    loop = dict(type='IterBasedTrainLoop', max_iters=STEPS, val_interval=6)
+    optimizer = dict(type='AdamW', lr=1e-2)
     return Config(
         dict(
             default_scope='mmseg',
             custom_imports=dict(imports=['mmseg_jml', 'tests.tiny_run']),
             work_dir=str(work_dir),
             randomness=dict(seed=0),
-            model=dict(
-                type='EncoderDecoder',
-                data_preprocessor=preprocessor,
-                backbone=unet,
-                decode_head=head,
-                test_cfg=dict(mode='whole'),
-            ),
-            train_dataloader=dict(
-                batch_size=2,
-                num_workers=workers,
-                persistent_workers=workers > 0,
-                sampler=dict(type='InfiniteSampler', shuffle=True),
-                dataset=dict(dataset, pipeline=load + augment + pack),
-            ),
-            val_dataloader=dict(
-                sampler=dict(type='DefaultSampler', shuffle=False),
-                dataset=dict(dataset, pipeline=load + pack),
-            ),
+            model=model,
+            train_dataloader=train_dataloader,
+            val_dataloader=val_dataloader,
             val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
-            optim_wrapper=dict(
-                type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
-            ),
-            param_scheduler=[
-                dict(type='PolyLR', power=0.9, end=STEPS, by_epoch=False)
-            ],
-            train_cfg=dict(
-                type='IterBasedTrainLoop', max_iters=STEPS, val_interval=6
-            ),
+            optim_wrapper=dict(type='OptimWrapper', optimizer=optimizer),
+            param_scheduler=[schedule],
+            train_cfg=loop,
             val_cfg=dict(type='ValLoop'),
-            default_hooks=dict(
-                checkpoint=dict(
-                    type='CheckpointHook',
-                    by_epoch=False,
-                    interval=6,
-                    save_best='mIoU',
-                )
-            ),
+            default_hooks=dict(checkpoint=checkpoint),
             custom_hooks=[dict(type='mmseg_jml.ExactResumeHook')],
         )
     )

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS as PARENT
 
 from mmseg_jml.registry import MODELS
-from tests.hooks.distillation import assert_same, student_config
+from tests.hooks.runs import assert_same, student_config
 from tests.hooks.semi import learn, write_pictures
 from tests.tiny_run import tiny_config, write_images
 from tests.tools.run import losses

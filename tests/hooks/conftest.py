@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .distillation import student_config, wider, write_teacher
+from .runs import student_config, wider, write_teacher
 from .semi import write_pictures
 
 

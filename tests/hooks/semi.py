@@ -16,7 +16,7 @@ from torch import Tensor
 from mmseg_jml.hooks import PseudoLabelHook
 from tests.tiny_run import CLASSES
 
-from .distillation import Record, train
+from .runs import Lessons, Record, set_heads, train
 
 PSEUDO = 'mmseg_jml.PseudoLabelHook'
 THRESHOLD = 0.6  # some pixels of a student that is `certain`
@@ -35,17 +35,14 @@ def write_pictures(folder: Path, size=(48, 48), number: int = 7) -> Path:
     numbers = np.random.default_rng(1)
     folder.mkdir(parents=True)
     for i in range(number):
-        blocks = numbers.integers(
-            0, 256, (-(-size[0] // 8), -(-size[1] // 8), 3), dtype=np.uint8
-        )
-        pixels = np.kron(blocks, np.ones((8, 8, 1), np.uint8))
-        Image.fromarray(pixels[: size[0], : size[1]]).save(
-            folder / f'u{i}.png'
-        )
+        shape = (-(-size[0] // 8), -(-size[1] // 8), 3)
+        blocks = numbers.integers(0, 256, shape, dtype=np.uint8)
+        pixels = blocks.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]]
+        Image.fromarray(pixels).save(folder / f'u{i}.png')
     return folder
 
 
-def unlabeled(folder: Path, **loader) -> dict:
+def unlabeled(folder: Path, *pipeline: dict, changes=(), **loader) -> dict:
     """A loader of the images in a folder, as short as a user writes it."""
     dataset = dict(
         type='BaseSegDataset',
@@ -54,22 +51,35 @@ def unlabeled(folder: Path, **loader) -> dict:
         img_suffix='.png',
         metainfo=dict(classes=CLASSES),
     )
+    if pipeline:
+        dataset['pipeline'] = [*pipeline]
+    return dict(dataset=dict(dataset, **dict(changes)), **loader)
+
+
+def labelled(cfg, **loader) -> dict:
+    """A loader of the labelled images as if they had no labels."""
+    dataset = copy.deepcopy(dict(cfg.train_dataloader.dataset))
+    dataset.pop('pipeline')
     return dict(dataset=dataset, **loader)
 
 
-def without_chance(cfg) -> None:
-    """Takes dropout and the schedule out of a run."""
-    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
-        head.dropout_ratio = 0.0
-    cfg.param_scheduler = []
+def pseudo(images: Path | dict, **options) -> dict:
+    """A hook that learns from the images of a folder or a loader."""
+    loader = images if isinstance(images, dict) else unlabeled(images)
+    return dict(type=PSEUDO, unlabeled_dataloader=loader, **options)
 
 
 def certain(cfg) -> None:
     """Lets a student that has learned nothing be sure of something."""
-    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
-        head.init_cfg = dict(
-            type='Normal', std=1.0, override=dict(name='conv_seg')
-        )
+    override = dict(name='conv_seg')
+    init_cfg = dict(type='Normal', std=1.0, override=override)
+    set_heads(cfg.model, init_cfg=init_cfg)
+
+
+def read_image(path: str | Path) -> Tensor:
+    """(1, 3, H, W): an image as a student gets it, which is in BGR."""
+    rgb = np.array(Image.open(path)).astype(np.float32)
+    return (torch.tensor(rgb).flip(2).permute(2, 0, 1)[None] - 128) / 64
 
 
 def pseudo_hook(runner) -> PseudoLabelHook:
@@ -105,28 +115,29 @@ class PathsHook(Hook):
         self.loaded = samples
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
-        names = [
-            ' '.join(Path(sample.img_path).name for sample in part)
-            for part in (data_batch['data_samples'], self.seen)
-        ]
+        names = [Path(x.img_path).name for x in data_batch['data_samples']]
+        names += ['+', *(Path(x.img_path).name for x in self.seen)]
         with Path(runner.work_dir, 'paths.txt').open('a') as file:
-            file.write(f'{runner.iter}: {names[0]} + {names[1]}\n')
+            file.write(f'{runner.iter}: {" ".join(names)}\n')
 
 
-class Steps(Hook):
-    """Keeps what the hook loads, and the weights at first and after steps."""
-
-    priority = 'LOWEST'
+class Steps(Lessons):
+    """Keeps also what the hook loads, and the weights at and after steps."""
 
     def __init__(self) -> None:
         self.images, self.samples, self.states = [], [], []
         self.teachers = []
 
     def before_train(self, runner):
+        super().before_train(runner)
+        watch_images(runner, self._keep)
+        self._keep_teacher(runner)
+        self.first_teacher = self.teachers.pop() if self.teachers else None
+
+    def _keep_teacher(self, runner):
         average = pseudo_hook(runner).average
         if average is not None:
-            self.first_teacher = copy.deepcopy(average.module.state_dict())
-        watch_images(runner, self._keep)
+            self.teachers.append(copy.deepcopy(average.module.state_dict()))
 
     def _keep(self, images, samples):
         self.images.append(images.clone())
@@ -134,17 +145,21 @@ class Steps(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=0):
         self.states.append(copy.deepcopy(runner.model.state_dict()))
-        average = pseudo_hook(runner).average
-        if average is not None:
-            self.teachers.append(copy.deepcopy(average.module.state_dict()))
+        self._keep_teacher(runner)
 
 
-def learn(cfg, folder: Path, *hooks, **options) -> tuple[Record, Steps]:
+def learn(cfg, images: Path | dict, *hooks, **options) -> tuple[Record, Steps]:
     """Trains with images without labels too."""
     steps = Steps()
-    options = dict(unlabeled_dataloader=unlabeled(folder)) | options
-    hook = dict(type=PSEUDO, **options)
-    return train(cfg, hook, *hooks, steps), steps
+    return train(cfg, pseudo(images, **options), *hooks, steps), steps
+
+
+def not_padded(images: Tensor, samples: list) -> Tensor:
+    """Which pixels (N, H, W) belong to images."""
+    valid = torch.zeros_like(images[:, 0], dtype=torch.bool)
+    for mask, sample in zip(valid, samples):
+        mask[: sample.img_shape[0], : sample.img_shape[1]] = True
+    return valid
 
 
 def by_hand(
@@ -152,14 +167,8 @@ def by_hand(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and Jaccard metric loss of confident pixels.
 
-    Args:
-        logits (Tensor): (N, C, H, W) of the student.
-        teacher (Tensor): The same of the teacher.
-        keep (Tensor): (N, H, W) bool.
-        soft (bool): Whether the teacher's probabilities are the label.
-
-    Returns:
-        tuple[Tensor, Tensor]: Means over the confident pixels, resp. classes.
+    Of logits (N, C, H, W) of student and teacher, whose probabilities are the
+    label if ``soft``; means over the pixels that are kept, resp. classes.
     """
     label = teacher.argmax(1)[keep]
     logits = logits.movedim(1, -1)[keep]

@@ -7,17 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from tests.tiny_run import tiny_config, write_images
-
-
-@pytest.fixture
-def cfg(tmp_path, device):
-    write_images(tmp_path / 'noise')
-    cfg = tiny_config(tmp_path / 'noise', tmp_path)
-    cfg.train_cfg.max_iters = 3
-    cfg.default_hooks.checkpoint = None
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    return cfg
+from . import runs
 
 
 class Draw(Hook):
@@ -32,24 +22,18 @@ class Draw(Hook):
         self.drawn.append(torch.rand(()).item())
 
 
-def draw(cfg, seed: int) -> list[float]:
-    cfg.randomness.seed = seed
-    cfg.experiment_name = f'seed {seed}'
-    runner, hook = Runner.from_cfg(cfg), Draw()
-    runner.register_hook(hook)
-    runner.train()
-    return hook.drawn
-
-
 def test_steps_and_seeds_draw_different_numbers(cfg):
-    drawn = draw(cfg, 0) + draw(cfg, 1)
-    assert len(set(drawn)) == 6
+    hook = Draw()
+    for seed in (0, 1):
+        cfg.randomness.seed = seed
+        runs.train(cfg, hook)
+    assert len(hook.drawn) == len(set(hook.drawn)) == 6
 
 
 def test_loop_of_epochs_is_refused(cfg):
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
     with pytest.raises(TypeError, match=r'train_cfg\.type .*EpochBased'):
-        Runner.from_cfg(cfg).train()
+        runs.train(cfg)
 
 
 def test_loader_that_is_not_configured_is_refused(cfg):

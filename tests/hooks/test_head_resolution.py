@@ -29,24 +29,20 @@ CLASSES = 5
 CE = dict(type='CrossEntropyLoss')
 JML = dict(type='mmseg_jml.JaccardMetricLoss')
 JML_CE = dict(type='mmseg_jml.JaccardMetricCELoss')
-SMOOTHED = dict(
-    JML_CE, label_smoothing=dict(mode='boundary', epsilon=0.5, kernel_size=3)
-)
+BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
+SMOOTHED = dict(JML_CE, label_smoothing=BOUNDARY)
 WEIGHTS = [0.5, 1.0, 2.0, 0.1, 3.0]
 FCN = dict(type='FCNHead', in_channels=4, in_index=-1, num_convs=1)
+ONE_CHANNEL = dict(num_classes=2, out_channels=1)
 SEVERAL = dict(in_channels=[4, 4, 4], in_index=[0, 1, 2])
+OCR = dict(ocr_channels=4, input_transform='resize_concat')
 HEADS = {
     'FCN': FCN,
     'DANet': dict(type='DAHead', in_channels=4, in_index=-1, pam_channels=4),
     'EncNet': dict(type='EncHead', num_codes=4, **SEVERAL),
     'STDC': dict(FCN, type='STDCHead'),
     'SegFormer': dict(type='SegformerHead', **SEVERAL),
-    'OCRNet': dict(
-        type='OCRHead',
-        ocr_channels=4,
-        input_transform='resize_concat',
-        **SEVERAL,
-    ),
+    'OCRNet': dict(SEVERAL, type='OCRHead', **OCR),
 }
 LOSSES = {
     'CE': CE,
@@ -67,17 +63,10 @@ LOSSES = {
 
 
 def build(entry, loss, **options):
-    options = dict(num_classes=CLASSES) | entry | options
+    options = dict(num_classes=CLASSES, channels=4) | entry | options
+    options.update(dropout_ratio=0, norm_cfg=dict(type='BN'))
     with DefaultScope.overwrite_default_scope('mmseg'):
-        head = MODELS.build(
-            dict(
-                channels=4,
-                dropout_ratio=0,
-                norm_cfg=dict(type='BN'),
-                loss_decode=copy.deepcopy(loss),
-                **options,
-            )
-        )
+        head = MODELS.build(dict(options, loss_decode=copy.deepcopy(loss)))
     with torch.no_grad():  # zeros make attention blind
         for parameter in head.parameters():
             parameter.normal_()
@@ -119,25 +108,19 @@ def assert_same(head, inputs=None, batch=None, tolerance=1e-9):
     found, our_gradients = losses_and_gradients(head, inputs, batch)
     for handle in handles:
         handle.remove()
-    known = [name for name in found if name in expected]
-    assert known == list(expected)
-    assert {name.rpartition('.')[2] for name in found.keys() - expected} <= {
-        'ce',
-        'jml',
-    }
+    assert [name for name in found if name in expected] == list(expected)
+    more = {name.rpartition('.')[2] for name in found.keys() - expected}
+    assert more <= {'ce', 'jml'}
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
-        exact = dict(rtol=1e-6 if 'acc' in name else tolerance, atol=0)
-        torch.testing.assert_close(
-            found[name], value, check_dtype=False, **exact
-        )
+        error = 1e-6 if 'acc' in name else tolerance
+        assert float(found[name]) == pytest.approx(float(value), error, abs=0)
     assert len(our_gradients) == len(their_gradients) > 0
-    scale = max(gradient.abs().max() for gradient in their_gradients)
+    scale = max(float(gradient.abs().max()) for gradient in their_gradients)
     assert scale > 0
+    allowed = dict(rtol=tolerance, atol=tolerance * scale)
     for ours, theirs in zip(our_gradients, their_gradients):
-        torch.testing.assert_close(
-            ours, theirs, rtol=tolerance, atol=tolerance * float(scale)
-        )
+        torch.testing.assert_close(ours, theirs, **allowed)
     return found
 
 
@@ -209,11 +192,9 @@ def test_everything_ignored():
     batch = samples()
     for sample in batch:
         sample.gt_sem_seg.data.fill_(255)
-    handles = at_head_resolution(head)
-    losses, gradients = losses_and_gradients(head, features(), batch)
-    for handle in handles:
-        handle.remove()
     stock, _ = losses_and_gradients(head, features(), batch)
+    at_head_resolution(head)
+    losses, gradients = losses_and_gradients(head, features(), batch)
     assert losses['loss_ce'] == losses['loss_jml'] == 0
     assert losses['acc_seg'] == stock['acc_seg']
     assert not any(gradient.any() for gradient in gradients)
@@ -224,21 +205,13 @@ def test_two_terms_are_logged_apart():
     found = assert_same(head)
     assert list(found) == ['loss_jml_ce', 'acc_seg', 'ce', 'jml']
     assert not found['ce'].requires_grad
-    torch.testing.assert_close(
-        2 * (found['ce'] + found['jml']), found['loss_jml_ce']
-    )
+    doubled = 2 * (found['ce'] + found['jml'])
+    torch.testing.assert_close(doubled, found['loss_jml_ce'])
     apart = build(FCN, [dict(CE, avg_non_ignore=True), JML])
     apart.load_state_dict(head.state_dict())
     parts = assert_same(apart)
     torch.testing.assert_close(0.25 * parts['loss_ce'], found['ce'])
     torch.testing.assert_close(0.75 * parts['loss_jml'], found['jml'])
-
-
-class OwnLoss(torch.nn.Module):
-    loss_name = 'loss_own'
-
-    def forward(self, pred, target, weight=None, ignore_index=255):
-        return pred.sum()
 
 
 class OtherHead(heads.FCNHead):
@@ -262,11 +235,7 @@ class TwiceHead(heads.FCNHead):
         (dict(loss=dict(CE, reduction='sum')), "reduction='sum'"),
         (dict(loss=dict(JML, ignore_index=0)), 'ignores another label'),
         (
-            dict(
-                out_channels=1,
-                num_classes=2,
-                loss=dict(JML, use_sigmoid=True),
-            ),
+            dict(ONE_CHANNEL, loss=dict(JML, use_sigmoid=True)),
             'single channel',
         ),
     ],

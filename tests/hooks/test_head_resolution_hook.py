@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,21 +12,15 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 
 from mmseg_jml.heads import named_heads, unwrapped
-from mmseg_jml.hooks import DistillationHook, HeadResolutionHook
+from mmseg_jml.hooks import HeadResolutionHook
 from mmseg_jml.losses import JaccardMetricLoss
 from tests.processes import (
     assert_same_everywhere,
     distribute,
     run_in_processes,
 )
-from tests.tiny_run import tiny_config
-from tests.tools.run import train_until_killed
 
-from .distillation import KD, assert_same, load, train, wider, write_teacher
-from .kinds import BFloat16Wrapper
-from .semi import PSEUDO, certain, unlabeled
-
-HOOK = dict(type='mmseg_jml.HeadResolutionHook')
+from . import runs, semi
 
 
 @HOOKS.register_module()
@@ -65,53 +57,37 @@ def compare(with_hook, without, tolerance=1e-4):
     ours, theirs = with_hook.gradients[0], without.gradients[0]
     assert ours.keys() == theirs.keys()
     scale = max(float(value.abs().max()) for value in theirs.values())
-    for name, value in theirs.items():
-        torch.testing.assert_close(
-            ours[name], value, rtol=tolerance, atol=tolerance * scale
-        )
+    allowed = dict(rtol=tolerance, atol=tolerance * scale)
+    torch.testing.assert_close(ours, theirs, **allowed)
 
 
 @pytest.mark.filterwarnings('ignore:torch.utils.checkpoint')
-@pytest.mark.parametrize(
-    ('change', 'tolerance'),
-    [
-        ({}, 1e-4),
-        # the stock path rounds the resized logits once more
-        ({'optim_wrapper.type': BFloat16Wrapper}, 2e-2),
-        ({'optim_wrapper.accumulative_counts': 2}, 1e-4),
-        ({'model.backbone.with_cp': True}, 1e-4),
-    ],
-    ids=str,
-)
-def test_losses_and_gradients_are_the_same(cfg, change, tolerance):
-    cfg.merge_from_dict(change)
-    compare(train(cfg, HOOK), train(cfg), tolerance)
+@pytest.mark.parametrize('kind', ['plain', 'accumulation', 'AMP', 'with_cp'])
+def test_losses_and_gradients_are_the_same(cfg, monkeypatch, kind):
+    runs.set_up(cfg, kind)
+    resized = resizes(monkeypatch)
+    theirs = runs.train(cfg)
+    assert {*resized} == {(32, 32)}
+    resized.clear()
+    # the stock path rounds the resized logits once more
+    tolerance = 2e-2 if kind == 'AMP' else 1e-4
+    compare(runs.train(cfg, runs.HEAD_RESOLUTION), theirs, tolerance)
+    assert resized == []
 
 
 def test_twenty_steps_go_the_same_way(cfg):
     cfg.train_cfg.max_iters = 20
-    ours, theirs = train(cfg, HOOK), train(cfg)
+    ours, theirs = runs.train(cfg, runs.HEAD_RESOLUTION), runs.train(cfg)
     assert len(ours.logs) == 20
     for found, expected in zip(ours.logs, theirs.logs):
         assert found['loss'] == pytest.approx(expected['loss'], rel=1e-3)
 
 
-def test_no_logits_are_resized(cfg, monkeypatch):
-    resized = resizes(monkeypatch)
-    train(cfg)
-    assert resized == 2 * 3 * [(32, 32)]
-    resized.clear()
-    train(cfg, HOOK)
-    assert resized == []
-
-
 def test_log_names_heads_and_reasons(cfg):
-    cfg.model.auxiliary_head.sampler = dict(
-        type='OHEMPixelSampler', thresh=0.7, min_kept=100
-    )
-    train(cfg, HOOK)
-    (log,) = Path(cfg.work_dir).glob('*/*.log')
-    text = log.read_text()
+    sampler = dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100)
+    cfg.model.auxiliary_head.sampler = sampler
+    runs.train(cfg, runs.HEAD_RESOLUTION)
+    text = runs.log_text(cfg)
     assert "decode (FCNHead): losses at the head's resolution\n" in text
     assert (
         "aux (FCNHead): losses at the label's resolution, because "
@@ -152,133 +128,71 @@ KD_LOSSES = {
 @pytest.mark.parametrize('loss', KD_LOSSES)
 @pytest.mark.parametrize('teachers', [1, 2])
 def test_distillation(cfg, tmp_path, monkeypatch, loss, teachers):
-    model = wider(cfg.model)
+    model = runs.wider(cfg.model)
     model.decode_head.update(in_channels=12, align_corners=True)
     model.auxiliary_head.update(in_channels=24)
-    paths = write_teacher(tmp_path, model)
-    kd = dict(
-        type=KD,
-        loss=KD_LOSSES[loss],
-        temperature=2.0,
-        teacher=paths['teacher'],
-        checkpoint=teachers * [paths['checkpoint']],
-    )
-    theirs = train(cfg, kd)
-    resized, lessons = resizes(monkeypatch), []
-    monkeypatch.setattr(DistillationHook, 'teach', keeping(lessons))
-    compare(train(cfg, kd, HOOK), theirs)
+    paths = runs.write_teacher(tmp_path, model)
+    paths['checkpoint'] = teachers * [paths['checkpoint']]
+    kd = runs.distil(paths, loss=KD_LOSSES[loss], temperature=2.0)
+    theirs = runs.train(cfg, kd)
+    resized, lessons = resizes(monkeypatch), runs.Lessons()
+    compare(runs.train(cfg, kd, runs.HEAD_RESOLUTION, lessons), theirs)
     assert resized == []
-    assert len(lessons) == 3
-    for lesson in lessons:
-        output, soft = (
-            lesson.student.outputs['decode'],
-            lesson.targets['decode'],
-        )
+    assert len(lessons.found) == 3
+    sizes = {True: (16, 16), False: (32, 32)}
+    for student, targets, _ in lessons.found:
+        logits = student.outputs['decode'].logits
         small = loss != 'of a user'
-        assert output.logits.shape[2:] == ((16, 16) if small else (32, 32))
-        small = small and teachers == 1
-        assert soft.target.value.shape[2:] == ((16, 16) if small else (32, 32))
-
-
-def keeping(lessons):
-    def teach(self, *args):
-        lessons.append(original(self, *args))
-        return lessons[-1]
-
-    original = DistillationHook.teach
-    return teach
+        assert logits.shape[2:] == sizes[small]
+        value = targets['decode'].target.value
+        assert value.shape[2:] == sizes[small and teachers == 1]
 
 
 def test_pseudo_labels(cfg, pictures, monkeypatch):
-    certain(cfg)
-    pseudo = dict(
-        type=PSEUDO, unlabeled_dataloader=unlabeled(pictures), threshold=0.5
-    )
-    theirs = train(cfg, pseudo)
+    semi.certain(cfg)
+    hook = semi.pseudo(pictures, threshold=0.5)
+    theirs = runs.train(cfg, hook)
     resized = resizes(monkeypatch)
-    compare(train(cfg, pseudo, HOOK), theirs)
+    compare(runs.train(cfg, hook, runs.HEAD_RESOLUTION), theirs)
     # those of the teacher, which are pasted pixel by pixel
     assert resized == 3 * [(32, 32)]
 
 
-class Classes(Hook):
-    """Keeps the classes of all modules at each point of a run."""
-
-    def __init__(self):
-        self.before, self.training, self.after = None, [], None
-
-    def _now(self, runner):
-        return [type(module) for module in runner.model.modules()]
-
-    def before_run(self, runner):
-        self.before = self._now(runner)
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.training.append(self._now(runner))
-
-    def after_run(self, runner):
-        self.after = self._now(runner)
+def classes(runner) -> list:
+    return [type(module) for module in runner.model.modules()]
 
 
 def test_stock_methods_return_after_training(cfg):
-    classes = Classes()
-    train(cfg, HOOK, classes)
-    assert classes.before == classes.after
-    assert all(now != classes.before for now in classes.training)
+    runner = runs.train(cfg, runs.HEAD_RESOLUTION).runner
+    assert classes(runner) == classes(Runner.from_cfg(cfg))
 
 
 def test_methods_do_not_pile_up_after_a_run_that_died(cfg):
     runner, hook = Runner.from_cfg(cfg), HeadResolutionHook()
-    stock = [type(module) for module in runner.model.modules()]
+    stock = classes(runner)
     hook.before_train(runner)
     hook.before_train(runner)
     hook.after_train(runner)
-    assert [type(module) for module in runner.model.modules()] == stock
+    assert classes(runner) == stock
 
 
-def test_beside_an_average_and_validation(tmp_path, cfg):
+def test_beside_an_average_and_validation(cfg):
     """The average's checkpoint and mIoU are those of a run without."""
-    found = []
-    for name, hooks in (('with', [HOOK]), ('without', [])):
-        whole = with_validation(cfg, tmp_path / name)
-        record = train(whole, dict(type='EMAHook'), *hooks)
+    cfg = runs.with_evaluation(cfg)
+    cfg.train_cfg.val_interval = 2
+    checkpoints, mious = [], []
+    for hooks in ([runs.HEAD_RESOLUTION], []):
+        record = runs.train(cfg, dict(type='EMAHook'), *hooks)
         scalars = record.runner.message_hub.get_scalar('val/mIoU')
-        found.append((load(f'{whole.work_dir}/iter_3.pth'), scalars.current()))
-    (ours, our_miou), (theirs, their_miou) = found
+        checkpoints.append(runs.load(f'{cfg.work_dir}/iter_3.pth'))
+        mious.append(scalars.current())
+    ours, theirs = checkpoints
     assert ours.keys() == theirs.keys()
     for part in ('state_dict', 'ema_state_dict'):
-        assert ours[part].keys() == theirs[part].keys()
-        for name, value in ours[part].items():
-            torch.testing.assert_close(
-                value, theirs[part][name], rtol=1e-3, atol=1e-5
-            )
-    assert our_miou == pytest.approx(their_miou, abs=0.5)
-
-
-def with_validation(cfg, folder):
-    cfg = copy.deepcopy(cfg)
-    stock = tiny_config(Path(cfg.train_dataloader.dataset.data_root), folder)
-    cfg.train_cfg.val_interval = 2
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'work_dir'):
-        cfg[key] = stock[key]
-    return cfg
-
-
-def test_killed_run_goes_on(cfg, tmp_path):
-    cfg.train_cfg.max_iters = 4
-    cfg.default_hooks.checkpoint.interval = 2
-    cfg.custom_hooks[-1] = HOOK  # tools/train.py does not know UntieHook
-    unbroken, killed = copy.deepcopy(cfg), copy.deepcopy(cfg)
-    killed.work_dir = str(tmp_path / 'killed')
-    train(unbroken)
-    train_until_killed(killed, step=3)
-    killed.resume = True
-    assert len(train(killed).logs) == 2
-    ends = (
-        load(f'{one.work_dir}/iter_4.pth')['state_dict']
-        for one in (unbroken, killed)
-    )
-    assert_same(*ends)
+        torch.testing.assert_close(
+            dict(ours[part]), dict(theirs[part]), rtol=1e-3, atol=1e-5
+        )
+    assert mious[0] == pytest.approx(mious[1], abs=0.5)
 
 
 def in_step(cfg, rank):
@@ -286,9 +200,9 @@ def in_step(cfg, rank):
     distribute(cfg, find_unused_parameters=True)
     for sync in (False, True):
         cfg.model.decode_head.loss_decode.sync = sync
-        records = [train(cfg, *hooks) for hooks in ([HOOK], [])]
-        compare(*records)
-        assert_same_everywhere(dict(records[0].model.named_parameters()))
+        ours = runs.train(cfg, runs.HEAD_RESOLUTION)
+        compare(ours, runs.train(cfg))
+        assert_same_everywhere(dict(ours.model.named_parameters()))
 
 
 def test_two_processes(cfg, tmp_path):

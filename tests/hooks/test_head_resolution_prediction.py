@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from operator import neg
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -34,65 +36,28 @@ from tests.metrics.evaluation import (
 from tests.metrics.test_calibration_metric import augmented
 from tests.tiny_run import tiny_config
 
-HOOK = dict(type='mmseg_jml.HeadResolutionHook')
+from . import runs
+
 SMALL = "classes from logits of the head's resolution"
 FULL = 'classes from full-size logits, because '
 
 
-@HOOKS.register_module()
-class ForeignHook(Hook):
-    """Might read anything."""
+def register(registry, name, base, method, change=lambda value: value):
+    """A class with a method of its own, which might read anything."""
 
-    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        pass
+    def own(self, *args, **kwargs):
+        return change(getattr(base, method)(self, *args, **kwargs))
 
-
-@METRICS.register_module()
-class SubclassedIoU(IoUMetric):
-    """Gets predictions by mmseg's own method."""
-
-    def compute_metrics(self, results):
-        return super().compute_metrics(results)
+    registry.register_module(name, module=type(name, (base,), {method: own}))
 
 
-@METRICS.register_module()
-class ForeignIoU(IoUMetric):
-    """Might read anything."""
-
-    def process(self, data_batch, data_samples):
-        super().process(data_batch, data_samples)
-
-
-@LOOPS.register_module()
-class ForeignLoop(ValLoop):
-    """Might read anything."""
-
-    def run_iter(self, idx, data_batch):
-        return super().run_iter(idx, data_batch)
-
-
-@VISUALIZERS.register_module()
-class ForeignVisualizer(SegLocalVisualizer):
-    """Might read anything."""
-
-    def add_datasample(self, *args, **kwargs):
-        pass
-
-
-@MODELS.register_module()
-class ForeignSegmentor(EncoderDecoder):
-    """Changes the full-size logits."""
-
-    def inference(self, inputs, batch_img_metas):
-        return -super().inference(inputs, batch_img_metas)
-
-
-@MODELS.register_module()
-class ForeignHead(FCNHead):
-    """Changes the full-size logits."""
-
-    def predict(self, inputs, batch_img_metas, test_cfg):
-        return -super().predict(inputs, batch_img_metas, test_cfg)
+register(HOOKS, 'ForeignHook', Hook, 'after_val_iter')
+register(METRICS, 'ForeignIoU', IoUMetric, 'process')
+register(METRICS, 'SubclassedIoU', IoUMetric, 'compute_metrics')
+register(LOOPS, 'ForeignLoop', ValLoop, 'run_iter')
+register(VISUALIZERS, 'ForeignDrawing', SegLocalVisualizer, 'add_datasample')
+register(MODELS, 'ForeignSegmentor', EncoderDecoder, 'inference', neg)
+register(MODELS, 'ForeignHead', FCNHead, 'predict', neg)
 
 
 @pytest.fixture
@@ -106,29 +71,25 @@ def cfg(tmp_path, device):
 
 def pipeline(scale, flip=None, ratio=True):
     """Images are resized and flipped, their masks are not."""
-    return [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=scale, keep_ratio=ratio),
-        dict(
-            type='RandomFlip',
-            prob=float(flip is not None),
-            direction=flip or 'horizontal',
-        ),
-        dict(type='LoadAnnotations'),
-        dict(type='PackSegInputs'),
-    ]
+    resize = dict(type='Resize', scale=scale, keep_ratio=ratio)
+    direction = flip or 'horizontal'
+    turn = dict(type='RandomFlip', prob=float(bool(flip)), direction=direction)
+    return [runs.LOAD[0], resize, turn, runs.LOAD[1], runs.PACK]
 
 
-def evaluate(cfg, folder: Path, stage='val', hook=True):
-    """Evaluates a model whose classes differ, as a user does.
+class Evaluation(NamedTuple):
+    figures: dict
+    masks: list[np.ndarray]  # as they were predicted
+    fields: list[set]  # of the samples
+    log: str
 
-    Returns:
-        tuple: Figures, predicted masks, fields of the samples, and the log.
-    """
+
+def evaluate(cfg, folder: Path, stage='val', hook=True) -> Evaluation:
+    """Evaluates a model whose classes differ, as a user does."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = str(folder)
     cfg.experiment_name = folder.name
-    cfg.custom_hooks = [*cfg.custom_hooks, *[HOOK] * hook]
+    cfg.custom_hooks = [*cfg.custom_hooks, *[runs.HEAD_RESOLUTION] * hook]
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator[0].output_dir = str(folder / 'masks')
     runner = Runner.from_cfg(cfg)
@@ -145,7 +106,7 @@ def evaluate(cfg, folder: Path, stage='val', hook=True):
     ]
     assert len(masks) == IMAGES
     runner.logger.handlers[-1].flush()
-    return figures, masks, fields, '\n'.join(log_of(runner)), runner
+    return Evaluation(figures, masks, fields, '\n'.join(log_of(runner)))
 
 
 def scatter(model):
@@ -169,19 +130,21 @@ def compare(cfg, tmp_path, stage='val'):
     """The same figures and masks, and no logits."""
     theirs = evaluate(cfg, tmp_path / 'stock', stage, hook=False)
     ours = evaluate(cfg, tmp_path / 'ours', stage)
-    assert all('seg_logits' in fields for fields in theirs[2])
-    assert len(ours[2]) == len(theirs[2]) > 0
-    for fields in ours[2]:
+    assert all('seg_logits' in fields for fields in theirs.fields)
+    assert len(ours.fields) == len(theirs.fields) > 0
+    for fields in ours.fields:
         assert 'seg_logits' not in fields
         assert {'pred_sem_seg', 'gt_sem_seg'} <= fields
-    assert f'{stage}: {SMALL}' in ours[3]
-    for mask, expected in zip(ours[1], theirs[1]):
+    assert f'{stage}: {SMALL}' in ours.log
+    for mask, expected in zip(ours.masks, theirs.masks):
         assert len(np.unique(expected)) > 1
         np.testing.assert_array_equal(mask, expected)
-    for name, value in theirs[0].items():
+    for name, value in theirs.figures.items():
         if 'time' not in name:
-            assert ours[0][name] == pytest.approx(value, nan_ok=True)
-    return ours
+            assert ours.figures[name] == pytest.approx(value, nan_ok=True)
+
+
+SLIDE = dict(crop_size=(32, 40), stride=(20, 24))
 
 
 @pytest.mark.parametrize('mode', ['whole', 'slide'])
@@ -196,15 +159,10 @@ def compare(cfg, tmp_path, stage='val'):
     ],
     ids=str,
 )
-def test_same_classes_as_stock(
-    cfg, tmp_path, scale, flip, align_corners, mode
-):
+def test_resized_images(cfg, tmp_path, scale, flip, align_corners, mode):
     cfg.model.decode_head.align_corners = align_corners
     cfg.val_dataloader.dataset.pipeline = pipeline(scale, flip)
-    if mode == 'slide':
-        cfg.model.test_cfg = dict(
-            mode='slide', crop_size=(32, 40), stride=(20, 24)
-        )
+    cfg.model.test_cfg = dict(mode=mode, **SLIDE)
     compare(cfg, tmp_path)
 
 
@@ -218,43 +176,39 @@ def test_batches_and_test(cfg, tmp_path):
 def test_autocast(cfg, tmp_path, mode):
     cfg.val_cfg.fp16 = True
     cfg.val_dataloader.dataset.pipeline = pipeline((97, 80))
-    cfg.model.test_cfg = dict(mode=mode, crop_size=(32, 40), stride=(20, 24))
+    cfg.model.test_cfg = dict(mode=mode, **SLIDE)
     compare(cfg, tmp_path)
 
 
-def test_cascade(cfg, tmp_path):
+SEVERAL = dict(in_channels=[16, 8], in_index=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ('head', 'cascade'),
+    [
+        (dict(type='OCRHead', ocr_channels=4), True),
+        (dict(type='DAHead', pam_channels=4), False),
+        (dict(SEVERAL, type='EncHead', num_codes=4), False),
+    ],
+)
+def test_heads_that_predict_by_a_method_of_mmseg(cfg, tmp_path, head, cascade):
     first = cfg.model.decode_head
-    second = dict(
-        first, type='OCRHead', ocr_channels=4, loss_decode=first.loss_decode
-    )
-    second.pop('num_convs')
-    cfg.model.update(
-        type='CascadeEncoderDecoder', num_stages=2, decode_head=[first, second]
-    )
-    compare(cfg, tmp_path)
-
-
-@pytest.mark.parametrize('kind', ['DAHead', 'EncHead'])
-def test_heads_that_predict_by_a_method_of_mmseg(cfg, tmp_path, kind):
-    head = cfg.model.decode_head
-    head.type = kind
-    head.pop('num_convs')
-    if kind == 'DAHead':
-        head.pam_channels = 4
-    else:
-        head.update(in_channels=[16, 8], in_index=[0, 1], num_codes=4)
+    last = {**first, **head}
+    last.pop('num_convs')
+    cfg.model.decode_head = last
+    if cascade:
+        cfg.model.update(type='CascadeEncoderDecoder', num_stages=2)
+        cfg.model.decode_head = [first, last]
     compare(cfg, tmp_path)
 
 
 def test_pictures_and_subclasses_need_no_logits(cfg, tmp_path):
     cfg.val_evaluator = [dict(type='SubclassedIoU'), IOU]
     cfg.test_evaluator = cfg.val_evaluator
-    cfg.visualizer = dict(
-        type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
-    )
-    cfg.default_hooks.visualization = dict(
-        type='SegVisualizationHook', draw=True, interval=1
-    )
+    backends = [dict(type='LocalVisBackend')]
+    cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=backends)
+    show = dict(type='SegVisualizationHook', draw=True, interval=1)
+    cfg.default_hooks.visualization = show
     compare(cfg, tmp_path)
     assert len(list((tmp_path / 'ours').rglob('vis_image/*.png'))) == IMAGES
 
@@ -273,61 +227,50 @@ def test_inputs_without_samples(cfg, device):
         assert 'seg_logits' not in ours
 
 
-READERS = {
-    'CalibrationMetric': lambda cfg: cfg.val_evaluator.append(CALIBRATION),
-    'ForeignIoU': lambda cfg: cfg.val_evaluator.append(
-        dict(type='ForeignIoU', prefix='foreign')
-    ),
-    'DumpResults': lambda cfg: cfg.val_evaluator.append(
-        dict(type='DumpResults', out_file_path=f'{cfg.work_dir}/all.pkl')
-    ),
-    'ForeignHook': lambda cfg: cfg.custom_hooks.append(
-        dict(type='ForeignHook')
-    ),
-    'ForeignLoop': lambda cfg: cfg.update(val_cfg=dict(type='ForeignLoop')),
-    'ForeignVisualizer': lambda cfg: cfg.update(
-        visualizer=dict(type='ForeignVisualizer')
-    ),
-}
-OWN_METHODS = {
-    'ForeignSegmentor predicts': lambda cfg: cfg.model.update(
-        type='ForeignSegmentor'
-    ),
-    'ForeignHead predicts': lambda cfg: cfg.model.decode_head.update(
-        type='ForeignHead'
-    ),
-    'it has a single channel': lambda cfg: cfg.model.decode_head.update(
-        num_classes=2, out_channels=1, threshold=0.4
-    ),
+IOU_METRIC = dict(type='IoUMetric', iou_metrics=['mIoU', 'mDice'])
+DUMP = dict(type='DumpResults', out_file_path='all.pkl')
+FOREIGN = dict(type='ForeignIoU', prefix='foreign')
+ONE_CHANNEL = dict(num_classes=2, out_channels=1, threshold=0.4)
+REASONS = {
+    'CalibrationMetric': dict(val_evaluator=[IOU_METRIC, CALIBRATION]),
+    'ForeignIoU': dict(val_evaluator=[IOU_METRIC, FOREIGN]),
+    'DumpResults': dict(val_evaluator=[IOU_METRIC, DUMP]),
+    'ForeignHook': dict(custom_hooks=[dict(type='ForeignHook')]),
+    'ForeignLoop': dict(val_cfg=dict(type='ForeignLoop')),
+    'ForeignDrawing': dict(visualizer=dict(type='ForeignDrawing')),
+    'ForeignSegmentor predicts': {'model.type': 'ForeignSegmentor'},
+    'ForeignHead predicts': {'model.decode_head.type': 'ForeignHead'},
+    'it has a single channel': {'model.decode_head': ONE_CHANNEL},
 }
 
 
-@pytest.mark.parametrize('reason', READERS | OWN_METHODS)
-def test_the_stock_way(cfg, tmp_path, reason):
-    (READERS | OWN_METHODS)[reason](cfg)
+@pytest.mark.parametrize('reason', REASONS)
+def test_the_stock_way(cfg, tmp_path, monkeypatch, reason):
+    monkeypatch.chdir(tmp_path)
+    cfg.merge_from_dict(REASONS[reason])
     theirs = evaluate(cfg, tmp_path / 'stock', hook=False)
     ours = evaluate(cfg, tmp_path / 'ours')
-    assert FULL + reason in ours[3]
-    assert all('seg_logits' in fields for fields in ours[2])
-    for mask, expected in zip(ours[1], theirs[1]):
+    assert FULL + reason in ours.log
+    assert all('seg_logits' in fields for fields in ours.fields)
+    for mask, expected in zip(ours.masks, theirs.masks):
         np.testing.assert_array_equal(mask, expected)
 
 
 def test_augmentation(cfg, tmp_path):
     augmented(cfg, 'SegTTAModel')
     ours = evaluate(cfg, tmp_path / 'ours', 'test')
-    assert FULL + 'SegTTAModel may read seg_logits' in ours[3]
+    assert FULL + 'SegTTAModel may read seg_logits' in ours.log
 
 
 def test_another_mmseg(cfg, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, 'fingerprint', lambda method: '')
     ours = evaluate(cfg, tmp_path / 'ours')
-    assert FULL + "mmseg's EncoderDecoder.predict is not that of" in ours[3]
-    assert all('seg_logits' in fields for fields in ours[2])
+    assert FULL + "mmseg's EncoderDecoder.predict is not that of" in ours.log
+    assert all('seg_logits' in fields for fields in ours.fields)
 
 
 def test_a_failed_run_leaves_nothing(cfg, tmp_path, monkeypatch):
-    cfg.custom_hooks = [HOOK]
+    cfg.custom_hooks = [runs.HEAD_RESOLUTION]
     runner = Runner.from_cfg(cfg)
     with monkeypatch.context() as patch:
         patch.setattr(prediction, 'predicted_classes', None)
@@ -350,7 +293,7 @@ def test_training_goes_on_after_validation(tmp_path, deterministic):
         cfg = tiny_config(tmp_path / 'scenes', tmp_path / name)
         cfg.model.decode_head.update(in_index=0, in_channels=16)
         cfg.train_cfg.val_interval = 4
-        cfg.custom_hooks = [HOOK] * (name == 'ours')
+        cfg.custom_hooks = [runs.HEAD_RESOLUTION] * (name == 'ours')
         cfg.experiment_name = name
         cfg.default_hooks.checkpoint = None
         runner = Runner.from_cfg(cfg)

@@ -1,33 +1,37 @@
-"""Boxes of labelled images, and channels that one of two views lacks."""
+"""Strong views: boxes of other images, and channels that one view lacks."""
 
 from __future__ import annotations
-
-import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.hooks import Hook
-from PIL import Image
 from torch import nn
 
 from mmseg_jml.supervision.feature_dropout import FeatureDropout
 from tests.tolerances import GRADIENTS
 
-from .distillation import Lessons, build, forward, train
-from .semi import (
-    PLAIN,
-    PSEUDO,
-    THRESHOLD,
-    by_hand,
-    certain,
-    learn,
-    unlabeled,
-    without_chance,
-)
-from .test_pseudo_label_gradients import not_padded, stock_entropy
+from . import runs, semi
+from .test_pseudo_label_hook import labels_by_hand
+
+
+def test_views(cfg, pictures):
+    """Two strong views of each image, of the same pixels and labels."""
+    semi.certain(cfg)
+    options = dict(views=2, soft=False, threshold=semi.THRESHOLD, cutmix=0.0)
+    _, steps = semi.learn(cfg, pictures, **options)
+    (inputs, _, outputs), targets, _ = steps.found[0]
+    soft = targets['decode']
+    weak = steps.images[0]
+    assert inputs.shape == (4, *weak.shape[1:])
+    assert outputs['decode'].logits.shape[0] == 4
+    first, second = inputs.chunk(2)
+    for view in (first, second):
+        assert not torch.equal(view, weak)
+    assert not torch.equal(first, second)
+    for both in (soft.target.label, soft.weight):
+        assert torch.equal(*both.chunk(2))
 
 
 class Features(Hook):
@@ -60,33 +64,18 @@ def test_gradients_with_dropout_are_those_of_a_loop_written_by_hand(
     cfg, pictures
 ):
     """Labels as in a run without; heads get 2 m x and 2 (1 - m) x."""
-    without_chance(cfg)
-    certain(cfg)
+    runs.without_chance(cfg)
+    semi.certain(cfg)
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
-    features, lessons = Features(), Lessons()
-    record, steps = learn(
-        cfg,
-        pictures,
-        features,
-        lessons,
-        views=2,
-        feature_dropout=1.0,
-        threshold=THRESHOLD,
-        soft=False,
-        **PLAIN,
-    )
+    features = Features()
+    options = dict(views=2, feature_dropout=1.0, soft=False, **semi.PLAIN)
+    options['threshold'] = semi.THRESHOLD
+    record, steps = semi.learn(cfg, pictures, features, **options)
     images = steps.images[0]
     labelled, strong = features.passes[:2]
-    student, twin = (build(cfg.model) for _ in range(2))
-    for model in (student, twin):
-        model.load_state_dict(record.start)
-        model.train()
-    data = student.data_preprocessor(record.batches[0], training=True)
-    label = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
-    main, aux = forward(student, data['inputs'])
-    supervised = stock_entropy(main, label) + 0.4 * stock_entropy(aux, label)
-    with torch.no_grad():
-        known = forward(twin.eval(), images)[0]
+    student, twin = runs.started(cfg, record), runs.started(cfg, record)
+    supervised = labels_by_hand(student, record.batches[0])
+    known = runs.answer(twin, images)
     twin.train()
     both = images.repeat(2, 1, 1, 1)
     factors = factors_by_hand(twin, both, strong)
@@ -102,22 +91,20 @@ def test_gradients_with_dropout_are_those_of_a_loop_written_by_hand(
         F.interpolate(head(levels), both.shape[2:], mode='bilinear')
         for head in (student.decode_head, student.auxiliary_head)
     )
-    valid = not_padded(images, steps.samples[0])
-    keep = valid & (known.softmax(1).max(1).values >= THRESHOLD)
+    valid = semi.not_padded(images, steps.samples[0])
+    keep = valid & (known.softmax(1).max(1).values >= semi.THRESHOLD)
     share = keep.sum() / valid.sum()
     assert 0 < share < 1
     twice = known.repeat(2, 1, 1, 1), keep.repeat(2, 1, 1)
-    ce, jml = by_hand(main, *twice, soft=False)
-    aux_ce, _ = by_hand(aux, *twice, soft=False)
+    ce, jml = semi.by_hand(main, *twice, soft=False)
+    aux_ce, _ = semi.by_hand(aux, *twice, soft=False)
     unsupervised = share * (0.25 * ce + 0.75 * jml + 0.4 * aux_ce)
     (0.5 * supervised + 0.5 * unsupervised).backward()
-    for name, parameter in student.named_parameters():
-        torch.testing.assert_close(
-            record.gradients[0][name], parameter.grad, **GRADIENTS
-        )
+    runs.assert_gradients(record.gradients[0], student, **GRADIENTS)
     # labels are learned with all channels
-    factors_by_hand(twin, data['inputs'], labelled)
-    plain = twin.backbone(data['inputs'])
+    inputs, _ = runs.prepared(twin, record.batches[0])
+    factors_by_hand(twin, inputs, labelled)
+    plain = twin.backbone(inputs)
     torch.testing.assert_close(labelled[2], plain[2].detach())
 
 
@@ -144,52 +131,30 @@ def test_dropout_of_nested_features():
 
 
 def test_backbone_without_maps():
-    dropout = FeatureDropout(nn.Flatten(), 1.0)
-    with pytest.raises(ValueError, match='got Tensor without any. Set feat'):
-        dropout_of(dropout, nn.Flatten())
-
-
-def dropout_of(dropout, module):
-    with dropout.active():
-        dropout._drop(module, (), torch.ones(2, 3))
-
-
-def with_ignored_labels(cfg) -> None:
-    for path in (Path(cfg.train_dataloader.dataset.data_root) / 'masks').glob(
-        '*.png'
+    flatten = nn.Flatten()
+    with FeatureDropout(flatten, 1.0).active(), pytest.raises(
+        ValueError, match='got Tensor without any. Set feat'
     ):
-        mask = np.array(Image.open(path))
-        mask[::3] = 255
-        Image.fromarray(mask).save(path)
+        flatten(torch.ones(2, 3))
 
 
 @pytest.mark.parametrize('soft', [True, False])
 @pytest.mark.parametrize('batch_size', [1, 3])
-def test_boxes_of_labelled_images(cfg, pictures, soft, batch_size):
+def test_boxes_of_labelled_images(cfg, pictures, tmp_path, soft, batch_size):
     """Their labels are certain; where there is none, nothing counts."""
-    certain(cfg)
-    with_ignored_labels(cfg)
-    lessons = Lessons()
-    record, steps = learn(
-        cfg,
-        pictures,
-        lessons,
-        unlabeled_dataloader=unlabeled(pictures, batch_size=batch_size),
-        cutmix_from='labelled',
-        cutmix=1.0,
-        views=2,
-        soft=soft,
-        threshold=THRESHOLD,
-        distortions=[],
-    )
-    student = build(cfg.model)
-    student.load_state_dict(record.start)
-    data = student.data_preprocessor(record.batches[0], training=True)
-    labelled = data['inputs']
-    truth = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
-    with torch.no_grad():
-        known = forward(student.eval(), steps.images[0])[0].softmax(1)
-    strong, targets, _ = lessons.found[0]
+    semi.certain(cfg)
+    ignored = runs.ROW % 3 == 0
+    noise = tmp_path / 'noise'
+    runs.change_masks(noise, lambda mask: np.where(ignored, 255, mask))
+    loader = semi.unlabeled(pictures, batch_size=batch_size)
+    options = dict(threshold=semi.THRESHOLD, soft=soft, views=2)
+    options.update(cutmix_from='labelled', cutmix=1.0, distortions=[])
+    record, steps = semi.learn(cfg, loader, **options)
+    student = runs.started(cfg, record)
+    labelled, truth = runs.prepared(student, record.batches[0])
+    weak = steps.images[0]
+    known = runs.answer(student, weak).softmax(1)
+    strong, targets, _ = steps.found[0]
     target = targets['decode']
     if soft:
         probabilities = target.target.value.softmax(1)
@@ -199,41 +164,30 @@ def test_boxes_of_labelled_images(cfg, pictures, soft, batch_size):
     for place, image in enumerate(strong.inputs):
         n = place % batch_size
         other = labelled[n % len(labelled)]
-        box = (image == other).all(0) & (image != steps.images[0][n]).any(0)
+        box = (image == other).all(0) & (image != weak[n]).any(0)
         assert box.sum() > 0.01 * box.numel()
-        assert torch.equal(image[:, ~box], steps.images[0][n][:, ~box])
+        assert torch.equal(image[:, ~box], weak[n][:, ~box])
         label = truth[n % len(labelled)]
         weight = target.weight[place] > 0
         assert torch.equal(weight[box], label[box] != 255)
         learned = box & weight
-        assert torch.equal(
-            probabilities[place][:, learned].float(),
-            F.one_hot(label[learned], 3).T.float(),
-        )
-        own = not_padded(steps.images[0], steps.samples[0])[n]
-        sure = own & (known[n].max(0).values >= THRESHOLD)
+        expected = F.one_hot(label[learned], 3).T.float()
+        found = probabilities[place]
+        assert torch.equal(found[:, learned].float(), expected)
+        own = semi.not_padded(weak, steps.samples[0])[n]
+        sure = own & (known[n].max(0).values >= semi.THRESHOLD)
         assert torch.equal(weight[~box], sure[~box])
         if soft:
-            torch.testing.assert_close(
-                probabilities[place][:, ~box], known[n][:, ~box]
-            )
+            torch.testing.assert_close(found[:, ~box], known[n][:, ~box])
         counted += int(weight.sum())
         valid += int(torch.where(box, label != 255, own).sum())
     assert float(target.share) == pytest.approx(counted / valid)
-    log = Path(cfg.work_dir).glob('*/*.log')
-    assert 'batch of one image' not in ''.join(p.read_text() for p in log)
+    assert 'batch of one image' not in runs.log_text(cfg)
 
 
 def test_labelled_images_of_another_size(cfg, pictures):
-    loader = unlabeled(pictures)
-    loader['dataset']['pipeline'] = [
-        dict(type='LoadImageFromFile'),
-        dict(type='RandomCrop', crop_size=(24, 32)),
-        dict(type='PackSegInputs'),
-    ]
+    crop = dict(type='RandomCrop', crop_size=(24, 32))
+    loader = semi.unlabeled(pictures, runs.LOAD[0], crop, runs.PACK)
     cfg.model.data_preprocessor.update(size=None, size_divisor=8)
-    hook = dict(
-        type=PSEUDO, unlabeled_dataloader=loader, cutmix_from='labelled'
-    )
-    with pytest.raises(ValueError, match=r'one size .* \(32, 32\) and \(24'):
-        train(copy.deepcopy(cfg), hook)
+    match = r'one size .* \(32, 32\) and \(24'
+    runs.refuse(cfg, match, semi.pseudo(loader, cutmix_from='labelled'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -14,15 +15,7 @@ from tests.devices import move
 from tests.drawing import drawn_by
 from tests.metrics.evaluation import DropThird
 
-from .distillation import (
-    KD,
-    Record,
-    assert_same,
-    build,
-    load,
-    train,
-    write_teacher,
-)
+from . import runs, semi
 
 SHOW = dict(type='mmseg_jml.SoftLabelVisualizationHook', interval=2)
 BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
@@ -45,7 +38,7 @@ def smooth(cfg, smoothing=BOUNDARY):
     cfg.model.decode_head.loss_decode.label_smoothing = smoothing
 
 
-def batch(record: Record, step: int = 0):
+def batch(record: runs.Record, step: int = 0):
     """Images (RGB) and labels of a step, as the loader made them."""
     loaded = record.batches[step]
     images = [
@@ -59,10 +52,9 @@ def test_smoothed_label(cfg, shown):
     """Half the probability leaves a boundary pixel, to all classes alike."""
     smooth(cfg)
     drawn = drawn_by(cfg)
-    record = train(cfg, SHOW)
-    assert list(drawn) == [
-        ('soft_label_decode_smoothed', step) for step in (1, 3)
-    ]
+    record = runs.train(cfg, SHOW)
+    name = 'soft_label_decode_smoothed'
+    assert list(drawn) == [(name, 1), (name, 3)]
     for step, pictures in zip((0, 2), shown):
         images, labels = batch(record, step)
         assert len(pictures) == len(images) == 2
@@ -81,72 +73,78 @@ def test_smoothed_label(cfg, shown):
                     assert float(found) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize('hooks', [[], ['mmseg_jml.HeadResolutionHook']])
+@pytest.mark.parametrize('hooks', [[], [runs.HEAD_RESOLUTION]])
 def test_teacher(cfg, shown, tmp_path, hooks):
     cfg.model.decode_head.update(in_index=1, in_channels=8)  # half the sides
-    teacher = write_teacher(tmp_path / 'teacher', cfg.model)
+    teacher = runs.write_teacher(tmp_path / 'teacher', cfg.model)
     drawn = drawn_by(cfg)
-    hooks = [dict(type=KD, **teacher), dict(SHOW, images=1)] + [
-        dict(type=hook) for hook in hooks
-    ]
-    record = train(cfg, *hooks)
+    hooks = [runs.distil(teacher), dict(SHOW, images=1), *hooks]
+    record = runs.train(cfg, *hooks)
     names = {name for name, _ in drawn}
     assert names == {'soft_label_decode_kd', 'soft_label_aux_kd'}
-    model = build(cfg.model).eval()
-    model.load_state_dict(load(teacher['checkpoint'])['state_dict'])
-    data = model.data_preprocessor(record.batches[0], True)
-    with torch.no_grad():
-        logits = model.decode_head.forward(model.extract_feat(data['inputs']))
-        logits = torch.nn.functional.interpolate(
-            logits, (32, 32), mode='bilinear'
-        )
+    model = runs.read_teacher(teacher)
+    inputs, _ = runs.prepared(model, record.batches[0])
     (picture,) = shown[0]
-    torch.testing.assert_close(picture.soft, logits.softmax(1)[0].cpu())
+    expected = runs.answer(model, inputs).softmax(1)[0].cpu()
+    torch.testing.assert_close(picture.soft, expected)
     (image, _), (label, _) = batch(record)
     np.testing.assert_array_equal(picture.image, image)
     assert torch.equal(picture.weight > 0, label != 255)
 
 
-def test_pictures_are_files_too(cfg):
-    smooth(cfg)
+def test_pseudo_labels(cfg, shown, pictures):
+    """The student's image, the teacher's probabilities, what counts."""
+    semi.certain(cfg)
     drawn = drawn_by(cfg)
-    train(cfg, SHOW)
+    options = dict(threshold=semi.THRESHOLD, **semi.PLAIN)
+    record, steps = semi.learn(cfg, pictures, SHOW, **options)
+    names = [f'soft_label_{head}_pseudo' for head in ('decode', 'aux')]
+    assert set(drawn) == {*itertools.product(names, (1, 3))}
+    images = steps.images[0]
+    known = runs.answer(runs.started(cfg, record), images).softmax(1).cpu()
+    valid = semi.not_padded(images, steps.samples[0]).cpu()
+    for picture, image, soft, own in zip(shown[0], images, known, valid):
+        torch.testing.assert_close(picture.soft, soft)
+        sure = own & (soft.max(0).values >= semi.THRESHOLD)
+        assert torch.equal(picture.weight > 0, sure)
+        assert picture.weight.sum() == sure.sum()
+        rgb = (image.cpu().flip(0).permute(1, 2, 0) * 64 + 128).numpy()
+        np.testing.assert_allclose(picture.image[own], rgb[own], atol=1)
+
+
+def test_pictures_are_files_too_and_change_nothing(cfg, tmp_path):
+    smooth(cfg)
+    teacher = runs.write_teacher(tmp_path / 'teacher', cfg.model)
+    plain = runs.train(cfg, runs.distil(teacher))
+    drawn = drawn_by(cfg)
+    runs.assert_same_run(plain, runs.train(cfg, runs.distil(teacher), SHOW))
+    assert {name.rpartition('_')[2] for name, _ in drawn} == {'smoothed', 'kd'}
     for (name, step), image in drawn.items():
         (path,) = Path(cfg.work_dir).rglob(f'vis_image/{name}_{step}.png')
         np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
         assert image.std() > 0
 
 
-def test_drawing_changes_nothing(cfg, tmp_path):
-    smooth(cfg)
-    teacher = write_teacher(tmp_path / 'teacher', cfg.model)
-    plain = train(cfg, dict(type=KD, **teacher))
-    shown = train(cfg, dict(type=KD, **teacher), SHOW)
-    assert plain.logs == shown.logs
-    assert_same(plain.model.state_dict(), shown.model.state_dict())
-
-
 def test_one_channel(cfg, shown):
     """The classes are background and foreground."""
-    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
-        head.update(num_classes=2, out_channels=1)
-        head.loss_decode.update(use_sigmoid=True)
+    runs.set_heads(cfg.model, num_classes=2, out_channels=1)
+    cfg.model.decode_head.loss_decode.use_sigmoid = True
+    cfg.model.auxiliary_head.loss_decode.use_sigmoid = True
     cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b'))
     cfg.train_dataloader.dataset.pipeline.insert(2, dict(type=DropThird))
     smooth(cfg, dict(mode='uniform', epsilon=0.5))
-    record = train(cfg, SHOW)
+    record = runs.train(cfg, SHOW)
     (picture, _) = shown[0]
     _, (label, _) = batch(record)
     assert picture.soft.shape == (2, 32, 32)
-    for c in (0, 1):
+    for c, expected in enumerate(([0.75, 0.25], [0.25, 0.75])):
         found = picture.soft[:, label == c].unique(dim=1).flatten().tolist()
-        wanted = [0.75, 0.25] if c == 0 else [0.25, 0.75]
-        assert found == pytest.approx(wanted)
+        assert found == pytest.approx(expected)
 
 
 def test_nothing_to_draw(cfg):
     with pytest.raises(ValueError, match='soft labels to draw.*label_smooth'):
-        train(cfg, SHOW)
+        runs.train(cfg, SHOW)
 
 
 @pytest.mark.parametrize('name', ['interval', 'images'])

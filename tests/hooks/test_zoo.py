@@ -15,8 +15,7 @@ import torch
 from mmseg_jml.config import replace_pixel_loss
 from tests.zoo import catalog, stacks, trial
 
-from .distillation import KD, step, write_teacher
-from .semi import PSEUDO, write_pictures
+from . import runs, semi
 
 # The stock models warn in many ways that are not the subject here.
 pytestmark = [
@@ -27,27 +26,16 @@ pytestmark = [
 MAIN, AUX = 'decode.loss_kd_jml_ce', 'aux.loss_kd_ce'
 # The terms of a convolutional student, whose teacher is a transformer without
 # auxiliary head, or of a transformer, whose teacher is a PSPNet with one.
+ONE_TERM = (
+    'bisenetv2 danet ddrnet deeplabv3 deeplabv3plus encnet fastscnn fcn hrnet '
+    'knet pidnet pspnet segformer segmenter stdc unet'
+)
 OUTPUTS = {
-    'bisenetv2': [MAIN],
-    'danet': [MAIN],
-    'ddrnet': [MAIN],
-    'deeplabv3': [MAIN],
-    'deeplabv3plus': [MAIN],
-    'encnet': [MAIN],
-    'fastscnn': [MAIN],
-    'fcn': [MAIN],
-    'hrnet': [MAIN],
-    'knet': [MAIN],
+    **dict.fromkeys(ONE_TERM.split(), [MAIN]),
     'ocrnet': ['decode_1.loss_kd_jml_ce'],
-    'pidnet': [MAIN],
     'point_rend': ['decode_0.loss_kd_jml_ce'],
-    'pspnet': [MAIN],
-    'segformer': [MAIN],
-    'segmenter': [MAIN],
     'setr': [MAIN, 'aux_0.loss_kd_ce'],
-    'stdc': [MAIN],
     'swin': [MAIN, AUX],
-    'unet': [MAIN],
 }
 DEFAULT = ('danet', 'ddrnet', 'ocrnet', 'pidnet', 'point_rend', 'pspnet')
 DEFAULT += ('segformer', 'stdc', 'swin', 'unet')
@@ -85,7 +73,7 @@ def teacher_for(cfg, folder, is_transformer):
     for head in ('decode_head', 'auxiliary_head'):
         if head in teacher.model:
             teacher.model[head].num_classes = num_classes
-    return write_teacher(folder, teacher.model, classes=None)
+    return runs.write_teacher(folder, teacher.model, classes=None)
 
 
 def num_classes_of(cfg):
@@ -95,33 +83,22 @@ def num_classes_of(cfg):
 
 def images_for(cfg, side, folder) -> dict:
     """A whole loader, of images with the channels that a config wants."""
-    write_pictures(folder / 'pictures', (side, side), 2)
+    semi.write_pictures(folder / 'pictures', (side, side), 2)
     load = dict(type='LoadImageFromFile')
-    channels = len(cfg.model.data_preprocessor.get('mean') or 'RGB')
-    if channels == 1:
+    if len(cfg.model.data_preprocessor.get('mean') or 'RGB') == 1:
         load['color_type'] = 'grayscale'
-    dataset = dict(
-        type='BaseSegDataset',
-        data_root=str(folder / 'pictures'),
-        data_prefix=dict(img_path=''),
-        img_suffix='.png',
-        pipeline=[load, dict(type='PackSegInputs')],
-    )
-    return dict(batch_size=2, num_workers=0, dataset=dataset)
+    options = dict(changes=dict(metainfo=None), batch_size=2, num_workers=0)
+    return semi.unlabeled(folder / 'pictures', load, runs.PACK, **options)
 
 
 def distillation(family, cfg, side, folder) -> dict:
     teacher = teacher_for(cfg, folder, family in TRANSFORMERS)
-    return dict(type=KD, **teacher)
+    return runs.distil(teacher)
 
 
 def pseudo_labels(family, cfg, side, folder) -> dict:
-    return dict(
-        type=PSEUDO,
-        unlabeled_dataloader=images_for(cfg, side, folder),
-        threshold=0.0,
-        loss_weight=1.0,
-    )
+    loader = images_for(cfg, side, folder)
+    return semi.pseudo(loader, threshold=0.0, loss_weight=1.0)
 
 
 def learn(family, folder, hook_for, **options):
@@ -133,7 +110,7 @@ def learn(family, folder, hook_for, **options):
     trial.shrink(cfg, side)
     hook = hook_for(family, cfg, side, folder)
     hook.update(label_weight=0.0, **options)
-    return step(cfg, side, hook, folder), side
+    return runs.step(cfg, side, hook, folder), side
 
 
 @pytest.mark.parametrize(
@@ -147,9 +124,8 @@ def learn(family, folder, hook_for, **options):
 )
 def test_outputs_besides_the_main_one(family, output, part, tmp_path):
     """They have the names that docs/distillation.md lists."""
-    record, _ = learn(
-        family, tmp_path, distillation, outputs={output: 'decode'}
-    )
+    outputs = {output: 'decode'}
+    record, _ = learn(family, tmp_path, distillation, outputs=outputs)
     terms = [name for name in record.logs[0] if 'loss_kd' in name]
     assert terms == [f'{output}.loss_kd_jml_ce']
     moved = {name for name, g in record.gradients[0].items() if g.any()}

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
 from mmseg_jml.heads import named_heads
-from tests.hooks.distillation import build, step
+from tests.hooks.runs import build, step
 from tests.zoo import catalog as stock
 from tests.zoo import trial
 
