@@ -269,6 +269,25 @@ def test_steps_are_those_of_the_optimizer(cfg, pictures):
     torch.testing.assert_close(saved[f'module.{WEIGHT}'], (first + second) / 2)
 
 
+def test_steps_count_where_optimizers_run_no_hooks(cfg, pictures, monkeypatch):
+    """As in torch 2.1, once anything was compiled in the process."""
+
+    @torch.no_grad()
+    def step(optimizer, closure=None):
+        for group in optimizer.param_groups:
+            for parameter in group['params']:
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad
+
+    step.hooked = True
+    monkeypatch.setattr(torch.optim.SGD, 'step', step)
+    cfg.optim_wrapper.accumulative_counts = 2
+    _, steps = semi.learn(cfg, pictures)
+    number = len(steps.states)
+    saved = runs.load(f'{cfg.work_dir}/iter_{number}.pth')[TEACHER]
+    assert saved['steps'] == (number + 1) // 2
+
+
 @OPTIM_WRAPPERS.register_module()
 class OverflowWrapper(OptimWrapper):
     """Scales losses as AMP does; the gradients of step 1 are infinite."""
@@ -287,6 +306,9 @@ class OverflowWrapper(OptimWrapper):
         self._scaler.update()
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.amp, 'GradScaler'), reason='scales on a GPU alone'
+)
 def test_steps_that_amp_skips_do_not_count(cfg, pictures):
     cfg.optim_wrapper.type = 'OverflowWrapper'
     _, steps = semi.learn(cfg, pictures, momentum=0.9)

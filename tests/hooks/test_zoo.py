@@ -7,7 +7,7 @@ By default the families whose heads differ most; with the environment variable
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import lru_cache
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ TEACHERS = {
 }
 
 
-@cache
+@lru_cache(maxsize=None)
 def students() -> dict[str, str]:
     """One config of each family, the cheapest that this stack runs."""
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from mmengine.config import Config
@@ -25,7 +25,7 @@ DATASETS = (
 MMPRETRAIN = ('convnext', 'dinov2', 'efficientnet', 'mobilevit')
 
 
-@cache
+@lru_cache(maxsize=None)
 def config(path: Path) -> Config:
     """Reads a recipe once; whoever changes it makes a copy."""
     return Config.fromfile(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Pick(NamedTuple):
     stands_for: int
 
 
-@cache
+@lru_cache(maxsize=None)
 def all_configs() -> dict[str, Config]:
     """Reads every shipped config; the key is its path below ``CONFIGS``."""
     paths = sorted(
