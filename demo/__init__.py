@@ -1,5 +1,5 @@
 """The demos: ``python -m demo jml``, ``kd`` or ``semi``.
 
 `scenes` writes the data, `experiments` lists the trainings, `runs` trains
-them side by side, `report` and `pictures` show the results.
+them side by side, `report` shows the results.
 """

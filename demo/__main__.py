@@ -17,30 +17,24 @@ from rich.console import Console
 def positive(text: str) -> int:
     """Read an integer of at least 1 from the command line."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f'expected an integer of at least 1 but got {text!r}'
-        )
+        message = f'expected an integer of at least 1 but got {text!r}'
+        raise argparse.ArgumentTypeError(message)
     return int(text)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
+    shows_defaults = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog='python -m demo',
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        'python -m demo', description=__doc__, formatter_class=shows_defaults
     )
     add = parser.add_argument
     add('demo', choices=('jml', 'kd', 'semi'), help='which demo to run')
     add('--seeds', type=positive, default=3, help='seeds of each kind of run')
     add('--iters', type=positive, default=400, help='iterations of each run')
     add('--jobs', type=positive, default=os.cpu_count(), help='runs at a time')
-    add(
-        '--work-dir',
-        type=Path,
-        default='work_dirs/demo',
-        help='folder of results',
-    )
+    results = Path('work_dirs/demo')
+    add('--work-dir', type=Path, default=results, help='folder of results')
     return parser.parse_args()
 
 
@@ -51,17 +45,16 @@ def main() -> None:
     from mmengine.fileio import dump
 
     from . import experiments
-    from .pictures import draw
-    from .report import effects, scores, table, typical
+    from .report import draw, effects, scores, table, typical
     from .runs import train_all
-    from .scenes import write_scenes
+    from .scenes import SCENES, write_scenes
 
     # redirected to a file, lines are as wide as the tables
     console = Console(width=None if sys.stdout.isatty() else 100)
     started = time.monotonic()
     plan, folder = getattr(experiments, arguments.demo), arguments.work_dir
     stages = plan(arguments.seeds, arguments.iters, folder)
-    write_scenes(stages[0][0].scenes)
+    write_scenes(SCENES)
     groups, results = {}, {}
     for number, stage in enumerate(stages, 1):
         try:

@@ -13,8 +13,6 @@ from mmengine.config import Config
 
 from .runs import Run
 
-__all__ = ['COMPARED', 'config', 'jml', 'kd', 'semi']
-
 CE = dict(type='CrossEntropyLoss')
 JML = dict(type='mmseg_jml.JaccardMetricCELoss')
 NEIGHBOURS = dict(
@@ -32,29 +30,18 @@ COMPARED = {
 }
 
 
-def config(iters: int, loss: dict, width: int = 16, *hooks: dict) -> Config:
-    """Return the shared config with another schedule, loss and width.
-
-    Args:
-        iters (int): Number of iterations.
-        loss (dict): The loss entry.
-        width (int): Channels of the first stage. Defaults to 16.
-        *hooks (dict): Hooks to add.
-
-    Returns:
-        Config: The config.
-    """
+def config(iters: int, loss: dict, *hooks: dict, width: int = 16) -> Config:
+    """Complete the shared config, with ``width`` channels at first."""
     cfg = Config.fromfile(Path(__file__).with_name('config.py'))
     warm_up, decay = cfg.param_scheduler
     warm_up.end = decay.begin = iters // 10
     decay.end = cfg.train_cfg.max_iters = iters
     cfg.default_hooks.checkpoint.interval = max(iters // 4, 1)
+    double, stages = 2 * width, [width, 2 * width, 4 * width]
     cfg.model.backbone.update(stem_channels=width, base_channels=width)
-    channels = [width, 2 * width, 4 * width]
-    cfg.model.neck.update(in_channels=channels, out_channels=2 * width)
-    cfg.model.decode_head.update(
-        in_channels=[2 * width] * 3, channels=2 * width, loss_decode=loss
-    )
+    cfg.model.neck.update(in_channels=stages, out_channels=double)
+    cfg.model.decode_head.update(in_channels=[double] * 3, channels=double)
+    cfg.model.decode_head.loss_decode = loss
     cfg.custom_hooks.extend(hooks)
     return cfg
 
@@ -76,16 +63,16 @@ def jml(seeds: int, iters: int, root: Path) -> list[list[Run]]:
 
 def kd(seeds: int, iters: int, root: Path) -> list[list[Run]]:
     """Plan a teacher and students alone, then students with the teacher."""
-    teacher = Run('teacher', 0, config(2 * iters, JML, 32), root)
+    teacher = Run('teacher', 0, config(2 * iters, JML, width=32), root)
     hook = dict(
         type='mmseg_jml.DistillationHook',
         teacher=teacher.cfg.to_dict(),
-        checkpoint=str(teacher.checkpoint),
+        checkpoint=f'{teacher.folder}/iter_{2 * iters}.pth',
     )
     kl = dict(hook, loss=dict(type='mmseg_jml.KLDivergenceLoss'))
     taught = {
-        'student + KL': config(iters, JML, 16, kl),
-        'student + JML': config(iters, JML, 16, hook),
+        'student + KL': config(iters, JML, kl),
+        'student + JML': config(iters, JML, hook),
     }
     students = _runs(seeds, root, {'student': config(iters, JML)})
     return [[teacher, *students], _runs(seeds, root, taught)]
@@ -107,15 +94,13 @@ def semi(seeds: int, iters: int, root: Path) -> list[list[Run]]:
             type='linear', start=0, stop=1, begin=half, end=half + 1
         ),
     )
+    hard = dict(hook, soft=False)
     ce = dict(JML, ce_weight=1.0, jml_weight=0.0)
-    hooks = {
-        'labels alone': [],
-        'mean teacher, CE': [dict(hook, soft=False, loss=ce)],
-        'hard, CE + JML': [dict(hook, soft=False)],
-        'soft, CE + JML': [hook],
-    }
     configs = {
-        name: config(iters, JML, 16, *added) for name, added in hooks.items()
+        'labels alone': config(iters, JML),
+        'mean teacher, CE': config(iters, JML, dict(hard, loss=ce)),
+        'hard, CE + JML': config(iters, JML, hard),
+        'soft, CE + JML': config(iters, JML, hook),
     }
     for cfg in configs.values():
         cfg.train_dataloader.batch_size = 8

@@ -1,4 +1,4 @@
-"""Tabulate the scores of runs, and judge their differences."""
+"""Tabulate, judge and draw what runs have found."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 from rich.table import Table
 
 from .runs import Run
-
-__all__ = ['class_ious', 'effects', 'scores', 'table', 'typical']
+from .scenes import SCENES
 
 RARE = 4  # the "rare" classes are the last four
 FIGURES = {
@@ -22,13 +23,14 @@ FIGURES = {
     'ECE at T': 'after/ECED',
     'temperature T': 'temperature',
 }
+COLUMNS = 8
+RAREST = 2  # scenes with one of so many rarest classes are shown
+COLOURS = ('#999999', '#d62728', '#1f77b4', '#2ca02c', '#9467bd')
 # For each name of runs, the scores of each seed.
 Results = Mapping[str, Sequence[Mapping[str, float]]]
 
 
-def class_ious(
-    predictions: np.ndarray, labels: np.ndarray, classes: int
-) -> np.ndarray:
+def class_ious(predictions, labels, classes: int) -> np.ndarray:
     """Compute the IoU of each class in percent, NaN if it is absent."""
     pairs = classes * labels.astype(int) + predictions
     counts = np.bincount(pairs.ravel(), minlength=classes**2)
@@ -40,28 +42,18 @@ def class_ious(
 
 def read_masks(folder: Path) -> np.ndarray:
     """Read all masks of a folder, uint8 (N, H, W), in the order of names."""
-    return np.stack(
-        [np.array(Image.open(p)) for p in sorted(folder.iterdir())]
-    )
+    paths = sorted(folder.iterdir())
+    return np.stack([np.array(Image.open(path)) for path in paths])
 
 
 def scores(run: Run) -> dict[str, float]:
-    """Collect the scores of a finished run, in percent.
-
-    Args:
-        run (Run): The run.
-
-    Returns:
-        dict[str, float]: IoU of each class, 'rare' as the mean IoU of the
-        four rarest, and the figures of the evaluators.
-    """
-    labels = read_masks(run.scenes / 'annotations/validation')
+    """Collect the IoU of each class, in percent, and the other figures."""
+    labels = read_masks(SCENES / 'annotations/validation')
     predictions = read_masks(run.folder / 'predictions')
     ious = class_ious(predictions, labels, len(run.cfg.classes))
     figures = {name: run.figures[key] for name, key in FIGURES.items()}
-    return dict(
-        zip(run.cfg.classes, ious), rare=np.nanmean(ious[-RARE:]), **figures
-    )
+    rare = np.nanmean(ious[-RARE:])
+    return dict(zip(run.cfg.classes, ious), rare=rare, **figures)
 
 
 def typical(runs: Sequence[Run]) -> Run:
@@ -84,38 +76,84 @@ def table(results: Results) -> Table:
     for name in results:
         shown.add_column(name, justify='right')
     for key in next(iter(results.values()))[0]:
-        cells = [
-            '{:.1f} ± {:.1f}'.format(*mean_and_error([s[key] for s in group]))
-            for group in results.values()
-        ]
+        columns = [[s[key] for s in group] for group in results.values()]
         bold = 'bold' if key in ('mIoU', 'rare') else None
-        cells = [cell.replace(' ± nan', '') for cell in cells]
-        shown.add_row(key, *cells, style=bold)
+        shown.add_row(key, *map(_cell, columns), style=bold)
     return shown
+
+
+def _cell(values: Sequence[float], sign: str = '') -> str:
+    mean, error = mean_and_error(values)
+    return f'{mean:{sign}.1f} ± {error:.1f}'.replace(' ± nan', '')
 
 
 def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
     """Say which differences are at least twice their standard error.
 
-    Args:
-        results (Results): The scores of each seed, by name.
-        baselines (Mapping): The name that a name is compared with, seed by
-            seed.
-
-    Returns:
-        list[str]: A sentence on the mIoU and one on the rare classes of each
-        name that has a baseline.
+    Two sentences on each name that has a baseline: mIoU and rare classes.
     """
     lines = []
     for name, baseline in baselines.items():
         pairs = [*zip(results.get(name, []), results.get(baseline, []))]
         for key in ('mIoU', 'rare') if pairs else ():
-            mean, error = mean_and_error([a[key] - b[key] for a, b in pairs])
+            differences = [a[key] - b[key] for a, b in pairs]
+            mean, error = mean_and_error(differences)
             verdict = 'better' if mean > 0 else 'worse'
             if not abs(mean) >= 2 * error:
                 verdict = 'no effect' if len(pairs) > 1 else 'one seed'
-            line = (
-                f'{name} against {baseline}: {key} {mean:+.1f} ± {error:.1f}'
-            )
-            lines.append(f'{line}, {verdict}'.replace(' ± nan', ''))
+            found = f'{key} {_cell(differences, "+")}, {verdict}'
+            lines.append(f'{name} against {baseline}: {found}')
     return lines
+
+
+def rare_scenes(labels: np.ndarray, classes: int) -> list[int]:
+    """Return the first scenes with one of the two rarest classes."""
+    holds = (labels >= classes - RAREST).any((1, 2))
+    return np.flatnonzero(holds)[:COLUMNS].tolist()
+
+
+def draw(runs: Sequence[Run], results: Results, path: Path) -> None:
+    """Draw predictions of some runs, and below them the IoU of each class."""
+    heights = 1.2 * (2 + len(runs)), 2.8
+    figure = Figure((1.2 * COLUMNS, sum(heights)), layout='constrained')
+    above, below = figure.subfigures(2, height_ratios=heights)
+    _draw_predictions(above, runs)
+    _draw_bars(below, runs[0].cfg.classes, results)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_predictions(figure: SubFigure, runs: Sequence[Run]) -> None:
+    labels = read_masks(SCENES / 'annotations/validation')
+    shown = rare_scenes(labels, len(runs[0].cfg.classes))
+    photos = sorted((SCENES / 'images/validation').iterdir())
+    palette = np.vstack([[0, 0, 0], colormaps['tab10'].colors])
+    rows = {'image': [np.array(Image.open(photos[i])) for i in shown]}
+    rows['truth'] = palette[labels[shown]]
+    for run in runs:
+        masks = read_masks(run.folder / 'predictions')[shown]
+        rows[run.name] = palette[masks]
+        # white on every third diagonal where the prediction is wrong
+        hatch = np.indices(masks.shape)[1:].sum(0) % 3 == 0
+        rows[run.name][(masks != labels[shown]) & hatch] = 1
+    axes = figure.subplots(len(rows), len(shown), squeeze=False)
+    for line, (name, pictures) in zip(axes, rows.items()):
+        line[0].set_ylabel(name)
+        for axis, picture in zip(line, pictures):
+            axis.imshow(picture, interpolation='nearest')
+            axis.set(xticks=[], yticks=[])
+    title = f'the first {len(shown)} validation scenes that hold one of the'
+    title = f'{title} {RAREST} rarest digits; hatched: wrong'
+    figure.suptitle(title, fontsize='medium')
+
+
+def _draw_bars(figure: SubFigure, classes: Sequence, results: Results) -> None:
+    axis, width = figure.subplots(), 0.8 / len(results)
+    for index, (name, group) in enumerate(results.items()):
+        bars = [mean_and_error([s[c] for s in group]) for c in classes]
+        means, errors = np.transpose(bars)
+        places = np.arange(len(classes)) + (index + 0.5) * width - 0.4
+        colour = COLOURS[index]
+        axis.bar(places, means, width, yerr=errors, color=colour, label=name)
+    axis.set_xticks(range(len(classes)), classes)
+    axis.set(ylabel='IoU (%)', xlabel='class, from frequent to rare')
+    axis.legend(ncols=len(results), loc='upper right', frameon=False)

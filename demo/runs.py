@@ -24,18 +24,12 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import mmseg_jml  # noqa: F401 (lets mmseg import)
 
-__all__ = ['Run', 'train', 'train_all']
-
 
 @dataclass(frozen=True)
 class Run:
-    """A training, with a folder named after its config.
+    """A training, with a folder below ``root`` that is named after its cfg.
 
-    Args:
-        name (str): Name in tables.
-        seed (int): Its seed.
-        cfg (Config): Its config, without the seed and the folder.
-        root (Path): Folder of all runs.
+    The config is without the seed and the folder; tables show the name.
     """
 
     name: str
@@ -49,16 +43,6 @@ class Run:
         digest = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
         name = re.sub(r'\W+', '-', self.name.lower())
         return self.root / f'{name}-{digest[:8]}-seed{self.seed}'
-
-    @property
-    def checkpoint(self) -> Path:
-        """Path: The trained weights."""
-        return self.folder / f'iter_{self.cfg.train_cfg.max_iters}.pth'
-
-    @property
-    def scenes(self) -> Path:
-        """Path: The data."""
-        return Path(self.cfg.test_dataloader.dataset.data_root)
 
     @property
     def figures(self) -> dict[str, float] | None:
@@ -77,24 +61,17 @@ class Run:
 def train(run: Run) -> None:
     """Train and test, from where an earlier process stopped."""
     cfg = run.cfg.copy()
-    cfg.update(
-        work_dir=str(run.folder),
-        randomness=dict(seed=run.seed),
-        experiment_name=run.folder.name,
-        resume=True,
-    )
+    cfg.work_dir, cfg.experiment_name = str(run.folder), run.folder.name
+    cfg.update(randomness=dict(seed=run.seed), resume=True)
     cfg.test_evaluator[0].output_dir = str(run.folder / 'predictions')
     runner = Runner.from_cfg(cfg)
     runner.train()
     figures = runner.test()
     # once more, with the fitted temperature
-    calibration = dict(
-        type='mmseg_jml.CalibrationMetric',
-        prefix='after',
-        temperature=figures['temperature'],
-    )
+    metric = dict(cfg.test_evaluator[2], prefix='after')
+    metric['temperature'] = figures['temperature']
     loop = runner.test_loop
-    loop.evaluator = runner.build_evaluator([calibration])
+    loop.evaluator = runner.build_evaluator([metric])
     loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
     unfinished = run.folder / 'unfinished.json'
     dump({**figures, **loop.run()}, unfinished)
@@ -102,20 +79,12 @@ def train(run: Run) -> None:
 
 
 def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
-    """Train the runs that are not finished, and show the progress.
-
-    Args:
-        runs (Sequence[Run]): The runs, in the order of their start.
-        jobs (int): How many to train at a time, each in a process with one
-            thread.
-        console (Console): Where to show the progress.
-    """
+    """Train the runs that are not finished, ``jobs`` at a time, and say so."""
     spawn = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(jobs, spawn, _start_worker)
     futures = {pool.submit(train, run): run for run in runs if not run.figures}
-    columns = MofNCompleteColumn(), TimeRemainingColumn()
-    columns = (*Progress.get_default_columns()[:2], *columns)
-    progress = Progress(*columns, console=console)
+    shown = *Progress.get_default_columns()[:2], MofNCompleteColumn()
+    progress = Progress(*shown, TimeRemainingColumn(), console=console)
     total = sum(run.cfg.train_cfg.max_iters for run in runs)
     names = ', '.join(dict.fromkeys(run.name for run in runs))
     task = progress.add_task(f'{names}: iterations, time left', total=total)

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-__all__ = ['NUM_SCENES', 'compose', 'materials', 'write_scenes']
-
+SCENES = Path('data/demo_scenes')  # as in config.py
 SIZE = 64
 NUM_SCENES = {'training': 1600, 'validation': 400}
 # Each digit is three quarters as frequent as the one before it.
@@ -39,21 +38,11 @@ def materials(split: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return photos, [images[labels == digit] for digit in range(10)]
 
 
-def compose(
-    random: np.random.RandomState,
-    photos: list[np.ndarray],
-    digits: list[np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compose a scene of two to four plates.
+def compose(random: np.random.RandomState, photos, digits) -> tuple:
+    """Compose a scene of two to four plates, of `materials`.
 
-    Args:
-        random (np.random.RandomState): Source of random numbers.
-        photos (list[np.ndarray]): See :func:`materials`.
-        digits (list[np.ndarray]): See :func:`materials`.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: The image, uint8 (64, 64, 3), and the
-        mask, uint8 (64, 64): d + 1 on a plate with digit d, 0 elsewhere.
+    Returns the image, uint8 (64, 64, 3), and the mask, uint8 (64, 64): d + 1
+    on a plate with digit d, 0 elsewhere.
     """
     image = _crop(random, photos, SIZE, SIZE)
     mask = np.zeros((SIZE, SIZE), np.uint8)

@@ -18,7 +18,9 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
+import mmseg_jml  # noqa: F401 (lets mmseg import, whatever test is first)
 from tests import devices
+from tests.tiny_run import tiny_config, write_images
 
 torch.set_num_threads(1)
 # On GPUs, here and in processes: products of float32 in float32, and sums in
@@ -69,8 +71,7 @@ def _collect_what_tests_leave():
 @pytest.fixture
 def deterministic(device):
     """Gives the same bits twice, on each device."""
-    on_gpu = device.type != 'cpu'
-    devices.be_deterministic(on_gpu)
+    devices.be_deterministic(device.type != 'cpu')
     yield
     devices.be_deterministic(False)
 
@@ -132,12 +133,43 @@ def torchvision():
             pytest.skip(f'no torchvision, neither installed nor in {beside}')
         if torch.version.cuda is None:
             library = torch.library.Library('torchvision', 'DEF')
+            takes = '(Tensor boxes, Tensor scores, float iou) -> Tensor'
             for name in ('nms', 'qnms'):
-                library.define(
-                    f'{name}(Tensor boxes, Tensor scores, float iou) -> Tensor'
-                )
+                library.define(name + takes)
         # for this process alone: others inherit the path, not the operators
         sys.path.append(str(beside))
         import_module('torchvision')
         sys.path.remove(str(beside))
     return library
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory):
+    """Writes a config as users have it, and its images; returns its path.
+
+    It has stock losses in two heads, and trains within a second.
+    """
+    root = tmp_path_factory.mktemp('tiny')
+    write_images(root / 'data')
+    cfg = tiny_config(root / 'data', root)
+    for key in ('work_dir', 'custom_hooks', 'custom_imports'):
+        del cfg._cfg_dict[key]
+    ce = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
+    head = cfg.model.decode_head = dict(cfg.model.decode_head, loss_decode=ce)
+    cfg.model.auxiliary_head = dict(head, in_channels=8, in_index=1)
+    cfg.train_cfg.update(max_iters=4, val_interval=4)
+    hooks, backend = cfg.default_hooks, dict(type='LocalVisBackend')
+    hooks.checkpoint.interval = 2
+    hooks.logger = dict(type='LoggerHook', interval=1)
+    hooks.visualization = dict(type='SegVisualizationHook', interval=1)
+    cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[backend])
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.tta_model = dict(type='SegTTAModel')
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    label, pack = dict(type='LoadAnnotations'), dict(type='PackSegInputs')
+    augmented = dict(type='TestTimeAug', transforms=[flips, [label], [pack]])
+    cfg.tta_pipeline = [dict(type='LoadImageFromFile'), augmented]
+    cfg.dump(root / 'tiny.py')
+    return root / 'tiny.py'

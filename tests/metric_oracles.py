@@ -1,17 +1,28 @@
-"""Slow, obvious metrics, a pixel at a time, to hold the fast ones against."""
+"""Recorded metrics, and slow ones, to hold the fast ones against."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 NAMES = ('Acc', 'IoU', 'Dice')
+GOLDEN = np.load(Path(__file__).parent / 'data' / 'metrics_golden.npz')
+CASES = json.loads(str(GOLDEN['cases']))
+RECORDED = pytest.mark.parametrize('case', CASES, ids=lambda c: str(c['case']))
+
+
+def recorded(case):
+    """Probabilities and labels of a case."""
+    for name in ('prob', 'label'):
+        yield torch.from_numpy(GOLDEN[f'{case["case"]}.{name}'])
 
 
 def assert_same(ours, theirs, tolerance):
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=tolerance), name
+    """Without a relative tolerance, and NaN is not the same."""
+    assert ours == pytest.approx(theirs, abs=tolerance)
 
 
 def pixels_of(prediction, label, c):
@@ -22,14 +33,12 @@ def pixels_of(prediction, label, c):
 
 
 def score(hit, predicted, labelled):
-    def ratio(a, b):
-        return a / b if b else math.nan
-
-    return (
-        ratio(hit, labelled),
-        ratio(hit, predicted + labelled - hit),
-        ratio(2 * hit, predicted + labelled),
-    )
+    pairs = [
+        (hit, labelled),
+        (hit, predicted + labelled - hit),
+        (2 * hit, predicted + labelled),
+    ]
+    return [a / b if b else math.nan for a, b in pairs]
 
 
 def mean(values):
@@ -44,13 +53,13 @@ def worst(values, percent):
 
 def iou_figures(predictions, labels, classes, q, binary=False):
     """The figures with nothing but Python numbers, NaNs left out."""
-    images = [
-        (p.flatten().tolist(), y.flatten().tolist())
+    cells = [
+        [
+            pixels_of(p.flatten().tolist(), y.flatten().tolist(), c)
+            for c in range(classes)
+        ]
         for p, y in zip(predictions, labels)
         if (y != 255).any()
-    ]
-    cells = [
-        [pixels_of(*image, c) for c in range(classes)] for image in images
     ]
 
     def active(cell):
@@ -65,19 +74,14 @@ def iou_figures(predictions, labels, classes, q, binary=False):
         rows = [row[c] for row in cells if active(row[c])]
         return worst([score(*cell)[k] for cell in rows], percent)
 
-    figures = {}
-    totals = [
-        [sum(row[c][j] for row in cells) for j in range(3)]
-        for c in range(classes)
-    ][int(binary) :]
-    figures['Acc'] = sum(t[0] for t in totals) / sum(t[2] for t in totals)
+    totals = [[sum(x) for x in zip(*column)] for column in zip(*cells)]
+    totals = totals[int(binary) :]
+    hits, _, labelled = (sum(x) for x in zip(*totals))
+    figures = {'Acc': hits / labelled}
+    shares = {'': [100], str(q): [q], 'Q': range(10, 101, 10)}
     for k, name in enumerate(NAMES):
         figures[f'm{name}D'] = mean(score(*t)[k] for t in totals)
-        for suffix, percents in (
-            ('', [100]),
-            (str(q), [q]),
-            ('Q', range(10, 101, 10)),
-        ):
+        for suffix, percents in shares.items():
             figures[f'm{name}I{suffix}'] = mean(
                 worst([image_score(row, k) for row in cells], percent)
                 for percent in percents
@@ -93,14 +97,8 @@ def error_by_loops(pairs, num_bins):
     """Calibration error of pairs (probability, whether it happened)."""
     bins = [[] for _ in range(num_bins)]
     for p, happened in pairs:
-        bins[min(int(p * num_bins), num_bins - 1)].append((p, happened))
-    gaps = [
-        len(b)
-        * abs(sum(h for _, h in b) / len(b) - sum(p for p, _ in b) / len(b))
-        for b in bins
-        if b
-    ]
-    return 100 * sum(gaps) / len(pairs)
+        bins[min(int(p * num_bins), num_bins - 1)].append(happened - p)
+    return 100 * sum(abs(sum(gaps)) for gaps in bins) / len(pairs)
 
 
 def calibration_figures(prob, label, num_bins=10):
@@ -110,18 +108,18 @@ def calibration_figures(prob, label, num_bins=10):
         for n in range(len(prob))
     ]
     images = [image for image in images if image]
+    classes = range(len(prob[0]))
 
     def ece(pixels):
         pairs = [(max(p), p.index(max(p)) == y) for p, y in pixels]
         return error_by_loops(pairs, num_bins)
 
     def sce(pixels):
-        return np.mean(
-            [
-                error_by_loops([(p[c], y == c) for p, y in pixels], num_bins)
-                for c in range(len(prob[0]))
-            ]
-        )
+        pairs = ([(p[c], y == c) for p, y in pixels] for c in classes)
+        return np.mean([error_by_loops(one, num_bins) for one in pairs])
+
+    def brier(p, y):
+        return sum((p[c] - (c == y)) ** 2 for c in classes)
 
     every = sum(images, [])
     return {
@@ -130,10 +128,5 @@ def calibration_figures(prob, label, num_bins=10):
         'SCED': sce(every),
         'SCEI': np.mean([sce(image) for image in images]),
         'NLL': np.mean([-math.log(p[y]) for p, y in every]),
-        'Brier': np.mean(
-            [
-                sum((q - (c == y)) ** 2 for c, q in enumerate(p))
-                for p, y in every
-            ]
-        ),
+        'Brier': np.mean([brier(p, y) for p, y in every]),
     }

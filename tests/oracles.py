@@ -1,11 +1,9 @@
-"""Slow, obvious formulas in float64 loops, to hold the fast ones against."""
+"""Slow, obvious formulas in float64, to hold the fast ones against."""
 
 import itertools
 import math
 
 import numpy as np
-
-LEVELS = ('mIoUD', 'mIoUI', 'mIoUC')
 
 
 def softmax(logits):
@@ -14,36 +12,39 @@ def softmax(logits):
     return power / power.sum(1, keepdims=True)
 
 
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
 def one_hot(label, num_classes):
     """(N, P) labels to (N, C, P); 0 everywhere for labels outside."""
-    return np.stack([label == c for c in range(num_classes)], 1).astype(
-        np.float64
-    )
+    return np.stack([label == c for c in range(num_classes)], 1).astype(float)
+
+
+def windows(labels, kernel_size):
+    """Each pixel (n, i, j) of (N, H, W) and the labels around it."""
+    reach = kernel_size // 2
+    for n, i, j in itertools.product(*map(range, labels.shape)):
+        rows = slice(max(i - reach, 0), i + reach + 1)
+        columns = slice(max(j - reach, 0), j + reach + 1)
+        yield (n, i, j), labels[n, rows, columns].flatten().tolist()
 
 
 def class_index(
-    prob,
-    label,
-    weight,
-    alpha=1.0,
-    beta=1.0,
-    smooth=1.0,
-    norm=1,
-    variant='jml1',
+    p, y, w, alpha=1.0, beta=1.0, smooth=1.0, norm=1, variant='jml1'
 ):
-    """Index of one class over a list of pixels, one pixel at a time."""
-    p_sum = y_sum = difference = product = 0.0
-    for p, y, w in zip(prob, label, weight):
-        p_sum += w * p**norm
-        y_sum += w * y**norm
-        difference += w * abs(p - y) ** norm
-        product += w * p * y
-    overlap = (p_sum + y_sum - difference) / 2
-    hit = product if variant == 'jml2' else overlap
-    denominator = (
-        hit + alpha * (p_sum - overlap) + beta * (y_sum - overlap) + smooth
-    )
+    """Index of one class from the p, y and weights of a list of pixels."""
+    p_sum, y_sum = (w * p**norm).sum(), (w * y**norm).sum()
+    overlap = (p_sum + y_sum - (w * abs(p - y) ** norm).sum()) / 2
+    hit = (w * p * y).sum() if variant == 'jml2' else overlap
+    missed = alpha * (p_sum - overlap) + beta * (y_sum - overlap)
+    denominator = hit + missed + smooth
     return (hit + smooth) / denominator if denominator else 1.0
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values) if values else 0.0
 
 
 def jaccard_loss(
@@ -64,15 +65,11 @@ def jaccard_loss(
     ``prob`` and ``label`` are (N, C, P), ``weight`` (N, P), ``active`` a
     function of the labels and probabilities of a class's pixels.
     """
-    images, classes = prob.shape[:2]
+    images, classes = map(range, prob.shape[:2])
 
     def term(rows, c):
-        index = class_index(
-            np.concatenate([prob[n, c] for n in rows]),
-            np.concatenate([label[n, c] for n in rows]),
-            np.concatenate([weight[n] for n in rows]),
-            **index_options,
-        )
+        pixels = prob[rows, c], label[rows, c], weight[rows]
+        index = class_index(*pixels, **index_options)
         value = -math.log(index) if log_loss else 1 - index
         return value**gamma * (1 if class_weight is None else class_weight[c])
 
@@ -80,25 +77,15 @@ def jaccard_loss(
         kept = weight[n] > 0
         return kept.any() and active(prob[n, c][kept], label[n, c][kept])
 
-    def mean(values):
-        values = list(values)
-        return sum(values) / len(values) if values else 0.0
-
-    cells = {
-        (n, c)
-        for n, c in itertools.product(range(images), range(classes))
-        if is_active(n, c)
-    }
+    cells = {x for x in itertools.product(images, classes) if is_active(*x)}
     seen = sorted({c for _, c in cells})
-    dataset = mean(term(range(images), c) for c in seen)
+    dataset = mean(term([*images], c) for c in seen)
     image = mean(
-        mean(term([n], c) for c in range(classes) if (n, c) in cells)
-        for n in range(images)
-        if any((n, c) in cells for c in range(classes))
+        mean(term([n], c) for c in classes if (n, c) in cells)
+        for n in sorted({n for n, _ in cells})
     )
     by_class = mean(
-        mean(term([n], c) for n in range(images) if (n, c) in cells)
-        for c in seen
+        mean(term([n], c) for n in images if (n, c) in cells) for c in seen
     )
     return mIoUD * dataset + mIoUI * image + mIoUC * by_class
 

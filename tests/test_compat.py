@@ -1,10 +1,6 @@
 """What `compat` mends on one stack, and that it keeps off the other."""
 
-from __future__ import annotations
-
-import os
 import pickle
-import subprocess
 import sys
 import zipfile
 from fractions import Fraction
@@ -21,27 +17,23 @@ from mmseg.registry import MODELS  # noqa: F401 (before what it imports)
 import mmseg_jml.compat
 from mmseg_jml.compat import training_unpickler
 from mmseg_jml.supervision.teacher_checkpoint import load_weights
-from tests.tools.run import ROOT, search_path
+from tests.tools.run import apart
 
 INSTALLED = {found.metadata['Name'] for found in distributions()}
-only_lite = pytest.mark.skipif(
-    'mmcv-lite' not in INSTALLED, reason='needs mmcv-lite'
-)
-only_openmmlab = pytest.mark.skipif(
-    'mmengine' not in INSTALLED, reason='needs the OpenMMLab stack'
-)
-only_onedl = pytest.mark.skipif(
-    'onedl-mmengine' not in INSTALLED, reason='needs the OneDL stack'
-)
 
 
-def run(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-c', code],
-        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
-        capture_output=True,
-        text=True,
-    )
+def only_with(name: str):
+    reason = f'needs {name}'
+    return pytest.mark.skipif(name not in INSTALLED, reason=reason)
+
+
+only_lite = only_with('mmcv-lite')
+only_openmmlab = only_with('mmengine')
+only_onedl = only_with('onedl-mmengine')
+
+
+def run(code: str):
+    return apart(sys.executable, '-c', code)
 
 
 @only_lite
@@ -53,30 +45,19 @@ def test_mmseg_imports_beside_mmcv_lite_with_the_plugin_alone():
 
 
 @only_lite
-def test_compiled_operator_names_itself_when_called():
+def test_operators_beside_mmcv_lite():
+    """What is compiled names itself; what is plain torch works."""
     import mmseg  # noqa: F401
-    from mmcv.ops import nms
+    from mmcv.ops import nms, point_sample
 
+    assert not mmcv_full_available()
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.0]])
     with pytest.raises(RuntimeError, match=r"operator 'nms'.*mmcv==2\.1\.0"):
         nms(boxes, torch.tensor([0.5, 0.9]), 0.5)
-
-
-@only_lite
-def test_operator_in_plain_torch_works_beside_mmcv_lite():
-    import mmseg  # noqa: F401
-    from mmcv.ops import point_sample
-
     image = torch.arange(4.0).reshape(1, 1, 2, 2)
     centre_of_last, middle = [0.75, 0.75], [0.5, 0.5]
     points = torch.tensor([[centre_of_last, middle]])
-    sampled = point_sample(image, points)
-    assert sampled.tolist() == [[[3.0, 1.5]]]
-
-
-@only_lite
-def test_mmengine_still_knows_that_operators_are_missing():
-    assert not mmcv_full_available()
+    assert point_sample(image, points).tolist() == [[[3.0, 1.5]]]
 
 
 # Prints every attribute of the stack's modules that importing the plugin,
@@ -137,31 +118,38 @@ def test_apply_can_be_repeated():
     assert declared() == once
 
 
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a checkpoint; returns its path."""
+
+    def saved(**content) -> str:
+        torch.save(content, tmp_path / 'saved.pth')
+        return str(tmp_path / 'saved.pth')
+
+    return saved
+
+
 @pytest.mark.parametrize(
     'value', [np.float32(61.5), np.float64(61.5), np.int64(7), np.bool_(True)]
 )
-def test_best_score_loads(tmp_path, strict, value):
-    torch.save({'best_score': value}, tmp_path / 'best.pth')
-    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'best.pth'))
+def test_best_score_loads(saved, strict, value):
+    loaded = CheckpointLoader.load_checkpoint(saved(best_score=value))
     assert loaded == {'best_score': value}
     assert type(loaded['best_score']) is type(value)
 
 
-def test_log_history_loads(tmp_path, strict):
+def test_log_history_loads(saved, strict):
     history = HistoryBuffer()
     history.update(3.0)
     history.update(1.0)
-    torch.save({'loss': history}, tmp_path / 'log.pth')
-    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'log.pth'))
+    loaded = CheckpointLoader.load_checkpoint(saved(loss=history))
     assert loaded['loss'].data[0].tolist() == [3.0, 1.0]
     assert loaded['loss'].statistics('min') == 1.0
 
 
 @only_openmmlab
-def test_log_history_written_with_the_other_numpy_loads(tmp_path):
-    history = HistoryBuffer([3.0], [1])
-    torch.save({'loss': history}, tmp_path / 'new.pth')
-    with zipfile.ZipFile(tmp_path / 'new.pth') as new:
+def test_log_history_written_with_the_other_numpy_loads(saved, tmp_path):
+    with zipfile.ZipFile(saved(loss=HistoryBuffer([3.0], [1]))) as new:
         files = {name: new.read(name) for name in new.namelist()}
     names = b'numpy._core.', b'numpy.core.'
     if np.__version__ < '2':
@@ -176,10 +164,10 @@ def test_log_history_written_with_the_other_numpy_loads(tmp_path):
     assert loaded['loss'].data[0].tolist() == [3.0]
 
 
-def test_foreign_class_is_refused(tmp_path, strict):
-    torch.save({'state_dict': {}, 'x': Fraction(1, 2)}, tmp_path / 'x.pth')
+def test_foreign_class_is_refused(saved, strict):
+    path = saved(state_dict={}, x=Fraction(1, 2))
     with pytest.raises(pickle.UnpicklingError, match=r'fractions\.Fraction'):
-        CheckpointLoader.load_checkpoint(str(tmp_path / 'x.pth'))
+        CheckpointLoader.load_checkpoint(path)
 
 
 class Attribute:
@@ -197,27 +185,23 @@ class Attribute:
     ('owner', 'name'), [(np.ndarray, 'tofile'), (HistoryBuffer, '__init__')]
 )
 def test_attribute_of_anything_but_the_log_history_is_refused(
-    tmp_path, owner, name
+    saved, owner, name
 ):
-    torch.save({'x': Attribute(owner, name)}, tmp_path / 'x.pth')
+    path = saved(x=Attribute(owner, name))
     with pytest.raises(TypeError, match=f'of HistoryBuffer only.*{name}'):
-        torch.load(tmp_path / 'x.pth', weights_only=True)
+        torch.load(path, weights_only=True)
 
 
-def test_a_teacher_from_a_run_of_ones_own_loads(tmp_path):
+def test_a_teacher_from_a_run_of_ones_own_loads(saved):
     """Whatever the torch, and without unpickling what is foreign."""
-    path, model = tmp_path / 'iter_1.pth', torch.nn.Linear(2, 1)
+    model, history = torch.nn.Linear(2, 1), HistoryBuffer([3.0], [1])
     checkpoint = dict(
         state_dict=torch.nn.Linear(2, 1).state_dict(),
-        message_hub=dict(
-            log_scalars={'train/loss': HistoryBuffer([3.0], [1])}
-        ),
+        message_hub=dict(log_scalars={'train/loss': history}),
         meta=dict(dataset_meta=dict(classes=('sky', 'road')), iter=1),
         best=np.float32(61.5),
     )
-    torch.save(checkpoint, path)
-    assert load_weights(model, str(path)) == ['sky', 'road']
+    assert load_weights(model, saved(**checkpoint)) == ['sky', 'road']
     assert torch.equal(model.weight, checkpoint['state_dict']['weight'])
-    torch.save(dict(checkpoint, foreign=Fraction(1, 2)), path)
     with pytest.raises(ValueError, match='which are not loaded'):
-        load_weights(model, str(path))
+        load_weights(model, saved(**checkpoint, foreign=Fraction(1, 2)))

@@ -1,7 +1,5 @@
 """The files that code hosts and their tools look for say what is true."""
 
-from __future__ import annotations
-
 import os
 import shlex
 

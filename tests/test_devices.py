@@ -20,17 +20,19 @@ from tests.tools.run import ROOT, apart
 PROGRAM = 'from mmengine.device import get_device; print(get_device())'
 
 
-def test_runs_and_processes_share_the_device(device):
-    assert get_device() == device.type
+def assert_here_and_in_processes(name):
+    assert get_device() == name
     done = apart(sys.executable, '-c', PROGRAM, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == device.type
+    assert done.stdout.splitlines()[-1] == name
+
+
+def test_runs_and_processes_share_the_device(device):
+    assert_here_and_in_processes(device.type)
 
 
 def test_others_see_no_gpu():
     """Nor does what they start."""
-    assert get_device() == 'cpu'
-    done = apart(sys.executable, '-c', PROGRAM, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == 'cpu'
+    assert_here_and_in_processes('cpu')
 
 
 class Sums(NamedTuple):
@@ -65,12 +67,10 @@ def test_functions_get_and_give_tensors_in_any_container(device):
 def test_make_says_that_there_is_no_gpu():
     """The first line of the recipe, in this environment."""
     *check, test = dry_run('test-gpu')
-    words = shlex.split(' '.join(check))
+    program = [sys.executable, *shlex.split(' '.join(check))[1:]]
+    environment = dict(os.environ, CUDA_VISIBLE_DEVICES='')
     done = subprocess.run(
-        [sys.executable, *words[1:]],
-        env=dict(os.environ, CUDA_VISIBLE_DEVICES=''),
-        capture_output=True,
-        text=True,
+        program, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
     assert 'Expected a GPU for make test-gpu but torch ' in done.stderr

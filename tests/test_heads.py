@@ -1,7 +1,5 @@
 """What the package knows of mmseg's heads."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mmengine.model import BaseTTAModel, MMDistributedDataParallel

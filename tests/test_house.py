@@ -18,27 +18,22 @@ ROOT = Path(mmseg_jml.__file__).parent
 TORCH_ONLY = {'torch', 'triton', 'mmseg_jml'}
 
 
-def modules():
-    for info in pkgutil.walk_packages(mmseg_jml.__path__, 'mmseg_jml.'):
-        if '.triton' not in info.name:  # needs triton, which needs Linux
-            yield info.name
-
-
 def public_objects():
     """Classes, their methods and functions that the package offers."""
-    for name in modules():
-        module = importlib.import_module(name)
-        for attribute in getattr(module, '__all__', ()):
-            thing = getattr(module, attribute)
-            if getattr(thing, '__module__', None) != name:
+    for info in pkgutil.walk_packages(mmseg_jml.__path__, 'mmseg_jml.'):
+        if '.triton' in info.name:  # needs triton, which needs Linux
+            continue
+        module = importlib.import_module(info.name)
+        for name in getattr(module, '__all__', ()):
+            thing = getattr(module, name)
+            if getattr(thing, '__module__', None) != info.name:
                 continue
-            if not inspect.isclass(thing) and not inspect.isfunction(thing):
-                continue
-            yield f'{name}.{attribute}', thing
-            if inspect.isclass(thing):
-                for key, member in vars(thing).items():
-                    if not key.startswith('_') and inspect.isfunction(member):
-                        yield f'{name}.{attribute}.{key}', member
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield f'{info.name}.{name}', thing
+            members = vars(thing) if inspect.isclass(thing) else {}
+            for key, member in members.items():
+                if not key.startswith('_') and inspect.isfunction(member):
+                    yield f'{info.name}.{name}.{key}', member
 
 
 PUBLIC = dict(public_objects())
@@ -65,13 +60,10 @@ def test_the_mathematics_knows_no_framework(room):
 )
 def test_adapters_hold_no_formula(path):
     """No arithmetic on tensors in a loss entry but its own factor."""
-    factors = [
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.BinOp)
-        and isinstance(node.op, (ast.Mult, ast.Div, ast.Pow, ast.Sub))
-    ]
-    assert all(text.startswith('self.loss_weight * ') for text in factors)
+    for node in ast.walk(ast.parse(path.read_text())):
+        operator = getattr(node, 'op', None)
+        if isinstance(operator, (ast.Mult, ast.Div, ast.Pow, ast.Sub)):
+            assert ast.unparse(node).startswith('self.loss_weight * ')
 
 
 @pytest.mark.parametrize('name', PUBLIC)
@@ -151,30 +143,20 @@ def test_nothing_names_a_path_of_some_machine():
 
 # What torch has since which version. The package runs on torch 2.0.
 NEWER = {
-    'torch.accelerator': '2.6',
-    'torch.amp.GradScaler': '2.3',
-    'torch.amp.custom_bwd': '2.4',
-    'torch.amp.custom_fwd': '2.4',
-    'torch.compile': '2.0',
-    'torch.compiler': '2.1',
-    'torch.distributed.device_mesh': '2.2',
-    'torch.export': '2.1',
-    'torch.float8_e4m3fn': '2.1',
-    'torch.float8_e5m2': '2.1',
-    'torch.func': '2.0',
-    'torch.get_default_device': '2.3',
-    'torch.library.custom_op': '2.4',
-    'torch.library.register_fake': '2.4',
-    'torch.nn.attention': '2.2',
-    'torch.nn.functional.scaled_dot_product_attention': '2.0',
-    'torch.serialization.add_safe_globals': '2.4',
-    'torch.serialization.get_safe_globals': '2.4',
-    'torch.serialization.safe_globals': '2.5',
-    'torch.set_default_device': '2.0',
-    'torch.uint16': '2.3',
-    'torch.uint32': '2.3',
-    'torch.unravel_index': '2.2',
-    'torch.vmap': '2.0',
+    f'torch.{name}'
+    for names in (
+        'compile func set_default_device vmap',  # 2.0
+        'nn.functional.scaled_dot_product_attention',  # 2.0
+        'compiler export float8_e4m3fn float8_e5m2',  # 2.1
+        'distributed.device_mesh nn.attention unravel_index',  # 2.2
+        'amp.GradScaler get_default_device uint16 uint32',  # 2.3
+        'amp.custom_bwd amp.custom_fwd library.custom_op',  # 2.4
+        'library.register_fake serialization.add_safe_globals',  # 2.4
+        'serialization.get_safe_globals',  # 2.4
+        'serialization.safe_globals',  # 2.5
+        'accelerator',  # 2.6
+    )
+    for name in names.split()
 }
 
 
@@ -187,69 +169,31 @@ def unguarded(source: str) -> list[str]:
     tree = ast.parse(source)
     whole_names, found = {}, []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname:
-                    whole_names[alias.asname] = alias.name
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            for alias in node.names:
+        for alias in getattr(node, 'names', ()):
+            if isinstance(node, ast.Import):
+                whole_names[alias.asname or alias.name] = alias.name
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 name = f'{node.module}.{alias.name}'
                 whole_names[alias.asname or alias.name] = name
 
     def visit(node, guarded):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            tests = [
-                ast.unparse(part.test)
-                for part in ast.walk(node)
-                if isinstance(part, (ast.If, ast.IfExp))
-            ]
             guarded = any(
-                'torch.__version__' in test or 'hasattr(torch' in test
-                for test in tests
+                re.search(
+                    r'torch\.__version__|hasattr\(torch', ast.unparse(x.test)
+                )
+                for x in ast.walk(node)
+                if isinstance(x, (ast.If, ast.IfExp))
             )
         if isinstance(node, (ast.Attribute, ast.Name)) and not guarded:
             root, *rest = ast.unparse(node).split('.')
             name = '.'.join([whole_names.get(root, root), *rest])
-            found.extend({name} & set(NEWER))
+            found.extend({name} & NEWER)
         for child in ast.iter_child_nodes(node):
             visit(child, guarded)
 
     visit(tree, guarded=False)
     return found
-
-
-def test_old_torch_is_not_asked_for_what_it_lacks():
-    found = {
-        str(path.relative_to(ROOT)): names
-        for path in ROOT.rglob('*.py')
-        if (names := unguarded(path.read_text()))
-    }
-    assert found == {}
-
-
-@pytest.mark.parametrize(
-    ('source', 'name'),
-    [
-        ('if torch.compiler.is_compiling(): pass', 'torch.compiler'),
-        (
-            'def f():\n torch.serialization.add_safe_globals([])',
-            'torch.serialization.add_safe_globals',
-        ),
-        (
-            'import torch.nn.functional as F\n'
-            'F.scaled_dot_product_attention(x, x, x)',
-            'torch.nn.functional.scaled_dot_product_attention',
-        ),
-        ('from torch import vmap\nvmap(f)', 'torch.vmap'),
-        (
-            'def f():\n if new(torch.__version__): torch.vmap(f)\n'
-            'def g():\n torch.func.grad(f)',
-            'torch.func',
-        ),
-    ],
-)
-def test_what_old_torch_lacks_is_found(source, name):
-    assert unguarded(source) == [name]
 
 
 # What Python has since 3.9, by the word that code uses for it. Its syntax is
@@ -268,15 +212,12 @@ def newer_than_3_8(source: str) -> list[str]:
     found = []
 
     def visit(node):
-        if (
-            isinstance(node, ast.Subscript)
-            and ast.unparse(node.value) in generic
-        ):
-            found.append(ast.unparse(node))
-        if isinstance(node, ast.Attribute) and node.attr in SINCE_3_9:
-            found.append(node.attr)
-        if isinstance(node, ast.alias) and node.name in SINCE_3_9:
-            found.append(node.name)
+        if isinstance(node, ast.Subscript):
+            if ast.unparse(node.value) in generic:
+                found.append(ast.unparse(node))
+        if isinstance(node, (ast.Attribute, ast.alias)):
+            name = node.name if isinstance(node, ast.alias) else node.attr
+            found.extend({name} & SINCE_3_9)
         for field, value in ast.iter_fields(node):
             if field not in ('annotation', 'returns'):
                 for child in value if isinstance(value, list) else [value]:
@@ -287,25 +228,44 @@ def newer_than_3_8(source: str) -> list[str]:
     return found
 
 
-def test_python_3_8_is_not_asked_for_what_it_lacks():
+@pytest.mark.parametrize('search', [unguarded, newer_than_3_8])
+def test_old_torch_and_python_are_not_asked_for_what_they_lack(search):
     found = {
         str(path.relative_to(ROOT)): names
         for path in ROOT.rglob('*.py')
-        if (names := newer_than_3_8(path.read_text()))
+        if (names := search(path.read_text()))
     }
     assert found == {}
 
 
+ADD = 'torch.serialization.add_safe_globals'
+SDPA = 'scaled_dot_product_attention'
+FULL = f'torch.nn.functional.{SDPA}'
+
+
 @pytest.mark.parametrize(
-    ('source', 'name'),
+    ('search', 'source', 'name'),
     [
-        ('Scores = dict[str, int]', 'dict[str, int]'),
-        ('from collections.abc import Sequence\nx = Sequence[int]',
-         'Sequence[int]'),
-        ('from functools import cache', 'cache'),
-        ('"a".removeprefix("b")', 'removeprefix'),
+        (unguarded, 'torch.compiler.is_compiling()', 'torch.compiler'),
+        (unguarded, f'def f():\n {ADD}([])', ADD),
+        (unguarded, f'import torch.nn.functional as F\nF.{SDPA}(x)', FULL),
+        (unguarded, 'from torch import vmap\nvmap(f)', 'torch.vmap'),
+        (
+            unguarded,
+            'def f():\n if new(torch.__version__): torch.vmap(f)\n'
+            'def g():\n torch.func.grad(f)',
+            'torch.func',
+        ),
+        (newer_than_3_8, 'Scores = dict[str, int]', 'dict[str, int]'),
+        (
+            newer_than_3_8,
+            'from collections.abc import Sequence\nx = Sequence[int]',
+            'Sequence[int]',
+        ),
+        (newer_than_3_8, 'from functools import cache', 'cache'),
+        (newer_than_3_8, '"a".removeprefix("b")', 'removeprefix'),
     ],
-)  # fmt: skip
-def test_what_python_3_8_lacks_is_found(source, name):
-    assert newer_than_3_8(source) == [name]
-    assert newer_than_3_8('def f(x: dict[str, int]) -> list[int]: ...') == []
+)
+def test_what_is_too_new_is_found(search, source, name):
+    assert search(source) == [name]
+    assert search('def f(x: dict[str, int]) -> list[int]: ...') == []

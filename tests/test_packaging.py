@@ -1,8 +1,5 @@
 """What is built and installed holds all that a user runs."""
 
-from __future__ import annotations
-
-import os
 import re
 import runpy
 import shutil
@@ -17,33 +14,19 @@ import pytest
 from markdown_it import MarkdownIt
 
 import mmseg_jml
-from tests.tiny_run import tiny_config, write_images
-from tests.tools.run import ROOT, losses, search_path
+from tests.tools import run
+from tests.tools.run import ROOT
 
 PACKAGE = Path(mmseg_jml.__file__).parent
 
 
-def python(*arguments: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=search_path(cwd)),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def python(*words, cwd: Path) -> str:
+    return run.python(*words, cwd=cwd, PYTHONPATH=run.search_path(cwd))
 
 
-def files_below(folder: str) -> set[str]:
-    tracked = subprocess.run(
-        ['git', 'ls-files', folder],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(tracked.stdout.split())
+def files_below(folder: str) -> set:
+    tracked = subprocess.check_output(['git', 'ls-files', folder], cwd=ROOT)
+    return set(tracked.decode().split())
 
 
 @pytest.fixture(scope='module')
@@ -57,9 +40,20 @@ def built(tmp_path_factory) -> Path:
     return source / 'dist'
 
 
-def test_wheel_has_package_configs_and_tools(built):
-    (wheel,) = built.glob('*.whl')
-    names = set(zipfile.ZipFile(wheel).namelist())
+@pytest.fixture(scope='module')
+def wheel(built):
+    (path,) = built.glob('*.whl')
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope='module')
+def sdist(built):
+    (path,) = built.glob('*.tar.gz')
+    return path
+
+
+def test_wheel_has_package_configs_and_tools(wheel):
+    names = set(wheel.namelist())
     for folder in ('configs', 'tools'):
         expected = {f'mmseg_jml/.mim/{x}' for x in files_below(folder)}
         assert expected
@@ -69,30 +63,24 @@ def test_wheel_has_package_configs_and_tools(built):
     assert not {x for x in names if x.startswith(('tests/', 'tools/'))}
 
 
-def test_sdist_has_all_that_a_checkout_has(built):
-    (sdist,) = built.glob('*.tar.gz')
+def test_sdist_has_all_that_a_checkout_has(sdist):
     with tarfile.open(sdist) as archive:
         names = {x.partition('/')[2] for x in archive.getnames()}
     assert {x for x in files_below('.') if x[0] != '.'} <= names
 
 
 @pytest.fixture(scope='module')
-def installed(built, tmp_path_factory) -> Path:
+def installed(sdist, tmp_path_factory) -> Path:
     """Installs the sdist in a folder of its own."""
-    (sdist,) = built.glob('*.tar.gz')
     folder = tmp_path_factory.mktemp('installed')
     options = ['--no-deps', '--no-index', '--no-build-isolation', '--quiet']
-    python(
-        *('-m', 'pip', 'install', *options, '--target', str(folder)),
-        str(sdist),
-        cwd=folder,
-    )
+    words = '-m', 'pip', 'install', *options, '--target', folder, sdist
+    python(*words, cwd=folder)
     return folder
 
 
-def test_wheel_and_sdist_install_the_same(built, installed):
-    (wheel,) = built.glob('*.whl')
-    names = {x for x in zipfile.ZipFile(wheel).namelist() if x[:2] == 'mm'}
+def test_wheel_and_sdist_install_the_same(wheel, installed):
+    names = {x for x in wheel.namelist() if x[:2] == 'mm'}
     files = (x for x in installed.rglob('*') if x.is_file())
     found = {x.relative_to(installed).as_posix() for x in files}
     of_pip = {'direct_url.json', 'INSTALLER', 'REQUESTED', 'RECORD'}
@@ -100,66 +88,40 @@ def test_wheel_and_sdist_install_the_same(built, installed):
     assert {x for x in found ^ names if Path(x).name not in of_pip} == set()
 
 
-def test_installed_package_trains_resumes_and_tests(installed, tmp_path):
+def test_installed_package_trains_resumes_and_tests(installed, tiny, tmp_path):
     """Outside the checkout, by its own tools."""
-    write_images(tmp_path / 'data')
-    cfg = tiny_config(tmp_path / 'data', tmp_path / 'out')
-    for key in ('custom_imports', 'custom_hooks'):
-        del cfg._cfg_dict[key]
-    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss')
-    cfg.test_dataloader, cfg.test_evaluator = (
-        cfg.val_dataloader,
-        cfg.val_evaluator,
-    )
-    cfg.test_cfg = dict(type='TestLoop')
-    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
-    cfg.dump(tmp_path / 'tiny.py')
 
     def tool(name: str, *words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, '-m', 'mmseg_jml', name, 'tiny.py', *words],
-            cwd=tmp_path,
-            env=dict(os.environ, PYTHONPATH=search_path(installed)),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        path = run.search_path(installed)
+        words = '-m', 'mmseg_jml', name, tiny, *words, '--work-dir', 'out'
+        run.python(*words, cwd=tmp_path, PYTHONPATH=path)
 
     loss = ['--loss', 'JaccardMetricCELoss']
-    tool('train', *loss, '--cfg-options', 'train_cfg.max_iters=6')
+    tool('train', *loss, '--cfg-options', 'train_cfg.max_iters=2')
     tool('train', *loss, '--resume')
-    steps = losses(tmp_path / 'out')
-    assert [step['step'] for step in steps] == list(range(1, 13))
+    steps = run.losses(tmp_path / 'out')
+    assert [step['step'] for step in steps] == [1, 2, 3, 4]
     assert all(step['decode.loss_jml_ce'] > 0 for step in steps)
-    tool('test', 'out/iter_12.pth')
+    tool('test', 'out/iter_4.pth')
     place = python('-c', 'import mmseg_jml; print(mmseg_jml)', cwd=installed)
     assert str(installed) in place
 
 
-def test_unknown_tool_names_the_known_ones(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-m', 'mmseg_jml', 'trian'],
-        cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=search_path(ROOT)),
-        capture_output=True,
-        text=True,
-    )
+def test_unknown_tool_names_the_known_ones():
+    done = run.apart(sys.executable, '-m', 'mmseg_jml', 'trian')
     assert done.returncode == 1
     assert re.search(r"dataset_check, .*train but got 'trian'", done.stderr)
 
 
-def links(text: str) -> set[str]:
+def links(text: str) -> set:
     html = MarkdownIt('gfm-like', dict(linkify=False)).render(text)
     return set(re.findall(r'(?:href|src)="([^"]+)"', html))
 
 
-def test_index_page_has_no_link_that_leads_nowhere(built):
+def test_index_page_has_no_link_that_leads_nowhere(wheel):
     """What a package index shows are links to other hosts, or to a heading."""
-    (wheel,) = built.glob('*.whl')
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (x for x in archive.namelist() if x.endswith('/METADATA'))
-        text = archive.read(name).decode()
-    header, _, page = text.partition('\n\n')
+    (name,) = (x for x in wheel.namelist() if x.endswith('/METADATA'))
+    header, _, page = wheel.read(name).decode().partition('\n\n')
     assert 'Description-Content-Type: text/markdown' in header
     assert 'License: Apache-2.0' in header
     assert page.count('|') > 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
@@ -25,7 +26,9 @@ class RegionLossOptions:
     Args:
         alpha (float): Weight of false positives. Jaccard 1, Dice 0.5; any
             other pair with ``beta`` is a Tversky index. Defaults to 1.0.
-        beta (float): Weight of false negatives. Defaults to 1.0.
+        beta (float): Weight of false negatives. With a norm above 1 it may
+            differ from alpha by 1 at most, for JML2 only with norm 2.
+            Defaults to 1.0.
         gamma (float): Focal power, at least 1. Defaults to 1.0.
         smooth (float): Added to numerator and denominator, in pixels.
             Defaults to 1.0.
@@ -108,6 +111,13 @@ class RegionLossOptions:
             ),
             (
                 'alpha',
+                abs(self.alpha - self.beta) <= self._widest_gap(),
+                f'at most {self._widest_gap()} away from beta={self.beta} '
+                f'with norm={self.norm} and variant={self.variant!r}, since '
+                'the denominator of such an index may be negative',
+            ),
+            (
+                'alpha',
                 not self.log_loss or self.norm == 1 or self.alpha == self.beta,
                 f'equal to beta={self.beta} with log_loss=True and norm above '
                 '1, since such an index may be negative',
@@ -120,6 +130,18 @@ class RegionLossOptions:
                 )
             ),
         ]
+
+    def _widest_gap(self) -> float:
+        """Return by how much alpha and beta may differ.
+
+        With a norm n above 1, P - T and Y - T may be negative alone, though
+        not their sum. Because P, Y and T are not, with beta <= alpha
+        T + alpha (P - T) + beta (Y - T) >= T + (alpha - beta) (P - T) >= 0
+        up to a difference of 1. For JML2 that needs T to be the sum of p y.
+        """
+        if self.norm == 1:
+            return math.inf
+        return 1 if self.variant == 'jml1' or self.norm == 2 else 0
 
 
 def _names_classes(mode: ActiveClasses) -> bool:

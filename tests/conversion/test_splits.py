@@ -1,7 +1,5 @@
 """Which images a split takes."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import pytest
@@ -38,16 +36,14 @@ def test_sizes_of_published_splits(total, shares):
     assert {n: count_of(Fraction(1, n), total) for n in shares} == shares
 
 
+PAIRS = [
+    'JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png',
+    '/JPEGImages/2008_000027.jpg /SegmentationClass/2008_000027.png',
+]
+
+
 @pytest.mark.parametrize(
-    'lines',
-    [
-        ['2007_000032', '2008_000027'],
-        ['', '  2007_000032 ', '2008_000027.jpg', ''],
-        [
-            'JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png',
-            '/JPEGImages/2008_000027.jpg /SegmentationClass/2008_000027.png',
-        ],
-    ],
+    'lines', [VOC, ['', '  2007_000032 ', '2008_000027.jpg', ''], PAIRS]
 )
 def test_published_lists_of_voc(lines):
     assert resolve_lines(lines, VOC, '.jpg') == VOC
@@ -56,15 +52,16 @@ def test_published_lists_of_voc(lines):
 @pytest.mark.parametrize(
     'line',
     [
-        'bonn/bonn_000001_000019',
-        'bonn_000001_000019',
-        'bonn/bonn_000001_000019_leftImg8bit',
-        'bonn_000001_000019_leftImg8bit.png',
-        'leftImg8bit/train/bonn/bonn_000001_000019_leftImg8bit.png '
-        'gtFine/train/bonn/bonn_000001_000019_gtFine_labelTrainIds.png',
+        'bonn/{}',
+        '{}',
+        'bonn/{}_leftImg8bit',
+        '{}_leftImg8bit.png',
+        'leftImg8bit/train/bonn/{}_leftImg8bit.png '
+        'gtFine/train/bonn/{}_gtFine_labelTrainIds.png',
     ],
 )
 def test_published_lists_of_cityscapes(line):
+    line = line.replace('{}', 'bonn_000001_000019')
     assert resolve_lines([line], CITY, '_leftImg8bit.png') == [CITY[1]]
 
 

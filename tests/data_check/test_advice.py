@@ -1,7 +1,5 @@
 """Which smoothing and which level fit label maps made for the purpose."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -67,28 +65,22 @@ def test_sums_are_those_of_the_dense_label():
         assert foreign[index] == pytest.approx(values[~is_own].sum())
 
 
+# thin, and frequent enough not to be swamped
+STRIPES = np.arange(64)[:, None] // 2 % 2 * np.ones(64)
+
+
 @pytest.mark.parametrize(
     ('labels', 'classes', 'smoothing', 'told'),
     [
+        (map(city, range(4)), 19, BOUNDARY, 'Where they are sure, take none.'),
         (
-            [city(seed) for seed in range(4)],
-            19,
-            BOUNDARY,
-            'Where they are sure, take none.',
-        ),
-        (
-            [digits(seed) for seed in range(60)],
+            map(digits, range(60)),
             11,
             NEIGHBOURS,
             'gives classes more label from pixels of other classes',
         ),
-        ([thin(seed) for seed in range(20)], 11, NEIGHBOURS, 'class 10 ('),
-        (  # thin, and frequent enough not to be swamped
-            [np.arange(64)[:, None] // 2 % 2 * np.ones(64)] * 3,
-            2,
-            NEIGHBOURS,
-            'Classes [0, 1] are hardly more than boundary.',
-        ),
+        (map(thin, range(20)), 11, NEIGHBOURS, 'class 10 ('),
+        ([STRIPES] * 3, 2, NEIGHBOURS, '[0, 1] are hardly more than boundary'),
         ([np.zeros((64, 64))] * 3, 2, None, 'too few for it to matter'),
     ],
     ids=['cityscapes', 'digits', 'wires', 'stripes', 'one class'],

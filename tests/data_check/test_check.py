@@ -1,8 +1,8 @@
 """Each thing that can be wrong with a data set, made wrong in one."""
 
-from __future__ import annotations
-
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +73,11 @@ def test_class_frequencies(cfg):
 
 
 def test_views_are_those_of_the_pipeline(cfg):
-    cfg.train_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations'),
-        dict(type='RandomFlip', prob=1.0),
-        dict(type='PackSegInputs'),
-    ]
-    cfg.val_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(24, 24)),
-        dict(type='LoadAnnotations'),
-        dict(type='PackSegInputs'),
-    ]
+    load, label, *_ = cfg.train_dataloader.dataset.pipeline
+    flip, pack = dict(type='RandomFlip', prob=1.0), dict(type='PackSegInputs')
+    resize = dict(type='Resize', scale=(24, 24))
+    cfg.train_dataloader.dataset.pipeline = [load, label, flip, pack]
+    cfg.val_dataloader.dataset.pipeline = [load, resize, label, pack]
     train, val = found(cfg).values()
     assert len(train.views) == 6
     for i, view in enumerate(train.views):
@@ -99,7 +92,7 @@ def test_views_are_those_of_the_pipeline(cfg):
 
 def test_what_is_wrong_is_shown_first(cfg):
     """By the file's name; what cannot be opened has no picture."""
-    label_values(cfg)
+    spoil(cfg, 'label_values')
     (root_of(cfg) / 'images/1.png').write_bytes(b'no image')
     first, second, *others = found(cfg)['train'].views
     assert (first.name, first.problem) == ('1.png', 'cannot be read')
@@ -110,141 +103,106 @@ def test_what_is_wrong_is_shown_first(cfg):
     assert not any(view.problem for view in others)
 
 
-def no_folder(cfg):
-    cfg.train_dataloader.dataset.data_prefix.img_path = 'imagse'
-    return r'data_prefix.img_path of BaseSegDataset does not exist: .*imagse'
+def grey(value=0, width=48):
+    """Makes a file a label of 48 rows."""
+    return lambda path: Image.new('L', (width, 48), value).save(path)
 
 
-def no_list(cfg):
-    cfg.train_dataloader.dataset.ann_file = 'trian.txt'
-    return r'ann_file of BaseSegDataset does not exist: .*/data/trian.txt'
-
-
-def no_root(cfg):
-    cfg.train_dataloader.dataset.data_root = 'nowhere'
-    return 'data_root of BaseSegDataset does not exist: nowhere'
-
-
-def empty_list(cfg):
-    (root_of(cfg) / 'train.txt').write_text('')
-    cfg.train_dataloader.dataset.serialize_data = True  # the default
-    return r'ann_file of BaseSegDataset is empty: .*train.txt'
-
-
-def empty_list_in_memory(cfg):
-    (root_of(cfg) / 'train.txt').write_text('')
-    return r'cannot be built: ann_file .* is empty: .*train.txt'
-
-
-def other_suffix(cfg):
-    cfg.train_dataloader.dataset.update(ann_file='', img_suffix='.jpg')
-    return r'data/images holds no image whose name ends in \.jpg'
-
-
-def unknown_class(cfg):
-    cfg.train_dataloader.dataset.type = 'BaseSegDatasset'
-    return 'cannot be built: KeyError: .*BaseSegDatasset'
-
-
-def no_image(cfg):
-    (root_of(cfg) / 'images/3.png').unlink()
-    return r'1 images do not exist: .*images/3.png'
-
-
-def no_label(cfg):
-    (root_of(cfg) / 'masks/3.png').unlink()
-    return r'1 images have no label: .*masks/3.png'
-
-
-def label_alone(cfg):
-    Image.new('L', (48, 48)).save(root_of(cfg) / 'masks/extra.png')
-    return r'1 labels have no image: .*masks/extra.png'
-
-
-def no_label_folder(cfg):
-    del cfg.train_dataloader.dataset.data_prefix.seg_map_path
-    return 'data_prefix.seg_map_path is missing'
-
-
-def listed_twice(cfg):
-    (root_of(cfg) / 'train.txt').write_text('\n'.join('0123453'))
-    return r'1 images are listed repeatedly: .*images/3.png$'
-
-
-def other_size(cfg):
-    Image.new('L', (40, 48)).save(root_of(cfg) / 'masks/3.png')
-    return r'1 labels and images differ .*3.png is \(48, 40\), .* \(48, 48\)'
-
-
-def broken_image(cfg):
-    (root_of(cfg) / 'images/3.png').write_bytes(b'no image')
-    return r'1 files cannot be read: .*images/3.png \('
-
-
-def broken_label(cfg):
-    path = root_of(cfg) / 'masks/3.png'
-    path.write_bytes(path.read_bytes()[:200])
-    return r'1 files cannot be read: .*masks/3.png \(OSError'
-
-
-def label_values(cfg):
+def two_values(path):
     mask = np.zeros((48, 48), np.uint8)
     mask[3, 4], mask[5, 5] = 3, 7
-    Image.fromarray(mask).save(root_of(cfg) / 'masks/3.png')
-    return (
-        r'neither one of the 3 classes, 0 to 2, nor 255, which is ignored: '
-        r'3 in 1 labels \(.*masks/3.png\), 7 in 1 labels \(.*\)\.$'
-    )
+    Image.fromarray(mask).save(path)
 
 
-def classes_from_one(cfg):
-    Image.new('L', (48, 48), 3).save(root_of(cfg) / 'masks/3.png')
-    return r'3 in 1 labels .*If 0 stands for no class, set reduce_zero_label'
+def cut(path):
+    path.write_bytes(path.read_bytes()[:200])
 
 
-def absent_class(cfg):
-    for i in '012345':
-        Image.new('L', (48, 48), 1).save(root_of(cfg) / f'masks/{i}.png')
-    return '2 classes never occur: sky, car'
+def text(content):
+    return lambda path: path.write_text(content)
 
 
-def large_crop(cfg):
-    cfg.train_dataloader.dataset.pipeline[3].crop_size = (48, 97)
-    return r'crop of \(48, 97\) is larger than 6 of 6 images .* padding'
-
-
-def failing_pipeline(cfg):
-    cfg.train_dataloader.dataset.pipeline[2] = dict(
-        type='RandomResize', scale=(48, 48)
-    )
-    cfg.train_dataloader.dataset.pipeline[4] = dict(
-        type='RandomRotate', prob=1.0, degree=9, seg_pad_val='none'
-    )
-    return 'its pipeline fails on 6 of 6 images: '
-
-
-def no_classes(cfg):
-    del cfg.train_dataloader.dataset.metainfo
-    return r'it has no classes: set metainfo\.classes'
-
-
-def other_head(cfg):
-    cfg.model.decode_head.num_classes = 19
-    return 'decode_head has num_classes=19 but the data has 3 classes'
-
-
-@pytest.mark.parametrize(
-    'spoil',
-    [
-        *(no_folder, no_list, no_root, empty_list, empty_list_in_memory),
-        *(other_suffix, unknown_class, no_image, no_label, label_alone),
-        *(no_label_folder, listed_twice, other_size, broken_image),
-        *(broken_label, label_values, classes_from_one, absent_class),
-        *(large_crop, failing_pipeline, no_classes, other_head),
-    ],
+DELETED = object()
+ROTATE = dict(type='RandomRotate', prob=1.0, degree=9, seg_pad_val='none')
+# Keys of the data set's config get a value, files below the data a function.
+CHANGES = dict(
+    no_folder={'data_prefix.img_path': 'imagse'},
+    no_list={'ann_file': 'trian.txt'},
+    no_root={'data_root': 'nowhere'},
+    # serialising is the default
+    empty_list={'train.txt': text(''), 'serialize_data': True},
+    empty_list_in_memory={'train.txt': text('')},
+    other_suffix={'ann_file': '', 'img_suffix': '.jpg'},
+    unknown_class={'type': 'BaseSegDatasset'},
+    no_image={'images/3.png': Path.unlink},
+    no_label={'masks/3.png': Path.unlink},
+    label_alone={'masks/extra.png': grey()},
+    no_label_folder={'data_prefix.seg_map_path': DELETED},
+    listed_twice={'train.txt': text('\n'.join('0123453'))},
+    other_size={'masks/3.png': grey(width=40)},
+    broken_image={'images/3.png': text('no image')},
+    broken_label={
+        'masks/3.png': lambda x: x.write_bytes(x.read_bytes()[:200])
+    },
+    label_values={'masks/3.png': two_values},
+    classes_from_one={'masks/3.png': grey(3)},
+    absent_class={f'masks/{i}.png': grey(1) for i in '012345'},
+    large_crop={'pipeline.3.crop_size': (48, 97)},
+    failing_pipeline={
+        'pipeline.2': dict(type='RandomResize', scale=(48, 48)),
+        'pipeline.4': ROTATE,
+    },
+    no_classes={'metainfo': DELETED},
+    other_head={'metainfo.classes': tuple('abcde')},
 )
-def test_problem_is_told(cfg, spoil):
-    told = spoil(cfg)
+TOLD = dict(
+    no_folder='data_prefix.img_path of BaseSegDataset does not exist: '
+    '.*imagse',
+    no_list='ann_file of BaseSegDataset does not exist: .*/data/trian.txt',
+    no_root='data_root of BaseSegDataset does not exist: nowhere',
+    empty_list='ann_file of BaseSegDataset is empty: .*train.txt',
+    empty_list_in_memory='cannot be built: ann_file .* is empty: .*train.txt',
+    other_suffix=r'data/images holds no image whose name ends in \.jpg',
+    unknown_class='cannot be built: KeyError: .*BaseSegDatasset',
+    no_image='1 images do not exist: .*images/3.png',
+    no_label='1 images have no label: .*masks/3.png',
+    label_alone='1 labels have no image: .*masks/extra.png',
+    no_label_folder='data_prefix.seg_map_path is missing',
+    listed_twice='1 images are listed repeatedly: .*images/3.png$',
+    other_size=r'1 labels and images differ .*3.png is \(48, 40\), '
+    r'.* \(48, 48\)',
+    broken_image=r'1 files cannot be read: .*images/3.png \(',
+    broken_label=r'1 files cannot be read: .*masks/3.png \(OSError',
+    label_values=r'neither one of the 3 classes, 0 to 2, nor 255, which is '
+    r'ignored: 3 in 1 labels \(.*masks/3.png\), 7 in 1 labels \(.*\)\.$',
+    classes_from_one='3 in 1 labels .*If 0 stands for no class, set '
+    'reduce_zero_label',
+    absent_class='2 classes never occur: sky, car',
+    large_crop=r'crop of \(48, 97\) is larger than 6 of 6 images .* padding',
+    failing_pipeline='its pipeline fails on 6 of 6 images: ',
+    no_classes=r'it has no classes: set metainfo\.classes',
+    other_head='decode_head has num_classes=3 but the data has 5 classes',
+)
+
+
+def spoil(cfg, name) -> str:
+    """Does what is wrong; returns what is told."""
+    for key, value in CHANGES[name].items():
+        if callable(value):
+            value(root_of(cfg) / key)
+            continue
+        *path, last = (int(x) if x.isdigit() else x for x in key.split('.'))
+        node = reduce(getitem, path, cfg.train_dataloader.dataset)
+        if value is DELETED:
+            del node[last]
+        else:
+            node[last] = value
+    return TOLD[name]
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_problem_is_told(cfg, name):
+    told = spoil(cfg, name)
     problems = found(cfg)['train'].problems
     assert any(re.search(told, text) for text in problems), problems
 
@@ -264,14 +222,10 @@ def test_what_may_be_intended_is_a_note(cfg):
 def test_wrappers(cfg):
     """Every data set in them is looked at."""
     part = cfg.train_dataloader.dataset
-    cfg.train_dataloader.dataset = dict(
-        type='RepeatDataset',
-        times=2,
-        dataset=dict(
-            type='ConcatDataset',
-            datasets=[part, dict(part, ann_file='val.txt')],
-        ),
-    )
+    datasets = [part, dict(part, ann_file='val.txt')]
+    both = dict(type='ConcatDataset', datasets=datasets)
+    twice = dict(type='RepeatDataset', times=2, dataset=both)
+    cfg.train_dataloader.dataset = twice
     cfg.val_dataloader = None
     (train,) = found(cfg).values()
     assert (train.problems, train.images) == ([], 10)
@@ -286,11 +240,9 @@ def test_unlabelled_images_need_no_labels(cfg):
     for name in '6789':
         (root_of(cfg) / f'masks/{name}.png').unlink()
     cfg.val_dataloader = None
+    loader = dict(dataset=source)
     cfg.custom_hooks.append(
-        dict(
-            type='mmseg_jml.PseudoLabelHook',
-            unlabeled_dataloader=dict(dataset=source),
-        )
+        dict(type='mmseg_jml.PseudoLabelHook', unlabeled_dataloader=loader)
     )
     unlabelled = found(cfg)['unlabeled']
     assert (unlabelled.problems, unlabelled.images) == ([], 4)
@@ -307,19 +259,16 @@ def test_config_without_data(cfg):
 
 
 @pytest.mark.parametrize(
-    'spoil',
-    [
-        *(no_folder, no_list, no_root, empty_list, other_suffix),
-        *(unknown_class, label_values, failing_pipeline, other_head),
-    ],
+    'name',
+    'no_folder no_list no_root empty_list other_suffix unknown_class '
+    'label_values failing_pipeline other_head'.split(),
 )
-def test_train_py_tells_what_is_found_within_seconds(cfg, spoil):
+def test_train_py_tells_what_is_found_within_seconds(cfg, name):
     assert find_obstacles(cfg) == []
-    told = spoil(cfg)
-    if spoil is label_values:
-        cfg.train_dataloader.dataset.pipeline = (
-            cfg.val_dataloader.dataset.pipeline
-        )
+    told = spoil(cfg, name)
+    if name == 'label_values':
+        pipeline = cfg.val_dataloader.dataset.pipeline
+        cfg.train_dataloader.dataset.pipeline = pipeline
         told = '3 in 1 labels .3.png., 7 in 1 labels'
     problems = find_obstacles(cfg)
     assert any(re.search(told, text) for text in problems), problems
@@ -327,7 +276,7 @@ def test_train_py_tells_what_is_found_within_seconds(cfg, spoil):
 
 
 def test_what_a_head_or_loss_ignores_is_no_obstacle(cfg):
-    label_values(cfg)
+    spoil(cfg, 'label_values')
     entry = cfg.train_dataloader.dataset
     entry.pipeline = cfg.val_dataloader.dataset.pipeline
     assert find_obstacles(cfg)
@@ -349,25 +298,24 @@ def test_train_py_leaves_other_data_sets_alone(cfg):
 
 
 LOSS = 'model.decode_head.loss_decode'
+UNKNOWN = "{}.type: nothing is called '{}'; did you mean '{}'?"
+CE, NEW = 'CrossEntropyLos', 'mmseg_jml.JaccardMetricCELos'
 
 
 @pytest.mark.parametrize(
     ('entry', 'told'),
     [
+        (dict(type=NEW), [UNKNOWN.format(LOSS, NEW, 'JaccardMetricCELoss')]),
         (
-            dict(type='mmseg_jml.JaccardMetricCELos'),
-            [f"{LOSS}.type: nothing is called 'mmseg_jml.JaccardMetricCELos'; "
-             "did you mean 'JaccardMetricCELoss'?"],
-        ),
-        (
-            [dict(type='DiceLoss'), dict(type='CrossEntropyLos')],
-            [f"{LOSS}.1.type: nothing is called 'CrossEntropyLos'; did you "
-             "mean 'CrossEntropyLoss'?"],
+            [dict(type='DiceLoss'), dict(type=CE)],
+            [UNKNOWN.format(f'{LOSS}.1', CE, 'CrossEntropyLoss')],
         ),
         (
             dict(type='DiceLoss', loss_weight=-1.0),
-            [f'{LOSS}.loss_weight: expected at least 0 but got -1.0, by which '
-             'training would raise the loss'],
+            [
+                f'{LOSS}.loss_weight: expected at least 0 but got -1.0, by '
+                'which training would raise the loss'
+            ],
         ),
         (
             dict(type='JaccardMetricLoss', smooth=-1),
@@ -375,7 +323,7 @@ LOSS = 'model.decode_head.loss_decode'
         ),
         (dict(type=JaccardMetricLoss), []),
     ],
-)  # fmt: skip
+)
 def test_losses_are_looked_up(cfg, entry, told):
     cfg.model.decode_head.loss_decode = entry
     found = find_obstacles(cfg)
@@ -384,13 +332,11 @@ def test_losses_are_looked_up(cfg, entry, told):
 
 
 def test_hooks_are_looked_up(cfg):
-    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='DistilationHook')]
-    cfg.default_hooks = dict(
-        timer=dict(type='IterTimerHok'), visualization=None
-    )
+    wrong, right = 'DistilationHook', 'DistillationHook'
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type=wrong)]
+    timer = dict(type='IterTimerHok')
+    cfg.default_hooks = dict(timer=timer, visualization=None)
     assert find_obstacles(cfg) == [
-        "custom_hooks.1.type: nothing is called 'DistilationHook'; did you "
-        "mean 'DistillationHook'?",
-        "default_hooks.timer.type: nothing is called 'IterTimerHok'; did you "
-        "mean 'IterTimerHook'?",
+        UNKNOWN.format('custom_hooks.1', wrong, right),
+        UNKNOWN.format('default_hooks.timer', 'IterTimerHok', 'IterTimerHook'),
     ]

@@ -1,7 +1,5 @@
 """DeepGlobe Land as a dataset, in the layout that the converter leaves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
@@ -17,9 +15,8 @@ def root(tmp_path):
         (tmp_path / folder).mkdir()
     for name, label in LABELS.items():
         Image.new('RGB', (6, 4)).save(tmp_path / f'land-train/{name}_sat.jpg')
-        Image.new('L', (6, 4), label).save(
-            tmp_path / f'annotations/{name}.png'
-        )
+        mask = Image.new('L', (6, 4), label)
+        mask.save(tmp_path / f'annotations/{name}.png')
     (tmp_path / 'splits/fold0_val.txt').write_text('119\n7\n')
     return tmp_path
 
@@ -31,23 +28,14 @@ def root(tmp_path):
 )
 def test_images_and_labels_of_a_split(root, prefix, ann_file, names):
     init_default_scope('mmseg')
-    dataset = DATASETS.build(
-        dict(
-            type=f'{prefix}DeepGlobeLandDataset',
-            data_root=str(root),
-            ann_file=ann_file,
-            data_prefix=dict(
-                img_path='land-train', seg_map_path='annotations'
-            ),
-            pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(type='LoadAnnotations'),
-            ],
-        )
-    )
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    folders = dict(img_path='land-train', seg_map_path='annotations')
+    entry = dict(type=f'{prefix}DeepGlobeLandDataset', data_root=str(root))
+    entry.update(ann_file=ann_file, data_prefix=folders, pipeline=pipeline)
+    dataset = DATASETS.build(entry)
     loaded = [dataset[i] for i in range(len(dataset))]
-    assert [np.unique(item['gt_seg_map']).tolist() for item in loaded] == [
-        [LABELS[name]] for name in names
-    ]
+    assert len(loaded) == len(names)
+    for item, name in zip(loaded, names):
+        assert np.unique(item['gt_seg_map']).tolist() == [LABELS[name]]
     assert loaded[0]['img'].shape == (4, 6, 3)
     assert len(dataset.metainfo['palette']) == 6

@@ -1,15 +1,11 @@
 """Soft labels go through a stock pipeline as the label does."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 from PIL import Image
-
-import mmseg_jml  # noqa: F401 (registers the transforms)
 
 CLASSES = 7
 LOAD, PACK = 'mmseg_jml.LoadSoftLabels', 'mmseg_jml.PackSoftLabels'
@@ -21,19 +17,19 @@ AUGMENT = [
 ]
 
 
+MASKS, MAP = {'/masks/': '/first/'}, {'/masks/': '/maps/', '.png': '.npy'}
+
+
 @pytest.fixture
 def folder(tmp_path):
     """An image, its mask, a copy of it by an annotator, and its one-hot."""
     numbers = np.random.default_rng(0)
-    mask = numbers.integers(0, CLASSES, (40, 48), dtype=np.uint8)
+    mask = numbers.integers(0, CLASSES, (40, 48), np.uint8)
     mask[::7] = 255
-    other = numbers.integers(0, CLASSES, (40, 48), dtype=np.uint8)
-    for name, pixels in (
-        ('images', numbers.integers(0, 255, (40, 48, 3), dtype=np.uint8)),
-        ('masks', mask),
-        ('first', mask),
-        ('second', other),
-    ):
+    other = numbers.integers(0, CLASSES, (40, 48), np.uint8)
+    image = numbers.integers(0, 255, (40, 48, 3), np.uint8)
+    pictures = dict(images=image, masks=mask, first=mask, second=other)
+    for name, pixels in pictures.items():
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / '0.png')
     onehot = (mask == np.arange(CLASSES)[:, None, None]).astype(np.float16)
@@ -42,7 +38,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, sources, augment=(), load=None, **info):
+def run(folder, sources, *augment, load=(), **info):
     results = dict(
         img_path=str(folder / 'images/0.png'),
         seg_map_path=str(folder / 'masks/0.png'),
@@ -51,14 +47,11 @@ def run(folder, sources, augment=(), load=None, **info):
         label_map=None,
     )
     results.update(info)
+    image = dict(type='LoadImageFromFile')
+    label = dict(load, type='LoadAnnotations')
+    soft = dict(load, type=LOAD, sources=sources)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        for entry in (
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', **(load or {})),
-            dict(type=LOAD, sources=sources, **(load or {})),
-            *augment,
-            dict(type=PACK),
-        ):
+        for entry in (image, label, soft, *augment, dict(type=PACK)):
             results = TRANSFORMS.build(entry)(results)
     sample = results['data_samples']
     return sample.gt_sem_seg.data[0], sample.soft_label.data
@@ -67,9 +60,7 @@ def run(folder, sources, augment=(), load=None, **info):
 @pytest.mark.parametrize('seed', range(3))
 def test_masks_of_annotators_stay_on_the_label(folder, seed):
     np.random.seed(seed)
-    label, masks = run(
-        folder, [{'/masks/': '/first/'}, {'/masks/': '/second/'}], AUGMENT
-    )
+    label, masks = run(folder, [MASKS, {'/masks/': '/second/'}], *AUGMENT)
     assert masks.shape == (2, *label.shape)
     assert not masks.is_floating_point()
     assert torch.equal(masks[0].long(), label)
@@ -79,7 +70,7 @@ def test_masks_of_annotators_stay_on_the_label(folder, seed):
 @pytest.mark.parametrize('seed', range(3))
 def test_map_of_probabilities_stays_on_the_label(folder, seed):
     np.random.seed(seed)
-    label, value = run(folder, {'/masks/': '/maps/', '.png': '.npy'}, AUGMENT)
+    label, value = run(folder, MAP, *AUGMENT)
     assert value.shape == (CLASSES, *label.shape)
     assert value.dtype == torch.float32
     counted = label != 255
@@ -92,23 +83,20 @@ def test_filled_pixels_have_no_label(folder):
     """A rotation by a map of three classes, which OpenCV can rotate."""
     value = np.full((3, 40, 48), 1 / 3, np.float32)
     np.save(folder / 'maps/0.npy', value)
-    rotate = [dict(type='RandomRotate', prob=1.0, degree=(45, 45))]
-    label, value = run(folder, {'/masks/': '/maps/', '.png': '.npy'}, rotate)
+    rotate = dict(type='RandomRotate', prob=1.0, degree=(45, 45))
+    label, value = run(folder, MAP, rotate)
     outside = value.sum(0) == 0
     assert outside[-1, -1]
     assert (label[outside] == 255).all()
-    torch.testing.assert_close(
-        value[:, ~outside], torch.full((3, int((~outside).sum())), 1 / 3)
-    )
+    inside = value[:, ~outside]
+    torch.testing.assert_close(inside, torch.full_like(inside, 1 / 3))
 
 
 def test_masks_are_read_as_the_label_is(folder):
     options = dict(reduce_zero_label=True)
-    label, masks = run(
-        folder, {'/masks/': '/first/'}, load=options, reduce_zero_label=True
-    )
+    label, masks = run(folder, MASKS, load=options, **options)
     assert torch.equal(masks[0].long(), label)
-    label, masks = run(folder, {'/masks/': '/first/'}, label_map={1: 0})
+    label, masks = run(folder, MASKS, label_map={1: 0})
     assert not (label == 1).any()
     assert torch.equal(masks[0].long(), label)
 
@@ -126,7 +114,7 @@ def test_masks_are_read_as_the_label_is(folder):
 def test_files_without_probabilities(folder, value, match):
     np.save(folder / 'maps/0.npy', value)
     with pytest.raises(ValueError, match=match):
-        run(folder, {'/masks/': '/maps/', '.png': '.npy'})
+        run(folder, MAP)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +122,7 @@ def test_files_without_probabilities(folder, value, match):
     [
         ([], 'at least one source'),
         ({'/labels/': 'x'}, "'/labels/' in the path of the label"),
-        (
-            [{'/masks/': '/maps/', '.png': '.npy'}, {'/masks/': '/first/'}],
-            'several masks or one map',
-        ),
+        ([MAP, MASKS], 'several masks or one map'),
     ],
 )
 def test_sources(folder, sources, match):

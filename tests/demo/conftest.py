@@ -1,7 +1,5 @@
 """A folder with few scenes, for all tests of the demos."""
 
-from __future__ import annotations
-
 import pytest
 
 from demo import scenes

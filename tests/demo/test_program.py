@@ -1,7 +1,5 @@
 """The demos from end to end, on few scenes and iterations."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -19,16 +17,12 @@ from demo.__main__ import parse_arguments
 from tests.tools.run import ROOT, apart, losses, search_path
 
 DEMO = (sys.executable, '-m', 'demo')
-SHORT = ('--seeds', '1', '--iters', '20', '--work-dir', 'out')
+SHORT = ('--seeds', '1', '--iters', '20')
 NAMES = {
     'jml': ['CE', 'CE + JML', 'CE + JML, neighbours'],
     'kd': ['teacher', 'student', 'student + KL', 'student + JML'],
-    'semi': [
-        'labels alone',
-        'mean teacher, CE',
-        'hard, CE + JML',
-        'soft, CE + JML',
-    ],
+    'semi': ['labels alone']
+    + ['mean teacher, CE', 'hard, CE + JML', 'soft, CE + JML'],
 }
 TERMS = {
     'student-kl': 'decode.loss_kd_kl',
@@ -38,75 +32,47 @@ TERMS = {
 }
 
 
-def folder_of(home, name):
-    (found,) = (home / 'out').glob(f'{name}-*-seed0')
-    return found
-
-
-@pytest.fixture(scope='module', params=list(NAMES))
-def finished(request, home):
-    done = apart(*DEMO, request.param, *SHORT, '--jobs', '2', cwd=home)
+@pytest.mark.parametrize('demo', NAMES)
+def test_each_demo_ends_with_a_table(demo, home):
+    """Of what mmseg found, and a picture; teachers are in the log."""
+    options = *SHORT, '--work-dir', 'out', '--jobs', '2'
+    done = apart(*DEMO, demo, *options, cwd=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    return request.param, done.stdout, home
-
-
-def read_scores(home, demo):
     found = json.loads((home / f'out/{demo}.json').read_text())
-    return {name: seeds[0] for name, seeds in found.items()}
-
-
-def test_each_demo_ends_with_a_table(finished):
-    demo, printed, home = finished
-    found = read_scores(home, demo)
     assert list(found) == NAMES[demo]
-    row = re.findall(r'│ mIoU +│.*', printed)[-1]
-    for name, scores in found.items():
+    row = re.findall(r'│ mIoU +│.*', done.stdout)[-1]
+    for name, (scores,) in found.items():
         miou = f'{scores["mIoU"]:.1f}'
         assert miou in row
-        assert f'{name}, seed 0: mIoU {miou}' in printed
-
-
-def test_class_ious_are_those_that_mmseg_found(finished):
-    demo, _, home = finished
-    for scores in read_scores(home, demo).values():
+        assert f'{name}, seed 0: mIoU {miou}' in done.stdout
         ious = [scores[name] for name in ('background', *'0123456789')]
         assert np.nanmean(ious) == pytest.approx(scores['mIoU'], abs=0.01)
 
-
-def test_the_picture_is_drawn(finished):
-    demo, _, home = finished
     pixels = np.array(Image.open(home / f'out/{demo}-1.png'))
     assert min(pixels.shape[:2]) > 300
     assert pixels[..., :3].std() > 10
 
-
-def test_teachers_are_in_the_log(finished):
-    demo, _, home = finished
     for path in (home / 'out').glob('*-seed0'):
         logged = {key for step in losses(path) for key in step}
-        term = TERMS.get(path.name.rsplit('-', 2)[0])
-        if term:
-            assert term in logged
+        name = path.name.rsplit('-', 2)[0]
+        assert TERMS.get(name, 'loss') in logged
 
 
-def test_only_what_is_compared_differs():
-    root = ROOT / 'out'
-    for demo in ('kd', 'semi'):
-        runs = sum(getattr(experiments, demo)(1, 20, root), [])
-        shared = []
-        for run in runs:
-            cfg = run.cfg.to_dict()
-            assert cfg.pop('custom_hooks')[:2] == runs[0].cfg.custom_hooks[:2]
-            shared.append(cfg)
-        start = demo == 'kd'  # the teacher is wider
-        assert all(cfg == shared[-1] for cfg in shared[start:])
+@pytest.mark.parametrize('demo', ['kd', 'semi'])
+def test_only_what_is_compared_differs(demo):
+    runs = sum(getattr(experiments, demo)(1, 20, ROOT / 'out'), [])
+    shared = [run.cfg.to_dict() for run in runs]
+    for cfg in shared:
+        assert cfg.pop('custom_hooks')[:2] == runs[0].cfg.custom_hooks[:2]
+    start = demo == 'kd'  # the teacher is wider
+    assert all(cfg == shared[-1] for cfg in shared[start:])
 
 
 def test_a_killed_demo_goes_on_and_repeats_nothing(home):
     """Killed in its second run: the first is kept, the second resumed."""
-    words = ('jml', *SHORT[:-1], 'killed', '--jobs', '1')
+    words = *DEMO, 'jml', *SHORT, '--work-dir', 'killed', '--jobs', '1'
     demo = subprocess.Popen(
-        [*DEMO, *words],
+        words,
         cwd=home,
         env={**os.environ, 'PYTHONPATH': search_path(ROOT)},
         stdout=subprocess.DEVNULL,
@@ -124,7 +90,7 @@ def test_a_killed_demo_goes_on_and_repeats_nothing(home):
     (second,) = (home / 'killed').glob('ce-jml-*')
     assert not (second / 'figures.json').exists()
     ended = (first / 'figures.json').stat().st_mtime_ns
-    done = apart(*DEMO, *words, cwd=home)
+    done = apart(*words, cwd=home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (first / 'figures.json').stat().st_mtime_ns == ended
     assert len(list(first.glob('*/*.log'))) == 1

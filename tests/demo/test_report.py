@@ -1,20 +1,12 @@
 """Scores, tables and verdicts, with numbers by hand."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from demo.pictures import rare_scenes
-from demo.report import (
-    class_ious,
-    effects,
-    mean_and_error,
-    table,
-)
+from demo.report import class_ious, effects, mean_and_error, rare_scenes, table
 
 
 def results(*pairs):
@@ -64,12 +56,9 @@ def test_one_seed_and_a_missing_baseline():
 def test_the_table_has_a_column_for_each_name():
     console = Console(file=io.StringIO(), width=100)
     console.print(table(results((10, 20), (30,))))
-    rows = [
-        [cell.strip() for cell in line.split('│')[1:-1]]
-        for line in console.file.getvalue().splitlines()
-        if '│' in line
-    ]
-    assert rows == [
+    lines = console.file.getvalue().splitlines()
+    rows = [line.split('│')[1:-1] for line in lines if '│' in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
         ['mIoU', '15.0 ± 5.0', '30.0'],
         ['rare', '7.5 ± 2.5', '15.0'],
     ]

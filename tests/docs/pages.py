@@ -8,16 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    path
-    for pattern in (
-        '*.md',
-        'docs/*.md',
-        'configs/*/README.md',
-        'demo/README.md',
-    )
-    for path in ROOT.glob(pattern)
-)
+_PATTERNS = '*.md', 'docs/*.md', 'configs/*/README.md', 'demo/README.md'
+PAGES = sorted(path for x in _PATTERNS for path in ROOT.glob(x))
 _FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r'(?<!`)`([^`]+)`(?!`)')
 _STARTS = re.compile(
@@ -26,14 +18,7 @@ _STARTS = re.compile(
 
 
 class Block(NamedTuple):
-    """A fenced block.
-
-    Attributes:
-        page (str): Path of the page in the clone.
-        line (int): Where it starts.
-        language (str): Its label, or nothing.
-        text (str): What is in it.
-    """
+    """A fenced block of a page, at a line, with its label and its text."""
 
     page: str
     line: int
@@ -45,10 +30,9 @@ def blocks(*languages: str) -> list[Block]:
     """All fenced blocks in some languages."""
     found = []
     for path in PAGES:
-        text = path.read_text()
+        text, name = path.read_text(), str(path.relative_to(ROOT))
         for match in _FENCE.finditer(text):
             line = text.count('\n', 0, match.start()) + 1
-            name = str(path.relative_to(ROOT))
             found.append(Block(name, line, *match.groups()))
     return [block for block in found if block.language in languages]
 

@@ -4,8 +4,6 @@ Each function gets the words behind the name of a program, in a clone with
 files that have the names of placeholders, and fails where it would not start.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import re
@@ -24,21 +22,16 @@ MAKEFILE = (ROOT / 'Makefile').read_text()
 NUMBERS = {'N': '1', 'S': '1'}
 
 
-def dry_run(*words: str) -> list[str]:
-    """What make would run where the environments are ready."""
-    ready = [
-        *('-o', '.venv/openmmlab/ready', '-o', '.venv/onedl/ready'),
-        *('-o', '.venv/torchvision'),
-    ]
-    done = subprocess.run(
-        ['make', '-n', '-C', ROOT, '--no-print-directory', *ready, *words],
-        # without the variables of a make that runs the tests
-        env=dict(PATH=os.environ['PATH']),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return re.sub(r'\\\n\s*', '', done.stdout).splitlines()
+def dry_run(*words):
+    """The lines that make would run where the environments are ready."""
+    options = ['-n', '-C', ROOT, '--no-print-directory']
+    for ready in ('openmmlab/ready', 'onedl/ready', 'torchvision'):
+        options += ['-o', f'.venv/{ready}']
+    # without the variables of a make that runs the tests
+    environment = dict(PATH=os.environ['PATH'])
+    command = ['make', *options, *words]
+    shown = subprocess.check_output(command, env=environment, text=True)
+    return re.sub(r'\\\n\s*', '', shown).splitlines()
 
 
 def python(words, program, monkeypatch):

@@ -1,16 +1,13 @@
 """Each command on a page names what exists, and something runs it."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from mmengine.config import Config
 
 from mmseg_jml import cli
 from tests.recipes.test_readmes import COMMANDS as RECIPES
@@ -66,9 +63,7 @@ def clone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('command', sorted(set(SHOWN) - OF_RECIPES))
 def test_command_is_what_its_program_takes(command, clone, monkeypatch):
-    command = re.sub(
-        r'\[options of train.py\]|\[options of test.py\]', '', command
-    )
+    command = re.sub(r'\[options of (train|test).py\]', '', command)
     if 'benchmarks.spills' in command:
         pytest.importorskip('triton')
     words = shlex.split(command)
@@ -85,37 +80,23 @@ def test_make_format(tmp_path):
     ruff = f'{sys.prefix}/bin/ruff'
     if not Path(ruff).exists():
         pytest.skip('ruff is not installed')
+    options = '--config', ROOT / 'pyproject.toml'
     for line in recipe.splitlines()[1:]:
-        command = line.strip().replace('$(tools_of)/ruff', ruff)
-        subprocess.run(
-            [*shlex.split(command), '--config', ROOT / 'pyproject.toml'],
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-        )
+        words = line.strip().replace('$(tools_of)/ruff', ruff).split()
+        run.apart(*words, *options, cwd=tmp_path)
     assert (tmp_path / 'some.py').read_text() == "import os\n\nx = {'a': os}\n"
 
 
-def test_one_entry_is_taken_back(monkeypatch, tmp_path):
+def test_one_entry_is_taken_back(monkeypatch):
     """What is trained has the new loss in the second stage alone."""
-    (command,) = RUN_BY[
-        'tests/docs/test_commands.py::test_one_entry_is_taken_back'
-    ]
+    (name,) = (x for x in RUN_BY if x.endswith('one_entry_is_taken_back'))
+    _, tool, _, *options = shlex.split(RUN_BY[name][0])
     config = next((CONFIGS / 'ocrnet').glob('ocrnet_r101*.py'))
-    built = []
-
-    class Stop(Exception):
-        pass
-
-    def build(cfg: Config, verbose: bool):
-        built.append(cfg)
-        raise Stop
-
+    build = Mock(side_effect=InterruptedError)
     monkeypatch.setattr(cli, 'build_runner', build)
     monkeypatch.setattr(cli, 'check', lambda cfg: None)  # there is no data
-    _, tool, _, *options = shlex.split(command)
-    with pytest.raises(Stop):
-        run.here(monkeypatch, Path(tool).name, config, *options)
-    first, second = built[0].model.decode_head
+    with pytest.raises(InterruptedError):
+        run.tool(Path(tool).name, config, *options)
+    first, second = build.call_args[0][0].model.decode_head
     assert first.loss_decode.type == 'CrossEntropyLoss'
     assert second.loss_decode.type.endswith('JaccardMetricLoss')

@@ -1,7 +1,5 @@
 """Links between the pages, and to files, lead somewhere on any host."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -12,7 +10,7 @@ _FENCES = re.compile(r'^```.*?^```$', re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
-def anchors(text: str) -> set[str]:
+def anchors(text):
     """What headings are called in links."""
     titles = re.findall(r'^#+ (.*)$', _FENCES.sub('', text), re.MULTILINE)
     kept = (re.sub(r'[^\w\- ]', '', title.lower()) for title in titles)

@@ -1,48 +1,35 @@
 """The notebooks run from top to bottom, and carry nothing of a machine."""
 
-from __future__ import annotations
-
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.tools.run import apart
+from tests.tools.run import python
 
 from .pages import ROOT
 
 NOTEBOOKS = sorted((ROOT / 'docs/notebooks').glob('*.ipynb'))
 
 
-def cells(path, kind: str) -> list[dict]:
-    return [
-        cell
-        for cell in json.loads(path.read_text())['cells']
-        if cell['cell_type'] == kind
-    ]
-
-
-def run(path, folder) -> subprocess.CompletedProcess:
-    """Runs the code as one program, in a folder that holds nothing."""
-    code = '\n'.join(''.join(x['source']) for x in cells(path, 'code'))
-    return apart(sys.executable, '-W', 'ignore', '-c', code, cwd=folder)
+def code_of(path):
+    cells = json.loads(path.read_text())['cells']
+    return [cell for cell in cells if cell['cell_type'] == 'code']
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_was_saved_without_outputs(path):
-    for cell in cells(path, 'code'):
+    for cell in code_of(path):
         assert cell['outputs'] == []
         assert cell['execution_count'] is None
 
 
 def test_first_steps(tmp_path):
+    """As one program, in a folder that holds nothing."""
     (path,) = (path for path in NOTEBOOKS if path.stem == 'first_steps')
-    done = run(path, tmp_path)
-    assert done.returncode == 0, done.stderr
+    code = '\n'.join(''.join(cell['source']) for cell in code_of(path))
+    shown = python('-W', 'ignore', '-c', code, cwd=tmp_path)
     # OneDL adds notices of its own
-    lines = done.stdout.splitlines()
-    lines = [line for line in lines if 'OneDL' not in line]
+    lines = [line for line in shown.splitlines() if 'OneDL' not in line]
     first, perfect, best, ce, both = lines
     # a third everywhere, 768, 247 and 9 pixels, smooth=1: by hand, 1 minus the
     # mean of 257 / 854.33, 83.33 / 507 and 4 / 348.33

@@ -13,13 +13,10 @@ class Arrival:
     """Stands for numbers on their way from a GPU."""
 
     def __init__(self, numbers):
-        self.numbers, self.has_come = numbers, False
+        self.tolist, self.has_come = numbers.tolist, False
 
     def is_there(self):
         return self.has_come
-
-    def tolist(self):
-        return self.numbers.tolist()
 
 
 @pytest.fixture
@@ -33,42 +30,38 @@ def arrivals(monkeypatch):
 
     monkeypatch.setattr(checks, 'Arrival', send)
     monkeypatch.setattr(checks, '_late', checks._Late())
-    monkeypatch.setattr(
-        torch.cuda, 'is_current_stream_capturing', lambda: False
-    )
+    name = 'torch.cuda.is_current_stream_capturing'
+    monkeypatch.setattr(name, lambda: False)
     return sent
 
 
-def label(*values):
-    return torch.tensor([values])
+def check(*label):
+    check_later(EXPECTED, torch.tensor([label]), None)
 
 
 def test_a_wrong_label_is_reported_when_its_numbers_have_come(arrivals):
-    check_later(EXPECTED, label(0, 7, 255), None)
-    check_later(EXPECTED, label(0, 1, 2), None)
+    check(0, 7, 255)
+    check(0, 1, 2)
     arrivals[0].has_come = True
-    with pytest.raises(
-        ValueError, match=r'but got \[7\]; check num_classes.*'
-    ):
-        check_later(EXPECTED, label(0, 1, 2), None)
+    with pytest.raises(ValueError, match=r'got \[7\]; check num_classes.*'):
+        check(0, 1, 2)
     arrivals[1].has_come = True
-    check_later(EXPECTED, label(0, 1, 2), None)
+    check(0, 1, 2)
 
 
 def test_nothing_is_read_before_it_has_come(arrivals):
     for _ in range(5):
-        check_later(EXPECTED, label(9), None)
+        check(9)
     assert len(arrivals) == 5
 
 
 def test_the_first_batches_are_checked_and_then_now_and_then(arrivals):
     for _ in range(200):
-        check_later(EXPECTED, label(0), None)
+        check(0)
     for arrival in arrivals:
         arrival.has_come = True
-    first = checks._FIRST
-    assert len(arrivals) == first + len(range(47, 201, 47))
-    check_later(EXPECTED, label(0), None)
+    assert len(arrivals) == checks._FIRST + len(range(47, 201, 47))
+    check(0)
     assert not checks._late.pending
 
 
@@ -77,7 +70,7 @@ def test_losses_that_take_turns_are_all_checked(arrivals):
     turns = []
     for call in range(1, 400):
         before = len(arrivals)
-        check_later(EXPECTED, label(0), None)
+        check(0)
         if len(arrivals) > before and call > checks._FIRST:
             turns.append(call % 2)
     assert set(turns) == {0, 1}

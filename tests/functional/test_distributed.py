@@ -6,18 +6,19 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
+from torch.testing import assert_close
 
-from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
+from tests.functional.on_device import LEVELS, loss_of
 from tests.processes import run_in_processes
 
 IMAGES, CLASSES, PIXELS = 5, 4, 12
 # Uneven on purpose: the last batch of an epoch often is.
 SHARES = (slice(0, 2), slice(2, 5))
-LEVELS = [
+EVERY_LEVEL = [
     dict(mIoUD=1.0),
     dict(mIoUD=0.0, mIoUI=1.0),
     dict(mIoUD=0.0, mIoUC=1.0),
-    dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3),
+    LEVELS,
 ]
 MODES = ['PRESENT', 'ALL', 'PROB']
 
@@ -42,79 +43,76 @@ def model():
     return nn.Conv1d(3, CLASSES, 1).double()
 
 
-def loss(logits, label, case, sync):
-    levels, mode, ce_weight = case
-    options = RegionLossOptions(active_classes_mode_hard=mode, **levels)
-    return jaccard_metric_loss(
-        logits, label, options=options, ce_weight=ce_weight, sync=sync
-    )
+def check(rank, whole, expected_gradient, expected, **options):
+    """Trains on a share: the loss, and gradients of the model of all."""
+    image, label = (tensor[SHARES[rank]] for tensor in batch())
+    expected_gradient.backward()
+    parallel = nn.parallel.DistributedDataParallel(model())
+    value = loss_of(parallel(image), label, sync=True, **options)
+    value.backward()
+    assert_close(value, expected)
+    for ours, theirs in zip(parallel.parameters(), whole.parameters()):
+        assert_close(ours.grad, theirs.grad)
 
 
 def train(rank):
-    image, label = (tensor[SHARES[rank]] for tensor in batch())
-    for case in itertools.product(LEVELS, MODES, [0.0, 0.5]):
+    image, label = batch()
+    for levels, mode, ce_weight in itertools.product(
+        EVERY_LEVEL, MODES, [0.0, 0.5]
+    ):
         whole = model()
-        expected = loss(whole(batch()[0]), batch()[1], case, sync=False)
-        expected.backward()
-        parallel = nn.parallel.DistributedDataParallel(model())
-        value = loss(parallel(image), label, case, sync=True)
-        value.backward()
-        torch.testing.assert_close(value, expected)
-        for ours, theirs in zip(parallel.parameters(), whole.parameters()):
-            torch.testing.assert_close(ours.grad, theirs.grad)
-    apart = loss(model()(image), label, (LEVELS[0], 'PRESENT', 0.0), False)
-    together = loss(model()(image), label, (LEVELS[0], 'PRESENT', 0.0), True)
+        options = dict(levels, mode=mode, ce_weight=ce_weight)
+        expected = loss_of(whole(image), label, **options)
+        check(rank, whole, expected, expected, **options)
+    image, label = (tensor[SHARES[rank]] for tensor in batch())
+    logits = model()(image)
     # without sync every process optimises its own IoU
+    apart, together = (
+        loss_of(logits, label, sync=sync) for sync in (False, True)
+    )
     assert not torch.allclose(apart, together)
-
-
-def test_sync_is_the_loss_of_the_global_batch(tmp_path):
-    run_in_processes(train, tmp_path)
 
 
 def train_with_own_factors(rank):
     """A process divides its cross-entropy by a count of its own pixels."""
     image, label = batch()
-    cases = [
+    for options, factors in (
         (dict(avg_factor=3.0 + rank), [3.0, 4.0]),
         (dict(avg_non_ignore=False), [2 * PIXELS, 3 * PIXELS]),
-    ]
-    for arguments, factors in cases:
+    ):
         whole = model()
         logits = whole(image)
+        jml = loss_of(logits, label)
+        pixels = F.cross_entropy(
+            logits, label, ignore_index=255, reduction='none'
+        )
         entropies = [
-            F.cross_entropy(
-                logits[share], label[share], ignore_index=255, reduction='sum'
-            )
-            / factor
+            pixels[share].sum() / factor
             for share, factor in zip(SHARES, factors)
         ]
-        jml = jaccard_metric_loss(logits, label)
         # DistributedDataParallel takes the mean of gradients
-        (jml + 0.5 * sum(entropies) / 2).backward()
-        parallel = nn.parallel.DistributedDataParallel(model())
-        value = jaccard_metric_loss(
-            parallel(image[SHARES[rank]]),
-            label[SHARES[rank]],
-            ce_weight=0.5,
-            sync=True,
-            **arguments,
-        )
-        value.backward()
-        torch.testing.assert_close(value, jml + 0.5 * entropies[rank])
-        for ours, theirs in zip(parallel.parameters(), whole.parameters()):
-            torch.testing.assert_close(ours.grad, theirs.grad)
+        learned = jml + 0.5 * sum(entropies) / 2
+        expected = jml + 0.5 * entropies[rank]
+        check(rank, whole, learned, expected, ce_weight=0.5, **options)
 
 
-def test_sync_leaves_each_process_its_own_factor(tmp_path):
-    run_in_processes(train_with_own_factors, tmp_path)
+@pytest.mark.parametrize('run', [train, train_with_own_factors])
+def test_sync_is_the_loss_of_the_global_batch(run, tmp_path):
+    run_in_processes(run, tmp_path)
 
 
 @pytest.mark.parametrize('mode', MODES)
 def test_sync_without_a_process_group_changes_nothing(mode):
     image, label = batch()
-    logits = model()(image)
-    case = (LEVELS[-1], mode, 0.5)
-    torch.testing.assert_close(
-        loss(logits, label, case, True), loss(logits, label, case, False)
+    with_sync, without = (
+        loss_of(
+            model()(image),
+            label,
+            mode=mode,
+            ce_weight=0.5,
+            sync=sync,
+            **LEVELS,
+        )
+        for sync in (True, False)
     )
+    assert_close(with_sync, without)

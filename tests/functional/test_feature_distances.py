@@ -1,26 +1,30 @@
 """Distances of maps against loops, torch's own, and numbers by hand."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch.testing import assert_close
 
-from mmseg_jml import functional, losses
+from mmseg_jml import losses
 from mmseg_jml.kernels import Probabilities, TeacherLogits
 from tests.devices import on_device
+from tests.functional.on_device import attention_distance as attention
+from tests.functional.on_device import channel_wise_divergence as divergence
 
-attention = on_device(functional.attention_distance)
-divergence = on_device(functional.channel_wise_divergence)
-DISTANCES = [attention, divergence]
+DISTANCES = pytest.mark.parametrize('distance', [attention, divergence])
 
 
 @pytest.fixture
 def maps():
     student, teacher = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
     return student.requires_grad_(), 3 * teacher
+
+
+def with_gradient(value, student):
+    gradient = torch.autograd.grad(value, student, retain_graph=True)
+    return value.detach(), *gradient
 
 
 def by_loops(student, teacher, weight, temperature):
@@ -30,23 +34,18 @@ def by_loops(student, teacher, weight, temperature):
         pixels = weight[n].nonzero().tolist()
         images += bool(pixels)
         for c in range(student.shape[1]):
-            p, y = (
-                shares(
-                    [
-                        float(weight[n, h, w])
-                        * math.exp(float(value[n, c, h, w]) / temperature)
-                        for h, w in pixels
-                    ]
-                )
+            powers = (
+                [
+                    float(weight[n, h, w])
+                    * math.exp(float(value[n, c, h, w]) / temperature)
+                    for h, w in pixels
+                ]
                 for value in (student, teacher)
             )
+            p, y = ([one / sum(values) for one in values] for values in powers)
             here = sum(b * math.log(b / a) for a, b in zip(p, y))
             total += temperature**2 / student.shape[1] * here
     return total / max(images, 1)
-
-
-def shares(values):
-    return [value / sum(values) for value in values]
 
 
 @pytest.mark.parametrize('temperature', [1.0, 4.0])
@@ -58,9 +57,8 @@ def test_divergence_is_that_of_loops(maps, temperature, kept):
     weight[0] *= kept != 'one image'
     weight *= kept != 'none'
     value = divergence(student, teacher, weight, temperature)
-    assert value.item() == pytest.approx(
-        by_loops(student.detach(), teacher, weight, temperature)
-    )
+    expected = by_loops(student.detach(), teacher, weight, temperature)
+    assert value.item() == pytest.approx(expected)
     (gradient,) = torch.autograd.grad(value, student)
     assert not gradient[weight[:, None].expand_as(gradient) == 0].any()
 
@@ -70,18 +68,11 @@ def test_entry_is_torchs_divergence_at_the_product_of_temperatures(maps, own):
     student, teacher = maps
     loss = losses.ChannelWiseDivergenceLoss(temperature=2.0, loss_weight=0.5)
     value = on_device(loss)(student / own, TeacherLogits(teacher, own))
-    total = 2 * own
-    p, y = (v.flatten(0, 1).flatten(1) / total for v in (student, teacher))
-    expected = F.kl_div(
-        p.log_softmax(1), y.softmax(1), reduction='batchmean'
-    )  # the mean over images and channels
-    expected = 0.5 * total**2 * expected
-    torch.testing.assert_close(value, expected)
-    for ours, theirs in zip(
-        torch.autograd.grad(value, student),
-        torch.autograd.grad(expected, student),
-    ):
-        torch.testing.assert_close(ours, theirs)
+    p, y = (v.flatten(0, 1).flatten(1) / (2 * own) for v in maps)
+    # the mean over images and channels
+    mean = F.kl_div(p.log_softmax(1), y.softmax(1), reduction='batchmean')
+    expected = 0.5 * (2 * own) ** 2 * mean
+    assert_close(*(with_gradient(x, student) for x in (value, expected)))
 
 
 def test_ignored_pixels_change_nothing(maps):
@@ -90,29 +81,17 @@ def test_ignored_pixels_change_nothing(maps):
     weight = torch.ones(2, 4, 5)
     weight[:, 1:] = 0
     value = divergence(student, teacher, weight)
-    torch.testing.assert_close(
-        value, divergence(student[:, :, :1], teacher[:, :, :1])
-    )
+    assert_close(value, divergence(student[:, :, :1], teacher[:, :, :1]))
     student, teacher = student.detach().clone(), teacher.clone()
     student[:, :, 1:] += 1e4
     teacher[:, :, 1:] = 0
     assert divergence(student, teacher, weight) == value
 
 
-def test_a_pixel_of_weight_two_counts_as_two(maps):
-    student, teacher = (value[:, :, :1] for value in maps)
-    weight = torch.tensor([2.0, 1, 1, 1, 1]).expand(2, 1, 5)
-    twice = [torch.cat([v[..., :1], v], -1) for v in (student, teacher)]
-    torch.testing.assert_close(
-        divergence(student, teacher, weight), divergence(*twice)
-    )
-
-
 def test_attention_by_hand():
     """Maps (1, 4) and (9, 0): the cosine is 1 / sqrt(17)."""
     student = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])
-    teacher = torch.tensor([[[[3.0, 0.0]]]])
-    value = attention(student, teacher)
+    value = attention(student, torch.tensor([[[[3.0, 0.0]]]]))
     assert value.item() == pytest.approx(1 - 1 / math.sqrt(17))
 
 
@@ -123,14 +102,10 @@ def test_attention_is_the_authors_mean_square(maps):
     )
     theirs = 1000 * (first - second).pow(2).mean()
     ours = 2000 / 20 * attention(*maps)
-    torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(
-        torch.autograd.grad(ours, maps[0], retain_graph=True),
-        torch.autograd.grad(theirs, maps[0]),
-    )
+    assert_close(*(with_gradient(x, maps[0]) for x in (ours, theirs)))
 
 
-@pytest.mark.parametrize('distance', DISTANCES)
+@DISTANCES
 def test_is_zero_and_flat_where_the_student_is_the_teacher(maps, distance):
     student, _ = maps
     value = distance(student, student.detach())
@@ -139,31 +114,26 @@ def test_is_zero_and_flat_where_the_student_is_the_teacher(maps, distance):
     assert gradient.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize('flip', [False, True])
-def test_the_smaller_map_is_resized(maps, flip):
+@pytest.mark.parametrize('step', [1, -1])
+def test_the_smaller_map_is_resized(maps, step):
     first, second = maps
     small = F.interpolate(second, (2, 3), mode='bilinear')
     large = F.interpolate(small, (4, 5), mode='bilinear')
-    order = slice(None, None, -1 if flip else 1)
-    torch.testing.assert_close(
-        divergence(*(first, small)[order]), divergence(*(first, large)[order])
-    )
     squares = small.square().sum(1, keepdim=True)
-    squares = F.interpolate(squares, (4, 5), mode='bilinear')
-    torch.testing.assert_close(
-        attention(*(first, small)[order]),
-        attention(*(first, squares.sqrt())[order]),
-    )
+    squares = F.interpolate(squares, (4, 5), mode='bilinear').sqrt()
+    for distance, other in ((divergence, large), (attention, squares)):
+        found = distance(*(first, small)[::step])
+        assert_close(found, distance(*(first, other)[::step]))
 
 
-@pytest.mark.parametrize('distance', DISTANCES)
+@DISTANCES
 def test_half_precision_is_computed_in_float32(maps, distance):
     """A square of 300 is infinite in float16."""
     halves = [300 * value.detach().half() for value in maps]
     found = distance(*halves)
     assert found.dtype == torch.float32
     expected = distance(*(value.double() for value in halves))
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
+    assert_close(found.double(), expected, rtol=1e-4, atol=0)
 
 
 def test_attention_compares_other_numbers_of_channels(maps):

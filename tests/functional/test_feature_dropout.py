@@ -1,14 +1,9 @@
 """Two views keep what the other one lacks."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
-from mmseg_jml import functional
-from tests.devices import on_device
-
-complementary_dropout = on_device(functional.complementary_dropout)
+from tests.functional.on_device import complementary_dropout
 
 
 @pytest.mark.parametrize('number', [1, 4, 5])
@@ -40,10 +35,9 @@ def test_factors_of_each_channel(number, share, dtype):
 
 def test_half_of_the_channels_go():
     (found,) = complementary_dropout([torch.ones(400, 64)], 1.0)
-    share = float((found == 0).float().mean())
-    assert share == pytest.approx(0.5, abs=1e-6)  # of both views together
-    first = found[:200]
-    assert float((first == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
+    gone = (found == 0).float()
+    assert float(gone.mean()) == pytest.approx(0.5, abs=1e-6)
+    assert float(gone[:200].mean()) == pytest.approx(0.5, abs=0.02)
 
 
 def test_gradient_goes_through_the_channels_that_are_kept():

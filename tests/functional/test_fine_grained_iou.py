@@ -1,40 +1,33 @@
 """Fine-grained scores against recorded figures, torchmetrics and loops."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmseg.evaluation import IoUMetric
+from torch.testing import assert_close
 from torchmetrics.functional.segmentation import mean_iou
 
-from mmseg_jml import functional
-from tests.devices import on_device
-from tests.metric_oracles import NAMES, assert_same, iou_figures
+from tests.functional.on_device import (
+    class_scores,
+    dataset_scores,
+    fine_grained_iou,
+    image_scores,
+    region_counts,
+    worst_mean,
+)
+from tests.metric_oracles import (
+    NAMES,
+    RECORDED,
+    assert_same,
+    iou_figures,
+    recorded,
+)
 from tests.tolerances import FIGURES, ROUNDED_FIGURES
 
-class_scores = on_device(functional.class_scores)
-dataset_scores = on_device(functional.dataset_scores)
-fine_grained_iou = on_device(functional.fine_grained_iou)
-image_scores = on_device(functional.image_scores)
-region_counts = on_device(functional.region_counts)
-worst_mean = on_device(functional.worst_mean)
 
-GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'metrics_golden.npz')
-CASES = json.loads(str(GOLDEN['cases']))
-
-
-def recorded(case):
-    prob, label = (
-        torch.from_numpy(GOLDEN[f'{case["case"]}.{name}'])
-        for name in ('prob', 'label')
-    )
-    return prob.argmax(1), label
-
-
-def noisy(images=9, classes=5, size=12):
+def noisy(images=9, classes=5):
     """Labels in blocks, predictions with noise, some pixels ignored.
 
     No label holds the last class, and no pixel of image 2 counts.
@@ -48,23 +41,22 @@ def noisy(images=9, classes=5, size=12):
     return prediction, label
 
 
-@pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
-def test_recorded_figures(case):
-    """All of them, but where theirs is NaN.
+def figures_of(prediction, label, classes=5, *arguments):
+    counts = region_counts(prediction, label, classes)
+    return fine_grained_iou(counts, *arguments)
 
-    Theirs divides by 0 for the accuracy of a foreground that is predicted
-    and not labelled. Here such an image is left out of the mean.
-    """
-    prediction, label = recorded(case)
-    counts = region_counts(prediction, label, case['num_classes'])
-    ours = fine_grained_iou(counts, case['q'], case['binary'])
+
+@RECORDED
+def test_recorded_figures(case):
+    """An image where theirs divides by 0 is left out of the mean here."""
+    prob, label = recorded(case)
+    arguments = [case[name] for name in ('num_classes', 'q', 'binary')]
+    ours = figures_of(prob.argmax(1), label, *arguments)
+    loops = iou_figures(prob.argmax(1), label, *arguments)
     theirs = {k: v for k, v in case['results'].items() if 'CE' not in k}
     undefined = {k for k, v in theirs.items() if math.isnan(v)}
     expected = {'mAccI', 'mAccIQ', 'mAccC', 'mAccCQ', 'mAccC5'}
     assert undefined == (expected if case['binary'] else set())
-    loops = iou_figures(
-        prediction, label, case['num_classes'], case['q'], case['binary']
-    )
     for name in undefined:
         assert 0 < loops[name] < 100
         theirs[name] = loops[name]
@@ -73,9 +65,8 @@ def test_recorded_figures(case):
 
 @pytest.mark.parametrize('q', [5, 20, 57])
 def test_figures_by_loops(q):
-    prediction, label = noisy()
-    ours = fine_grained_iou(region_counts(prediction, label, 5), q)
-    assert_same(ours, iou_figures(prediction, label, 5, q), FIGURES)
+    arguments = *noisy(), 5, q
+    assert_same(figures_of(*arguments), iou_figures(*arguments), FIGURES)
 
 
 @pytest.mark.parametrize('q', [5, 30])
@@ -85,21 +76,18 @@ def test_binary_figures_by_loops(q):
     label[1], prediction[1] = 0, 1
     label[3:6] = label[3:6].clamp(max=1)
     label[4:7] = torch.randint(0, 2, label[4:7].shape)
-    ours = fine_grained_iou(region_counts(prediction, label, 2), q, True)
-    assert_same(ours, iou_figures(prediction, label, 2, q, True), FIGURES)
+    arguments = prediction, label, 2, q, True
+    assert_same(figures_of(*arguments), iou_figures(*arguments), FIGURES)
 
 
 def test_images_of_torchmetrics():
-    """Each image's mean IoU, where its predictions are among its labels.
-
-    torchmetrics lets a class that is predicted but not labelled count as 0.
-    """
+    # predictions of classes that are not labelled count as 0 there
     label = torch.randint(0, 4, (8, 10, 10))
     label[::2] %= 3
     prediction = label.flip(1)
     ours = image_scores(region_counts(prediction, label, 4))['IoU']
     theirs = mean_iou(prediction, label, num_classes=4, input_format='index')
-    torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=1e-6)
+    assert_close(ours, theirs.double(), rtol=0, atol=1e-6)
 
 
 def test_dataset_level_is_that_of_mmseg():
@@ -111,41 +99,32 @@ def test_dataset_level_is_that_of_mmseg():
     theirs = IoUMetric.total_area_to_metrics(
         *(sum(area) for area in zip(*areas)), metrics=['mIoU', 'mDice']
     )
-    counts = region_counts(prediction, label, 5)
-    figures = fine_grained_iou(counts)
-    scores = dataset_scores(counts)
+    scores = dataset_scores(region_counts(prediction, label, 5))
+    expected = {'Acc': 100 * theirs['aAcc']}
     for name in NAMES:
         np.testing.assert_allclose(scores[name], theirs[name], atol=1e-6)
-        wanted = 100 * np.nanmean(theirs[name])
-        assert figures[f'm{name}D'] == pytest.approx(wanted, abs=1e-4)
-    assert figures['Acc'] == pytest.approx(100 * theirs['aAcc'], abs=1e-4)
+        expected[f'm{name}D'] = 100 * np.nanmean(theirs[name])
+    figures = figures_of(prediction, label)
+    assert_same({k: figures[k] for k in expected}, expected, ROUNDED_FIGURES)
 
 
 def test_absent_class_changes_nothing():
     prediction, label = noisy(classes=4)
-    three = region_counts(prediction.clamp(max=2), label, 3)
-    more = region_counts(prediction.clamp(max=2), label, 30)
+    three, more = (
+        region_counts(prediction.clamp(max=2), label, classes)
+        for classes in (3, 30)
+    )
     assert_same(fine_grained_iou(more), fine_grained_iou(three), FIGURES)
     assert class_scores(more)['IoU'][3:].isnan().all()
 
 
-def test_class_that_is_predicted_but_never_labelled():
-    """It counts at level D, as for mmseg, and has no image at level C."""
-    label = torch.tensor([[0, 0, 1, 1]])
-    counts = region_counts(torch.tensor([[0, 0, 1, 2]]), label, 3)
-    figures = fine_grained_iou(counts)
-    assert figures['mIoUD'] == pytest.approx(100 * (1 + 0.5 + 0) / 3)
-    assert figures['mIoUC'] == figures['mIoUI'] == pytest.approx(75)
-
-
 def test_ignored_pixels_and_images_change_nothing():
     prediction, label = noisy()
-    figures = fine_grained_iou(region_counts(prediction, label, 5))
+    figures = figures_of(prediction, label)
     other = torch.where(label == 255, (prediction + 1) % 5, prediction)
-    assert fine_grained_iou(region_counts(other, label, 5)) == figures
+    assert figures_of(other, label) == figures
     kept = [i for i in range(len(label)) if i != 2]
-    counts = region_counts(prediction[kept], label[kept], 5)
-    assert fine_grained_iou(counts) == figures
+    assert figures_of(prediction[kept], label[kept]) == figures
 
 
 def test_ignored_label_of_the_caller():
@@ -153,25 +132,15 @@ def test_ignored_label_of_the_caller():
     label[label == 255] = 0
     expected = region_counts(prediction, label.where(label != 1, 255), 5)
     counts = region_counts(prediction, label, 5, ignore_index=1)
-    assert all(torch.equal(a, b) for a, b in zip(counts, expected))
+    assert all(map(torch.equal, counts, expected))
     counts = region_counts(prediction, label, 5, ignore_index=None)
     assert counts.labelled.sum() == label.numel()
 
 
 def test_perfect_prediction_scores_100():
     _, label = noisy()
-    counts = region_counts(label.where(label != 255, 0), label, 5)
-    assert set(fine_grained_iou(counts).values()) == {100.0}
-
-
-def test_worse_images_lower_the_worst_cases():
-    prediction, label = noisy()
-    figures = fine_grained_iou(region_counts(prediction, label, 5))
-    for level in ('I', 'C'):
-        five, average, whole = (
-            figures[f'mIoU{level}{suffix}'] for suffix in ('5', 'Q', '')
-        )
-        assert five < average < whole
+    figures = figures_of(label.where(label != 255, 0), label)
+    assert {*figures.values()} == {100.0}
 
 
 @pytest.mark.parametrize(
@@ -193,27 +162,19 @@ def test_share_that_is_a_whole_number_is_not_rounded_down():
     assert worst_mean(values, 57).item() == sum(range(57)) / 57
 
 
-def test_nothing_counted():
-    label = torch.full((2, 3), 255)
-    figures = fine_grained_iou(
-        region_counts(torch.zeros_like(label), label, 3)
-    )
-    assert all(math.isnan(value) for value in figures.values())
-
-
-def test_no_image():
-    empty = torch.zeros(0, 3)
-    figures = fine_grained_iou(region_counts(empty, empty, 3))
+@pytest.mark.parametrize('images', [0, 2])
+def test_nothing_counted(images):
+    label = torch.full((images, 3), 255)
+    figures = figures_of(torch.zeros_like(label), label, 3)
     assert all(math.isnan(value) for value in figures.values())
 
 
 def test_other_dtypes_and_strides():
     prediction, label = noisy()
     counts = region_counts(prediction, label, 5)
-    same = region_counts(
-        prediction.to(torch.uint8).mT.contiguous().mT, label.to(torch.int32), 5
-    )
-    assert all(torch.equal(a, b) for a, b in zip(counts, same))
+    prediction = prediction.to(torch.uint8).mT.contiguous().mT
+    same = region_counts(prediction, label.to(torch.int32), 5)
+    assert all(map(torch.equal, counts, same))
 
 
 @pytest.mark.parametrize(

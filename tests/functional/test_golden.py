@@ -6,45 +6,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
-from mmseg_jml import functional
-from mmseg_jml.functional import RegionLossOptions
-from tests.devices import on_device
+from tests.functional.on_device import OPTIONS, loss_and_gradient
 from tests.tolerances import RECORDED
-
-boundary_mask = on_device(functional.boundary_mask)
-jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'jaccard_golden.npz')
 CASES = json.loads(str(GOLDEN['cases']))
 
 
-def arrays(case):
-    prefix = f'{case["case"]}.'
-    return {
-        name[len(prefix) :]: torch.from_numpy(GOLDEN[name])
-        for name in GOLDEN.files
-        if name.startswith(prefix)
-    }
+def number(case):
+    return str(case['case'])
 
 
-def arguments(case, data, dtype):
-    names = RegionLossOptions.__dataclass_fields__
-    options = {k: case[k] for k in case if k in names}
-    options.setdefault('smooth', 1e-3)
-    keywords = {'options': RegionLossOptions(**options)}
+def recorded(case, name):
+    return torch.from_numpy(GOLDEN[f'{case["case"]}.{name}'])
+
+
+def arguments(case, dtype):
+    keywords = {'smooth': 1e-3}
+    keywords.update((k, case[k]) for k in OPTIONS & {*case})
     if case.get('class_weights'):
         keywords['class_weight'] = torch.tensor(case['class_weights'])
-    target = data['label']
+    target = recorded(case, 'label')
     if case['kind'] == 'soft':
-        target = data['target'].to(dtype)
-        keywords['weight'] = (data['label'] != 255).to(dtype)
+        keywords['weight'] = (target != 255).to(dtype)
+        target = recorded(case, 'target').to(dtype)
     if case['kind'] == 'bls':
-        keywords['label_smoothing'] = dict(
-            mode='boundary',
-            epsilon=case['epsilon'],
-            kernel_size=case['kernel_size'],
-        )
+        smoothing = {name: case[name] for name in ('epsilon', 'kernel_size')}
+        keywords['label_smoothing'] = dict(smoothing, mode='boundary')
     return target, keywords
 
 
@@ -54,24 +44,11 @@ def test_all_cases_are_there():
 
 
 @pytest.mark.parametrize('dtype', RECORDED, ids=str)
-@pytest.mark.parametrize('case', CASES, ids=lambda c: f'{c["case"]}')
+@pytest.mark.parametrize('case', CASES, ids=number)
 def test_value_and_gradient(case, dtype, impl):
-    data = arrays(case)
-    logits = data['logits'].to(dtype).requires_grad_()
-    target, keywords = arguments(case, data, dtype)
-    loss = jaccard_metric_loss(logits, target, impl=impl, **keywords)
-    loss.backward()
-    tolerance = dict(rtol=0, atol=RECORDED[dtype])
-    torch.testing.assert_close(loss.double(), data['loss'], **tolerance)
-    torch.testing.assert_close(logits.grad.double(), data['grad'], **tolerance)
-
-
-@pytest.mark.parametrize(
-    'case',
-    [c for c in CASES if c['kind'] == 'bls'],
-    ids=lambda c: f'{c["case"]}',
-)
-def test_boundary_mask(case):
-    data = arrays(case)
-    mask = boundary_mask(data['label'], case['kernel_size'])
-    assert torch.equal(mask, data['boundary'])
+    target, keywords = arguments(case, dtype)
+    logits = recorded(case, 'logits').to(dtype)
+    found = loss_and_gradient(logits, target, impl=impl, **keywords)
+    expected = recorded(case, 'loss'), recorded(case, 'grad')
+    found = tuple(value.double() for value in found)
+    assert_close(found, expected, rtol=0, atol=RECORDED[dtype])

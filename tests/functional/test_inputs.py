@@ -1,75 +1,75 @@
 """What users see when what they pass does not fit."""
 
+import itertools
+
 import pytest
 import torch
 
-from mmseg_jml import functional
-from mmseg_jml.functional import (
-    RegionLossOptions,
+from mmseg_jml.functional import RegionLossOptions
+from tests.functional.on_device import (
     boundary_mask,
+    jaccard_metric_loss,
     smooth_label,
 )
-from tests.devices import on_device
-
-jaccard_metric_loss = on_device(functional.jaccard_metric_loss)
 
 LOGITS = torch.zeros(2, 3, 4, 4)
 LABEL = torch.zeros(2, 4, 4, dtype=torch.long)
 SOFT = torch.full((2, 3, 4, 4), 1 / 3)
 
 
-def filled(value, like=LABEL):
-    return torch.full_like(like, value)
+def of(logits, target, **keywords):
+    return logits, target, keywords
+
+
+def label_of(value, **keywords):
+    return of(LOGITS, torch.full_like(LABEL, value), **keywords)
+
+
+def with_label(**keywords):
+    return of(LOGITS, LABEL, **keywords)
 
 
 # What is said of logits, a target and other arguments.
 TYPE_ERRORS = {
-    r'float logits .* got torch.int64 of shape \(2, 3, 4, 4\)': (
-        (LOGITS.long(), LABEL)
+    r'float logits .* got torch.int64 of shape \(2, 3, 4, 4\)': of(
+        LOGITS.long(), LABEL
     ),
-    r'to hold integers, but got torch.float32 .*target.long\(\)': (
-        (LOGITS, LABEL.float())
+    r'to hold integers, but got torch.float32 .*target.long\(\)': of(
+        LOGITS, LABEL.float()
     ),
-    'float probabilities': (LOGITS, SOFT.long()),
+    'float probabilities': of(LOGITS, SOFT.long()),
 }
 VALUE_ERRORS = {
-    'at least 2 channels .* takes use_sigmoid=True': (LOGITS[:, :1], LABEL),
+    'at least 2 channels .* takes use_sigmoid=True': of(LOGITS[:, :1], LABEL),
     r'hard label of shape \(2, 4, 4\) or a soft label of shape '
-    r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)': (
-        (LOGITS, LABEL[:, :2])
+    r'\(2, 3, 4, 4\) .* got torch.int64 of shape \(2, 2, 4\)': of(
+        LOGITS, LABEL[:, :2]
     ),
-    r'shape \(2, 2, 4, 4\)': (LOGITS, SOFT[:, :2]),
+    r'shape \(2, 2, 4, 4\)': of(LOGITS, SOFT[:, :2]),
     r'in \[0, 3\) or ignore_index=255, but got \[3\]; check num_cl': (
-        (LOGITS, filled(3))
+        label_of(3)
     ),
-    r'but got \[-1\]': (LOGITS, filled(-1)),
-    r'\[255\]': (LOGITS, filled(255), dict(ignore_index=None)),
-    r'labels in \[0, 2\)': (
-        (LOGITS[:, :1], filled(2), dict(use_sigmoid=True))
+    r'but got \[-1\]': label_of(-1),
+    r'\[255\]': label_of(255, ignore_index=None),
+    r'labels in \[0, 2\)': of(LOGITS[:, :1], LABEL + 2, use_sigmoid=True),
+    'sum to 1 over the classes, but got a sum that is off by 1;': of(
+        LOGITS, SOFT * 2
     ),
-    'sum to 1 over the classes, but got a sum that is off by 1;': (
-        (LOGITS, SOFT * 2)
-    ),
-    r'soft labels in \[0, 1\], but got': (LOGITS, SOFT - 0.5),
-    'look like class indices': (LOGITS, SOFT.round() + 7),
-    'from nan to nan': (LOGITS, SOFT * float('nan')),
+    r'soft labels in \[0, 1\], but got': of(LOGITS, SOFT - 0.5),
+    'look like class indices': of(LOGITS, SOFT.round() + 7),
+    'from nan to nan': of(LOGITS, SOFT * float('nan')),
     r'of shape \(2, 4, 4\), .* got torch.float32 of shape \(2, 4\)': (
-        (LOGITS, LABEL, dict(weight=torch.ones(2, 4)))
+        with_label(weight=torch.ones(2, 4))
     ),
-    'weight to be at least 0, but got -1': (
-        (LOGITS, LABEL, dict(weight=filled(-1).float()))
+    'weight to be at least 0, but got -1': with_label(weight=LABEL - 1.0),
+    'class_weight to have 3 numbers, .* but got 2': with_label(
+        class_weight=torch.ones(2)
     ),
-    'class_weight to have 3 numbers, .* but got 2': (
-        (LOGITS, LABEL, dict(class_weight=torch.ones(2)))
-    ),
-    "impl to be 'auto' or one of .* but got 'fast'": (
-        (LOGITS, LABEL, dict(impl='fast'))
-    ),
-    'ce_weight to be at least 0, but got -1': (
-        (LOGITS, LABEL, dict(ce_weight=-1))
-    ),
-    'ce_weight or jml_weight to be above 0': (
-        (LOGITS, LABEL, dict(jml_weight=0))
+    "impl to be 'auto' or one of .* but got 'fast'": with_label(impl='fast'),
+    'ce_weight to be at least 0, but got -1': with_label(ce_weight=-1),
+    'ce_weight or jml_weight to be above 0': with_label(jml_weight=0),
+    r'active classes below 3.*\[0, 3\]': with_label(
+        options=RegionLossOptions(active_classes_mode_hard=[0, 3])
     ),
 }
 
@@ -77,11 +77,9 @@ VALUE_ERRORS = {
 @pytest.mark.parametrize('message', [*TYPE_ERRORS, *VALUE_ERRORS])
 def test_message(message):
     error = TypeError if message in TYPE_ERRORS else ValueError
-    logits, target, *rest = (TYPE_ERRORS | VALUE_ERRORS)[message]
+    logits, target, rest = {**TYPE_ERRORS, **VALUE_ERRORS}[message]
     with pytest.raises(error, match=message):
-        jaccard_metric_loss(
-            logits, target, check=True, **(rest[0] if rest else {})
-        )
+        jaccard_metric_loss(logits, target, check=True, **rest)
 
 
 OPTION_ERRORS = {
@@ -93,6 +91,12 @@ OPTION_ERRORS = {
     'smooth to be above 0 with log_loss': dict(smooth=0, log_loss=True),
     'alpha to be equal to beta=0 with log_loss=True .* but got 1.0': dict(
         norm=3, beta=0, log_loss=True
+    ),
+    'alpha to be at most 1 away from beta=0.5 with norm=2': dict(
+        alpha=1.6, beta=0.5, norm=2
+    ),
+    "alpha to be at most 0 away from beta=0.5 .* variant='jml2'": dict(
+        beta=0.5, norm=3, variant='jml2'
     ),
     "variant to be 'jml1' or 'jml2', but got 'jml3'": dict(variant='jml3'),
     'mIoUD to be above 0 where mIoUI and mIoUC are 0': dict(mIoUD=0),
@@ -108,10 +112,24 @@ def test_options(message):
         RegionLossOptions(**OPTION_ERRORS[message])
 
 
-def test_a_listed_class_must_exist():
-    options = RegionLossOptions(active_classes_mode_hard=[0, 3])
-    with pytest.raises(ValueError, match=r'active classes below 3.*\[0, 3\]'):
-        jaccard_metric_loss(LOGITS, LABEL, options=options)
+@pytest.mark.parametrize('variant', ['jml1', 'jml2'])
+@pytest.mark.parametrize('norm', [1, 1.5, 2, 3])
+def test_denominators_of_allowed_options_are_not_negative(norm, variant):
+    """tp + alpha (P - T) + beta (Y - T), over a grid of p and y."""
+    steps = torch.linspace(0, 1, 51, dtype=torch.float64)
+    p, y = steps[:, None], steps
+    true = (p**norm + y**norm - (p - y).abs() ** norm) / 2
+    top = true if variant == 'jml1' else p * y
+    allowed = 0
+    for alpha, beta in itertools.product([0, 0.5, 1, 1.5, 2, 3], repeat=2):
+        try:
+            RegionLossOptions(alpha, beta, norm=norm, variant=variant)
+        except ValueError:
+            continue
+        wrong = alpha * (p**norm - true) + beta * (y**norm - true)
+        assert (top + wrong).min() >= -1e-15
+        allowed += 1
+    assert allowed >= 5
 
 
 def test_smoothing_arguments():
@@ -125,10 +143,8 @@ def test_smoothing_arguments():
 
 
 def test_a_weight_of_zero_excuses_a_pixel_from_the_checks():
-    target = SOFT.clone()
-    target[:, :, 0] = 0
-    weight = torch.ones(2, 4, 4)
-    weight[:, 0] = 0
+    target, weight = SOFT.clone(), torch.ones(2, 4, 4)
+    target[:, :, 0] = weight[:, 0] = 0
     loss = jaccard_metric_loss(LOGITS, target, weight, check=True)
     assert loss.isfinite()
 

@@ -1,14 +1,10 @@
 """Counts of classes, and the agreement that chance expects."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
-from mmseg_jml.functional import chance_iou, mean_iou, region_counts
-from tests.devices import on_device
-
-count = on_device(region_counts)
+from mmseg_jml.functional import chance_iou, mean_iou
+from tests.functional.on_device import region_counts as count
 
 
 def counts(prediction, label, classes=3):

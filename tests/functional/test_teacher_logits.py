@@ -1,19 +1,18 @@
 """Any head's prediction as the target of any other's."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from mmseg_jml import functional
 from mmseg_jml.kernels import TeacherLogits
-from tests.devices import on_device
-
-average_teachers = on_device(functional.average_teachers)
-score_logits = on_device(functional.score_logits)
-teacher_target = on_device(functional.teacher_target)
+from tests.functional.on_device import (
+    average_teachers,
+    score_logits,
+    teacher_target,
+)
 
 FLOAT = torch.float64
 
@@ -21,11 +20,6 @@ FLOAT = torch.float64
 @pytest.fixture
 def logits():
     return 3 * torch.randn(2, 3, 4, 5, dtype=FLOAT)
-
-
-def dense(target, channels):
-    assert target.value.shape[1] == channels
-    return target.dense(channels, FLOAT)
 
 
 def exclusive(p):
@@ -37,8 +31,8 @@ def exclusive(p):
 HEADS = {
     'softmax for softmax': (3, False, 3, False, lambda z: z.softmax(1)),
     'softmax for sigmoids': (3, False, 3, True, lambda z: z.softmax(1)),
-    'sigmoids for sigmoids': (3, True, 3, True, lambda z: z.sigmoid()),
-    'one channel for one': (1, True, 1, True, lambda z: z.sigmoid()),
+    'sigmoids for sigmoids': (3, True, 3, True, torch.sigmoid),
+    'one channel for one': (1, True, 1, True, torch.sigmoid),
     'one channel for two classes': (
         *(1, True, 2, False),
         lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
@@ -66,10 +60,12 @@ SIGMOIDS = {
     [*itertools.product(HEADS, [1.0, 3.0]), *((x, 1.0) for x in SIGMOIDS)],
 )
 def test_probabilities_that_the_student_learns(logits, name, temperature):
-    own, is_sigmoid, channels, use_sigmoid, law = (HEADS | SIGMOIDS)[name]
+    head = {**HEADS, **SIGMOIDS}[name]
+    own, is_sigmoid, channels, use_sigmoid, law = head
     z = logits[:, :own]
     target = teacher_target(z, is_sigmoid, channels, use_sigmoid, temperature)
-    torch.testing.assert_close(dense(target, channels), law(z / temperature))
+    assert target.value.shape[1] == channels
+    assert_close(target.dense(channels, FLOAT), law(z / temperature))
 
 
 def test_logits_are_not_copied(logits):
@@ -80,8 +76,7 @@ def test_logits_are_not_copied(logits):
 def test_scores_are_divided_by_their_sum():
     scores = torch.rand(2, 3, 4, dtype=FLOAT)
     scores[0, 0] = 0
-    p = score_logits(scores).softmax(1)
-    torch.testing.assert_close(p, scores / scores.sum(1, keepdim=True))
+    assert_close(score_logits(scores).softmax(1), exclusive(scores))
 
 
 def test_pixels_without_a_score_are_undecided():
@@ -90,16 +85,22 @@ def test_pixels_without_a_score_are_undecided():
 
 @pytest.mark.parametrize('temperature', [1.0, 3.0])
 @pytest.mark.parametrize('use_sigmoid', [False, True])
-def test_mean_of_probabilities(logits, temperature, use_sigmoid):
+@pytest.mark.parametrize('weights', [None, [3, 1, 4]])
+def test_mean_of_probabilities(logits, weights, temperature, use_sigmoid):
     """Kept as logits, so that losses still know the temperature."""
     targets = [
         TeacherLogits(value, temperature, use_sigmoid)
         for value in (logits, logits.flip(0), -logits)
     ]
-    mean = average_teachers(targets, use_sigmoid)
+    mean = average_teachers(targets, use_sigmoid, weights)
     assert mean.temperature == temperature
-    expected = sum(target.dense(3, FLOAT) for target in targets) / 3
-    torch.testing.assert_close(dense(mean, 3), expected)
+    assert mean.value.shape[1] == 3
+    shares = torch.tensor(weights or [1, 1, 1]).double()
+    expected = sum(
+        share * target.dense(3, FLOAT)
+        for share, target in zip(shares / shares.sum(), targets)
+    )
+    assert_close(mean.dense(3, FLOAT), expected)
 
 
 def test_mean_of_one_is_itself(logits):
@@ -107,18 +108,10 @@ def test_mean_of_one_is_itself(logits):
     assert functional.average_teachers([target], False) is target
 
 
-def test_mean_of_certain_teachers_is_finite():
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+def test_mean_of_certain_teachers_is_finite(use_sigmoid):
     targets = [TeacherLogits(torch.tensor([[1e4, -1e4]]))] * 2
-    for use_sigmoid in (False, True):
-        mean = average_teachers(targets, use_sigmoid)
-        assert mean.value.isfinite().all()
-        expected = torch.tensor([[1.0, 0.0]])
-        torch.testing.assert_close(mean.dense(2, torch.float32), expected)
-
-
-def test_teachers_of_other_weights(logits):
-    """Three times one and once the other."""
-    others = [TeacherLogits(logits, 2.0), TeacherLogits(-logits, 2.0)]
-    found = average_teachers(others, False, [3, 1])
-    first, second = (one.dense(3, FLOAT) for one in others)
-    torch.testing.assert_close(dense(found, 3), (3 * first + second) / 4)
+    mean = average_teachers(targets, use_sigmoid)
+    assert mean.value.isfinite().all()
+    found = mean.dense(2, torch.float32)
+    assert_close(found, torch.tensor([[1.0, 0.0]]))

@@ -5,15 +5,18 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch.testing import assert_close
 
-from mmseg_jml import functional
 from mmseg_jml.functional import CalibrationOptions, pixel_chunks
-from tests.devices import on_device
+from tests.functional.on_device import (
+    calibration_figures,
+    calibration_state,
+    fit_temperature,
+    temperature_sums,
+)
+from tests.tolerances import FIGURES
 
-calibration_figures = on_device(functional.calibration_figures)
-calibration_state = on_device(functional.calibration_state)
-fit_temperature = on_device(functional.fit_temperature)
-temperature_sums = on_device(functional.temperature_sums)
+KINDS = pytest.mark.parametrize('kind', ['logits', 'sigmoid', 'probabilities'])
 
 
 def noisy(temperature, pixels=4000):
@@ -34,9 +37,7 @@ def optimised(logits, label, kind):
     """The best temperature by bisection of the derivative of autograd."""
     low, high = math.log(0.05), math.log(20)
     for _ in range(60):
-        middle = torch.tensor(
-            (low + high) / 2, dtype=torch.float64, requires_grad=True
-        )
+        middle = torch.tensor((low + high) / 2).double().requires_grad_()
         loss = entropy(logits, label, kind, middle.exp())
         (slope,) = torch.autograd.grad(loss, middle)
         low, high = (
@@ -45,7 +46,7 @@ def optimised(logits, label, kind):
     return math.exp(low)
 
 
-@pytest.mark.parametrize('kind', ['logits', 'sigmoid', 'probabilities'])
+@KINDS
 @pytest.mark.parametrize('temperature', [0.3, 1.0, 3.5])
 def test_temperature_of_the_lowest_nll(temperature, kind):
     logits, label = noisy(temperature)
@@ -61,56 +62,47 @@ def test_sums_of_images_are_the_sums_of_all_pixels(monkeypatch):
     whole = temperature_sums(logits, label)
     first = temperature_sums(logits[:, :1000], label[:1000])
     both = first.plus(temperature_sums(logits[:, 1000:], label[1000:]))
-    torch.testing.assert_close(both.slope, whole.slope)
-    torch.testing.assert_close(both.curvature, whole.curvature)
+    assert_close(both.slope, whole.slope)
+    assert_close(both.curvature, whole.curvature)
     for limit in ('_CHUNK_ON_CPU', '_CHUNK_ON_GPU'):
         monkeypatch.setattr(pixel_chunks, limit, 55)
-    chunked = temperature_sums(logits, label)
-    torch.testing.assert_close(chunked.slope, whole.slope)
+    assert_close(temperature_sums(logits, label).slope, whole.slope)
 
 
 def test_ignored_pixels_change_nothing():
     logits, label = noisy(2.0)
     whole = fit_temperature(temperature_sums(logits[:, 100:], label[100:]))
     logits[:, :100], label[:100] = math.nan, 255
-    assert fit_temperature(temperature_sums(logits, label)) == pytest.approx(
-        whole, rel=1e-9
-    )
+    fitted = fit_temperature(temperature_sums(logits, label))
+    assert fitted == pytest.approx(whole, rel=1e-9)
 
 
-@pytest.mark.parametrize('kind', ['logits', 'sigmoid', 'probabilities'])
+@KINDS
 def test_temperature_of_the_figures(kind):
     """They are those of the scores divided beforehand."""
     logits, label = noisy(2.0)
-    options = CalibrationOptions(temperature=2.0)
-    scores = logits.softmax(0) if kind == 'probabilities' else logits
-    divided = logits / 2
+    scores, divided = logits, logits / 2
     if kind == 'probabilities':
-        divided = divided.softmax(0)
-    ours = calibration_figures(
-        [calibration_state(scores, label, kind=kind, options=options)], options
-    )
-    expected = calibration_figures(
-        [calibration_state(divided, label, kind=kind)]
-    )
-    assert ours == pytest.approx(expected, abs=1e-9)
+        scores, divided = scores.softmax(0), divided.softmax(0)
+    options = CalibrationOptions(temperature=2.0)
+    state = calibration_state(scores, label, kind=kind, options=options)
+    ours = calibration_figures([state], options)
+    state = calibration_state(divided, label, kind=kind)
+    assert ours == pytest.approx(calibration_figures([state]), abs=FIGURES)
 
 
-def test_best_temperature_beyond_the_range():
+@pytest.mark.parametrize(('label', 'expected'), [(0, 0.1), (1, 10)])
+def test_best_temperature_beyond_the_range(label, expected):
     logits = torch.tensor([[5.0, 5.0], [0.0, 0.0]])
-    right, wrong = torch.tensor([0, 0]), torch.tensor([1, 1])
-    assert fit_temperature(temperature_sums(logits, right)) == 0.1
-    assert fit_temperature(temperature_sums(logits, wrong)) == 10
+    sums = temperature_sums(logits, torch.tensor([label, label]))
+    assert fit_temperature(sums) == expected
 
 
 def test_nothing_counted():
-    label = torch.full((2,), 255)
-    sums = temperature_sums(torch.randn(3, 2), label)
+    sums = temperature_sums(torch.randn(3, 2), torch.tensor([255, 255]))
     assert math.isnan(fit_temperature(sums))
 
 
-def test_temperature_that_cannot_be():
-    with pytest.raises(ValueError, match='temperature above 0, but got 0'):
-        CalibrationOptions(temperature=0)
+def test_kind_that_cannot_be():
     with pytest.raises(ValueError, match="kind to be .* but got 'logit'"):
         temperature_sums(torch.ones(2, 1), torch.zeros(1), kind='logit')

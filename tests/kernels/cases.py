@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
 from mmseg_jml.functional import boundary_mask
 from mmseg_jml.kernels import (
@@ -13,7 +14,6 @@ from mmseg_jml.kernels import (
     Probabilities,
     RegionSums,
     Request,
-    Target,
     TeacherLogits,
     region_sums,
 )
@@ -23,40 +23,35 @@ KINDS = ('hard', 'all counted', 'boundary', 'uniform', 'soft', 'teacher')
 
 SMALL_TEACHERS = ('small teacher', 'other teacher')
 
+CE = dict(with_cross_entropy=True)
+ALL = dict(CE, with_product=True, with_hits=True, largest_of='both')
 OPTIONS = (
     {},
     dict(with_product=True, with_hits=True),
-    dict(with_cross_entropy=True, largest_of='prediction'),
-    dict(with_cross_entropy=True, class_weight=True, with_product=True),
-    dict(norm=2, with_cross_entropy=True, with_product=True),
-    dict(norm=1.5, class_weight=True, with_cross_entropy=True),
-    dict(use_sigmoid=True, with_cross_entropy=True, with_product=True),
-    dict(
-        use_sigmoid=True,
-        norm=2,
-        with_cross_entropy=True,
-        class_weight=True,
-        largest_of='both',
-        with_hits=True,
-    ),
+    dict(CE, largest_of='prediction'),
+    dict(CE, class_weight=True, with_product=True),
+    dict(CE, norm=2, with_product=True),
+    dict(CE, norm=1.5, class_weight=True),
+    dict(CE, use_sigmoid=True, with_product=True),
+    dict(ALL, norm=2, use_sigmoid=True, class_weight=True, with_product=False),
     dict(largest_of='label'),
 )
 
 
 def draw(
-    kind: str,
-    shape: tuple[int, ...] = (3, 5, 12, 13),
-    dtype: torch.dtype = torch.float64,
-    weighted: bool = False,
-    use_sigmoid: bool = False,
-    seed: int = 0,
-    device: str = 'cpu',
-) -> tuple[Tensor, Target, Tensor | None]:
+    kind,
+    shape=(3, 5, 12, 13),
+    dtype=torch.float64,
+    weighted=False,
+    use_sigmoid=False,
+    seed=0,
+    device='cpu',
+):
     """Logits, a target of the kind, and pixel weights or None."""
     generator = torch.Generator().manual_seed(seed)
     pixels = (shape[0], *shape[2:])
 
-    def normal() -> Tensor:
+    def normal():
         value = torch.randn(shape, generator=generator, dtype=torch.float64)
         return value * 2
 
@@ -78,52 +73,39 @@ def draw(
     if kind != 'all counted':
         label[ignored] = 255
     label = label.to(device)
-    target = {
-        'hard': lambda: HardLabel(label),
-        'all counted': lambda: HardLabel(label, ignore_index=None),
-        'boundary': lambda: HardLabel(
-            label, on=0.6, off=0.1, smoothed=boundary_mask(label)
-        ),
-        'uniform': lambda: HardLabel(label, on=0.6, off=0.1),
-    }[kind]()
-    return logits, target, weight
+    options = {}
+    if kind == 'all counted':
+        options['ignore_index'] = None
+    elif kind != 'hard':
+        options.update(on=0.6, off=0.1)
+    if kind == 'boundary':
+        options['smoothed'] = boundary_mask(label)
+    return logits, HardLabel(label, **options), weight
 
 
 def draw_upsampled(
-    kind: str,
-    space: tuple[int, int],
-    label_space: tuple[int, int],
-    align_corners: bool,
-    images: int = 2,
-    classes: int = 4,
-    **keywords,
-) -> tuple[Tensor, Target, Tensor | None]:
+    kind, space, label_space, aligned, images=2, classes=4, **keywords
+):
     """Logits smaller than the label; a teacher's too for some kinds.
 
     'small teacher': of the logits' size; 'other teacher': of one between.
     """
-    shape = images, classes, *label_space
+    shape = images, classes
     name = 'teacher' if kind in SMALL_TEACHERS else kind
-    _, target, weight = draw(name, shape, **keywords)
+    _, target, weight = draw(name, (*shape, *label_space), **keywords)
     keywords.update(weighted=False, seed=1)
-    logits, *_ = draw('hard', (*shape[:2], *space), **keywords)
+    logits, *_ = draw('hard', (*shape, *space), **keywords)
     if kind in SMALL_TEACHERS:
-        if kind == 'other teacher':
-            space = tuple(n + 1 for n in space)
+        is_other = kind == 'other teacher'
         keywords['seed'] = 2
-        value, *_ = draw('hard', (*shape[:2], *space), **keywords)
-        target = replace(
-            target,
-            value=value,
-            size=label_space,
-            align_corners=align_corners ^ (kind == 'other teacher'),
-        )
+        space = tuple(n + is_other for n in space)
+        value, *_ = draw('hard', (*shape, *space), **keywords)
+        size = dict(size=label_space, align_corners=aligned ^ is_other)
+        target = replace(target, value=value, **size)
     return logits, target, weight
 
 
-def exact(
-    logits: Tensor, target: Target, weight: Tensor | None
-) -> tuple[Tensor, Target, Tensor | None]:
+def exact(logits, target, weight):
     """The same numbers in float64."""
     if not isinstance(target, HardLabel):
         target = replace(target, value=target.value.double())
@@ -131,88 +113,69 @@ def exact(
 
 
 def ask(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None = None,
-    class_weight: bool = False,
-    with_hits: bool = False,
-    **options,
+    logits, target, weight=None, class_weight=False, with_hits=False, **options
 ) -> Request:
     """A request; hits are left out where the target has no labels.
 
     ``class_weight`` asks for some (C,), drawn from a fixed seed.
     """
     if class_weight:
-        options['class_weight'] = torch.rand(
-            logits.shape[1],
-            generator=torch.Generator().manual_seed(7),
-            dtype=torch.float64,
-        ).to(logits.device)
+        generator = torch.Generator().manual_seed(7)
+        drawn = torch.rand(logits.shape[1], generator=generator).double()
+        options['class_weight'] = drawn.to(logits.device)
     with_hits = with_hits and isinstance(target, HardLabel)
     return Request(logits, target, weight, with_hits=with_hits, **options)
 
 
-def run(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None = None,
-    impl: str = 'torch',
-    **options,
-) -> tuple[RegionSums, Tensor]:
+def run(logits, target, weight=None, impl='torch', **options):
     """Region sums, and the gradient of a fixed combination of them."""
     logits = logits.detach().requires_grad_()
     request = ask(logits, target, weight, **options)
     sums = region_sums(request, impl)
     generator = torch.Generator().manual_seed(8)
-
-    def combined(value: Tensor) -> Tensor:
-        factor = torch.randn(
-            value.shape, generator=generator, dtype=torch.float64
-        )
-        return (factor.to(value) * value).sum()
-
-    scalar = combined(sums.prediction) + combined(sums.overlap)
-    if sums.product is not None:
-        scalar = scalar + combined(sums.product)
-    if request.with_cross_entropy:
-        scalar = scalar + combined(sums.cross_entropy)
+    values = [sums.prediction, sums.overlap]
+    values += [sums.product] * (sums.product is not None)
+    values += [sums.cross_entropy] * request.with_cross_entropy
+    scalar = 0
+    for value in values:
+        factor = torch.randn(value.shape, generator=generator).double()
+        scalar = scalar + (factor.to(value) * value).sum()
     (gradient,) = torch.autograd.grad(scalar, logits)
     return sums, gradient
 
 
+NAMES = (
+    *('prediction', 'target', 'overlap', 'product', 'cross_entropy'),
+    *('mass', 'largest', 'hits'),
+)
+
+
 def by_name(sums: RegionSums, gradient: Tensor) -> dict[str, Tensor | None]:
     """Every number that :func:`run` gives."""
-    names = ('prediction', 'target', 'overlap', 'product')
-    values = {name: getattr(sums, name) for name in names}
-    values.update(cross_entropy=sums.cross_entropy, mass=sums.mass)
-    values.update(largest=sums.largest, hits=sums.hits, gradient=gradient)
-    return values
+    values = {name: getattr(sums, name) for name in NAMES}
+    return dict(values, gradient=gradient)
+
+
+def pairs(ours, theirs):
+    """Names and values of two results, but for what both lack."""
+    # by_name knows them all, but for what an implementation keeps
+    assert len(fields(RegionSums)) == 5
+    ours, theirs = by_name(*ours), by_name(*theirs)
+    missing = [{k for k in x if x[k] is None} for x in (ours, theirs)]
+    assert missing[0] == missing[1]
+    kept = ours.keys() - missing[0]
+    return [(name, ours[name], theirs[name]) for name in sorted(kept)]
 
 
 def assert_same(ours: tuple, theirs: tuple, **tolerance) -> None:
     """Two results of :func:`run` are equal, up to a tolerance."""
-    # by_name knows them all, but for what an implementation keeps
-    assert len(fields(RegionSums)) == 5
-    ours, theirs = by_name(*ours), by_name(*theirs)
-    for name, value in ours.items():
-        if value is None or theirs[name] is None:
-            assert value is theirs[name], name
-            continue
-        torch.testing.assert_close(
-            value,
-            theirs[name],
-            **tolerance or dict(rtol=1e-12, atol=1e-12),
-            msg=lambda text, name=name: f'{name}: {text}',
-        )
+    tolerance = tolerance or dict(rtol=1e-12, atol=1e-12)
+    for name, our, their in pairs(ours, theirs):
+        message = f'{name}: {{}}'.format
+        assert_close(our, their, **tolerance, msg=message)
 
 
-def assert_right(
-    logits: Tensor,
-    target: Target,
-    weight: Tensor | None = None,
-    impl: str = 'torch',
-    **options,
-) -> Tensor:
+def assert_right(logits, target, weight=None, impl='torch', **options):
     """An implementation stays within the error budget; its gradient.
 
     The formulas in float64 on the same rounded inputs are the truth.
@@ -227,14 +190,11 @@ def assert_right(
     assert fast[1].dtype == logits.dtype
     # sums are float64, taken from float32 probabilities
     working = torch.promote_types(logits.dtype, torch.float32)
-    fast, plain, right = (by_name(*x) for x in (fast, plain, right))
-    for name, value in fast.items():
-        if value is None or right[name] is None:
-            assert value is right[name], name
-            continue
+    plain = by_name(*plain)
+    for name, value, truth in pairs(fast, right):
         is_sum = name != 'gradient'
         assert not is_sum or value.dtype == torch.float64
-        assert value.shape == right[name].shape, name
+        assert value.shape == truth.shape, name
         dtype = working if is_sum else logits.dtype
-        assert_within_budget(value, plain[name], right[name], dtype, name)
-    return fast['gradient']
+        assert_within_budget(value, plain[name], truth, dtype, name)
+    return fast[1]

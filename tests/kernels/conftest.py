@@ -52,6 +52,14 @@ def _larger_chunks(request):
         )
 
 
+@pytest.fixture
+def unwritten_memory_is_nan():
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(params=engines(), ids='-'.join)
 def engine(request):
     return request.param

@@ -1,6 +1,6 @@
 """Which implementation serves a request, and what the log says."""
 
-import logging
+import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +9,6 @@ from mmengine.logging import MMLogger
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Request, choose, region_sums
-from mmseg_jml.kernels import region_sums as room
 
 VARIABLE = 'MMSEG_JML_IMPL'
 
@@ -24,13 +23,10 @@ def request_on_gpu(monkeypatch):
 @pytest.fixture
 def reason(monkeypatch):
     """Lets Triton serve, or not for some reason."""
-    module = __import__(room.__module__, fromlist=['_why_not_triton'])
+    module = importlib.import_module(region_sums.__module__)
     module._say_once.cache_clear()
-
-    def give(text):
-        monkeypatch.setattr(module, '_why_not_triton', lambda request: text)
-
-    return give
+    name = '_why_not_triton'
+    return lambda text: monkeypatch.setattr(module, name, lambda _: text)
 
 
 def on_cpu():
@@ -44,17 +40,13 @@ def test_a_gpu_gets_triton_by_default(request_on_gpu, reason):
     assert choose(request_on_gpu, 'torch') == 'torch'
 
 
-def test_what_triton_cannot_serve_goes_the_other_way(request_on_gpu, reason):
+def test_what_triton_cannot_serve_goes_the_other_way(
+    request_on_gpu, reason, caplog
+):
+    caplog.set_level('INFO', 'mmseg_jml')
     reason('norm is 1.5, and the kernels know 1 and 2')
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger('mmseg_jml').addHandler(handler)
-    try:
-        assert [choose(request_on_gpu) for _ in range(3)] == ['torch'] * 3
-    finally:
-        logging.getLogger('mmseg_jml').removeHandler(handler)
-    (message,) = messages
+    assert [choose(request_on_gpu) for _ in range(3)] == ['torch'] * 3
+    (message,) = caplog.messages
     assert message.endswith(
         'because norm is 1.5, and the kernels know 1 and 2.'
     )

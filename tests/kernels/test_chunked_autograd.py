@@ -2,33 +2,31 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, Request, region_sums
-from tests.kernels.cases import KINDS, draw
-
-OPTIONS = dict(with_product=True, with_cross_entropy=True)
-
-
-def total(sums):
-    """A scalar with curvature."""
-    value = (sums.overlap / (sums.prediction + sums.target)).sum()
-    return value + sums.cross_entropy.sum() / sums.mass.sum()
+from tests.kernels.cases import CE, KINDS, draw
 
 
 def scalar_of(target, weight=None, impl='torch', **options):
+    """A function of the logits with curvature."""
+
     def function(logits):
-        request = Request(logits, target, weight, **{**OPTIONS, **options})
-        return total(region_sums(request, impl))
+        request = Request(
+            logits, target, weight, with_product=True, **CE, **options
+        )
+        sums = region_sums(request, impl)
+        value = (sums.overlap / (sums.prediction + sums.target)).sum()
+        return value + sums.cross_entropy.sum() / sums.mass.sum()
 
     return function
 
 
 def test_the_reference_has_a_second_derivative():
     logits, target, _ = draw('hard', (1, 3, 2, 2))
-    assert torch.autograd.gradgradcheck(
-        scalar_of(target, impl='reference'), logits.requires_grad_()
-    )
+    function = scalar_of(target, impl='reference')
+    assert torch.autograd.gradgradcheck(function, logits.requires_grad_())
 
 
 @pytest.mark.parametrize(
@@ -37,25 +35,18 @@ def test_the_reference_has_a_second_derivative():
 @pytest.mark.parametrize('kind', KINDS)
 def test_function_transforms(kind, options):
     """torch.func: grad, and jacrev, which maps the backward pass."""
-    use_sigmoid = options.get('use_sigmoid', False)
-    logits, target, weight = draw(
-        kind, (2, 3, 4, 5), weighted=True, use_sigmoid=use_sigmoid
-    )
-    ours = scalar_of(target, weight, **options)
-    theirs = scalar_of(target, weight, 'reference', **options)
-    torch.testing.assert_close(
-        torch.func.grad(ours)(logits), torch.func.grad(theirs)(logits)
-    )
+    shape, use_sigmoid = (2, 3, 4, 5), 'use_sigmoid' in options
+    logits, *rest = draw(kind, shape, weighted=True, use_sigmoid=use_sigmoid)
 
-    def overlap(impl):
-        return lambda x: region_sums(
-            Request(x, target, weight, **options), impl
-        ).overlap.sum(0)
+    def derivatives(impl):
+        def overlap(x):
+            request = Request(x, *rest, **options)
+            return region_sums(request, impl).overlap.sum(0)
 
-    torch.testing.assert_close(
-        torch.func.jacrev(overlap('torch'))(logits),
-        torch.func.jacrev(overlap('reference'))(logits),
-    )
+        gradient = torch.func.grad(scalar_of(*rest, impl, **options))
+        return gradient(logits), torch.func.jacrev(overlap)(logits)
+
+    assert_close(derivatives('torch'), derivatives('reference'))
 
 
 @pytest.mark.parametrize('in_dims', [(0, 0), (1, None), (None, 0), (2, 1)])
@@ -68,36 +59,28 @@ def test_vmap_over_batches(in_dims):
         return region_sums(Request(x, HardLabel(y)), impl).overlap
 
     def value_and_grad(x, y, impl='torch'):
-        return overlap(x, y, impl), torch.func.grad(
-            lambda z: overlap(z, y, impl).square().sum()
-        )(x)
+        def squares(z):
+            return overlap(z, y, impl).square().sum()
 
-    arguments = [
-        value[0] if dim is None else value.movedim(0, dim)
-        for value, dim in zip((logits, label), in_dims)
-    ]
+        return overlap(x, y, impl), torch.func.grad(squares)(x)
+
+    both = [*zip((logits, label), in_dims)]
+    arguments = [x[0] if dim is None else x.movedim(0, dim) for x, dim in both]
     mapped = torch.vmap(value_and_grad, in_dims)(*arguments)
     for i in range(size):
-        single = [
-            value[0 if dim is None else i]
-            for value, dim in zip((logits, label), in_dims)
-        ]
+        single = [x[0 if dim is None else i] for x, dim in both]
         expected = value_and_grad(*single, impl='reference')
-        torch.testing.assert_close(
-            [part[i] for part in mapped], list(expected)
-        )
+        assert_close([part[i] for part in mapped], list(expected))
 
 
 def test_vmap_refuses_class_weights_of_its_own():
     logits, target, _ = draw('hard')
+
+    def mass(k):
+        return region_sums(Request(logits, target, class_weight=k)).mass
+
     with pytest.raises(NotImplementedError, match='same class_weight'):
-        torch.vmap(
-            lambda k: (
-                region_sums(
-                    Request(logits, target, class_weight=k), 'torch'
-                ).mass
-            )
-        )(torch.ones(2, 5))
+        torch.vmap(mass)(torch.ones(2, 5))
 
 
 @pytest.mark.filterwarnings('ignore:The .grad attribute:UserWarning')
@@ -108,9 +91,8 @@ def test_torch_compile_runs_it_as_one_step():
     operations = []
 
     def count(module, inputs):
-        operations.append(
-            sum(node.op == 'call_function' for node in module.graph.nodes)
-        )
+        calls = [node.op == 'call_function' for node in module.graph.nodes]
+        operations.append(sum(calls))
         return module
 
     def step(x):
@@ -120,7 +102,7 @@ def test_torch_compile_runs_it_as_one_step():
     compiled = torch.compile(step, backend=count)
     (result,) = torch.autograd.grad(compiled(logits), logits)
     torch.compiler.reset()
-    torch.testing.assert_close(result, plain)
+    assert_close(result, plain)
     assert 0 < sum(operations) < 20
 
 
@@ -129,6 +111,5 @@ def test_inference_mode():
     with torch.inference_mode():
         result = jaccard_metric_loss(logits, target, impl='torch')
     assert not result.requires_grad
-    torch.testing.assert_close(
-        result.clone(), jaccard_metric_loss(logits, target, impl='reference')
-    )
+    expected = jaccard_metric_loss(logits, target, impl='reference')
+    assert_close(result.clone(), expected)

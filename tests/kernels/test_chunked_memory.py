@@ -1,12 +1,14 @@
 """What impl='torch' keeps, and what it copies: nothing of the logits' size."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
-from mmseg_jml.kernels import HardLabel, Probabilities, TeacherLogits, chunked
-from tests.kernels.cases import KINDS, OPTIONS, assert_same, draw, run
+from mmseg_jml.kernels import HardLabel, TeacherLogits, chunked
+from tests.kernels.cases import CE, KINDS, OPTIONS, assert_same, draw, run
 
 LIMITS = {
     (2, 19, 512, 1024): (1.15, 0.10),
@@ -14,6 +16,16 @@ LIMITS = {
     (2, 150, 512, 512): (1.06, 0.03),
 }
 TARGETS = ('hard', 'boundary', 'uniform', 'soft', 'teacher')
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Sets the size of a piece: at most 1 of 64 chunks of some logits."""
+
+    def cut(logits):
+        monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
+
+    return cut
 
 
 def test_tracked_counts_bytes():
@@ -30,18 +42,16 @@ def loss_of(kind, shape, stride=1):
     """Logits, smaller than the shape by the stride, and their loss."""
     low = [length // stride for length in shape[2:]]
     logits = torch.randn(*shape[:2], *low, requires_grad=True)
-    label = torch.randint(0, shape[1], (shape[0], *shape[2:]))
-    label[:, ::10] = 255
-    target, smoothing = label, None
+    target = torch.randint(0, shape[1], (shape[0], *shape[2:]))
+    target[:, ::10] = 255
+    options = dict(ce_weight=0.25, impl='torch')
     if kind in ('boundary', 'uniform'):
-        smoothing = dict(mode=kind, epsilon=0.5)
+        options['label_smoothing'] = dict(mode=kind, epsilon=0.5)
     elif kind == 'soft':
         target = torch.full(shape, 1 / shape[1])
     elif kind == 'teacher':
         target = TeacherLogits(logits.detach(), 2.0, size=shape[2:])
-    return logits, lambda: jaccard_metric_loss(
-        logits, target, ce_weight=0.25, label_smoothing=smoothing, impl='torch'
-    )
+    return logits, lambda: jaccard_metric_loss(logits, target, **options)
 
 
 @pytest.mark.parametrize('kind', TARGETS)
@@ -62,16 +72,12 @@ def test_a_step_takes_little_more_than_the_gradient(kind, shape):
 
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
 @pytest.mark.parametrize('kind', KINDS)
-def test_no_option_makes_a_dense_copy(kind, options, monkeypatch):
-    """Work takes less than a quarter of the logits in 1 of 64 chunks."""
-    data = draw(
-        kind,
-        (1, 19, 256, 256),
-        torch.float32,
-        weighted=True,
-        use_sigmoid=options.get('use_sigmoid', False),
-    )
-    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', data[0].numel() // 64)
+def test_no_option_makes_a_dense_copy(kind, options, cut):
+    """Work takes less than a quarter of the logits."""
+    use_sigmoid = 'use_sigmoid' in options
+    shape = 1, 19, 256, 256
+    data = draw(kind, shape, torch.float32, True, use_sigmoid)
+    cut(data[0])
     with Tracked() as memory:
         run(*data, **options)
     assert memory.peak < 1.25 * size_of(data[0])
@@ -79,37 +85,33 @@ def test_no_option_makes_a_dense_copy(kind, options, monkeypatch):
 
 @pytest.mark.parametrize('mode', ['PRESENT', 'PROB', 'BOTH'])
 @pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft', 'teacher'])
-def test_choosing_active_classes_makes_no_dense_copy(kind, mode, monkeypatch):
-    logits, target, weight = draw(kind, (1, 19, 128, 96), torch.float32)
-    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
+def test_choosing_active_classes_makes_no_dense_copy(kind, mode, cut):
+    data = draw(kind, (1, 19, 128, 96), torch.float32)
+    cut(data[0])
     options = RegionLossOptions(
         active_classes_mode_hard=mode, active_classes_mode_soft=mode
     )
     with Tracked() as memory:
-        jaccard_metric_loss(logits, target, weight, options=options)
-    assert memory.peak < 0.25 * size_of(logits)
+        jaccard_metric_loss(*data, options=options)
+    assert memory.peak < 0.25 * size_of(data[0])
 
 
 def crop(value):
-    frame = value.new_full(
-        (*value.shape[:-2], value.shape[-2] + 3, value.shape[-1] + 2), 99
-    )
+    *rest, height, width = value.shape
+    frame = value.new_full((*rest, height + 3, width + 2), 99)
     frame[..., 2:-1, 1:-1] = value
     return frame[..., 2:-1, 1:-1]
 
 
+# The first two are for four dimensions.
 LAYOUTS = {
-    'channels last': lambda x: (
-        x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    'channels last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'flipped channels': lambda x: (
+        torch.stack(x.unbind(1)[::-1]).transpose(0, 1).flip(1)
     ),
     'crop': crop,
     'transposed': lambda x: x.mT.contiguous().mT,
     'every other': lambda x: x.repeat_interleave(2, -1)[..., ::2],
-    'flipped channels': lambda x: (
-        torch.stack(x.unbind(1)[::-1]).transpose(0, 1).flip(1)
-        if x.ndim == 4
-        else x
-    ),
     'batch last': lambda x: torch.stack(x.unbind(0), -1).movedim(-1, 0),
 }
 
@@ -121,32 +123,30 @@ LAYOUTS = {
 def test_any_layout(kind, layout, which, work, monkeypatch):
     monkeypatch.setattr(chunked, '_PIECE_ON_CPU', work)
     logits, target, weight = draw(kind, weighted=True)
-    expected = run(logits, target, weight, with_cross_entropy=True)
-    change = LAYOUTS[layout]
+    expected = run(logits, target, weight, **CE)
+
+    def change(value):
+        of_images = layout in ('channels last', 'flipped channels')
+        return (
+            value if of_images and value.ndim < 4 else LAYOUTS[layout](value)
+        )
+
     if which in ('logits', 'all'):
         logits = change(logits)
     if which in ('others', 'all'):
         weight = change(weight)
-        target = (
-            Probabilities(change(target.value))
-            if kind == 'soft'
-            else HardLabel(
-                change(target.label),
-                255,
-                target.on,
-                target.off,
-                change(target.smoothed),
-            )
-        )
-    result = run(logits, target, weight, with_cross_entropy=True)
+        names = ['value'] if kind == 'soft' else ['label', 'smoothed']
+        parts = {name: change(getattr(target, name)) for name in names}
+        target = replace(target, **parts)
+    result = run(logits, target, weight, **CE)
     assert_same(result, expected)
     assert result[1].shape == logits.shape
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)
-def test_no_layout_costs_a_copy(layout, monkeypatch):
+def test_no_layout_costs_a_copy(layout, cut):
     logits, target, _ = draw('hard', (2, 19, 128, 128), torch.float32)
-    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
+    cut(logits)
     logits = LAYOUTS[layout](logits)
     with Tracked() as memory:
         run(logits, target)
@@ -157,10 +157,8 @@ def test_logits_shared_by_all_pixels():
     """Expanded logits, as of a head that predicts one vector an image."""
     logits = torch.randn(2, 4, 1, 1, dtype=torch.float64)
     target = HardLabel(torch.randint(0, 4, (2, 6, 5)))
-    assert_same(
-        run(logits.expand(2, 4, 6, 5), target),
-        run(logits.repeat(1, 1, 6, 5), target),
-    )
+    expected = run(logits.repeat(1, 1, 6, 5), target)
+    assert_same(run(logits.expand(2, 4, 6, 5), target), expected)
 
 
 @pytest.mark.parametrize('kind', TARGETS)

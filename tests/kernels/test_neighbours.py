@@ -6,25 +6,17 @@ import torch
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import jaccard_metric_loss, smooth_label
 from mmseg_jml.kernels import Request, chunked
-from tests.kernels.cases import (
-    OPTIONS,
-    ask,
-    assert_right,
-    assert_same,
-    draw,
-    run,
-)
+from tests.kernels.cases import OPTIONS, assert_right, assert_same, draw, run
+
+SIZES = pytest.mark.parametrize('size', [(12, 13), (5, 4)])
 
 
 def problem(dtype, size, options, kernel_size=5, device='cpu'):
     """Logits, a smoothed target of 12 x 13 pixels, and weights."""
+    use_sigmoid, there = 'use_sigmoid' in options, dict(device=device)
+    shape = 3, 6, 12, 13
     logits, hard, weight = draw(
-        'hard',
-        (3, 6, 12, 13),
-        dtype,
-        True,
-        options.get('use_sigmoid', False),
-        device=device,
+        'hard', shape, dtype, True, use_sigmoid, **there
     )
     logits = logits[:, :, : size[0], : size[1]].contiguous()
     label = hard.label.where(hard.label != 2, torch.zeros_like(hard.label))
@@ -33,7 +25,7 @@ def problem(dtype, size, options, kernel_size=5, device='cpu'):
 
 
 @pytest.mark.parametrize('elements', [64, 700, 2**19])
-@pytest.mark.parametrize('size', [(12, 13), (5, 4)])
+@SIZES
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
 def test_pieces_of_any_size(options, size, elements, monkeypatch):
     """Windows reach beyond a piece."""
@@ -43,23 +35,23 @@ def test_pieces_of_any_size(options, size, elements, monkeypatch):
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize('size', [(12, 13), (5, 4)])
+@SIZES
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
 def test_the_error_budget(options, size, dtype, engine):
     impl, device = engine
+    data = problem(dtype, size, options, device=device)
     if impl == 'triton':
         with pytest.raises(ValueError, match='towards neighbours are not'):
-            run(*problem(dtype, size, options, device=device), impl)
-        return
-    data = problem(dtype, size, options, device=device)
-    assert_right(*data, impl, **options)
+            run(*data, impl)
+    else:
+        assert_right(*data, impl, **options)
 
 
 def test_triton_says_that_it_does_not_serve_them(monkeypatch):
     engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
     monkeypatch.setattr(engine, '_INTERPRETED', True)
     logits, target, weight = problem(torch.float32, (12, 13), {})
-    reason = engine.why_not(ask(logits, target, weight))
+    reason = engine.why_not(Request(logits, target, weight))
     assert reason == 'labels smoothed towards neighbours are not served'
     plain = smooth_label(target.label, 6, 'boundary')
     assert engine.why_not(Request(logits, plain)) is None
@@ -74,15 +66,11 @@ def test_memory(kernel_size, monkeypatch):
     label = torch.randint(0, 19, (2, 256, 256))
     pixels = label.numel()
     smoothing = dict(mode='neighbours', kernel_size=kernel_size)
+    options = dict(ce_weight=0.25, label_smoothing=smoothing, check=False)
 
     def loss(epsilon):
-        return jaccard_metric_loss(
-            logits,
-            label,
-            ce_weight=0.25,
-            label_smoothing=dict(smoothing, epsilon=epsilon),
-            check=False,
-        )
+        smoothing['epsilon'] = epsilon
+        return jaccard_metric_loss(logits, label, **options)
 
     held = []
     for epsilon in (0, 0.5):

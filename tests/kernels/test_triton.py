@@ -13,7 +13,7 @@ import torch
 import mmseg_jml
 from mmseg_jml.kernels import HardLabel, Request, region_sums
 
-triton = pytest.importorskip('triton', reason='Triton is not installed')
+pytest.importorskip('triton', reason='Triton is not installed')
 
 from mmseg_jml.kernels.triton import engine  # noqa: E402
 
@@ -23,27 +23,13 @@ HERE = Path(__file__).parent
 def test_values_and_gradients_in_the_interpreter():
     """The tests of this folder that know Triton, in a process of its own."""
     names = ('engines', 'triton_engine', 'triton_loss', 'triton_upsampled')
-    result = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'pytest',
-            '-q',
-            '-p',
-            'no:cacheprovider',
-            *(str(HERE / f'test_{name}.py') for name in names),
-        ],
-        cwd=HERE.parents[1],
-        env=os.environ
-        | {
-            'TRITON_INTERPRET': '1',
-            'CUDA_VISIBLE_DEVICES': '',
-            'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = [sys.executable, *'-m pytest -q -p no:cacheprovider'.split()]
+    program += [str(HERE / f'test_{name}.py') for name in names]
+    environment = dict(os.environ, TRITON_INTERPRET='1')
+    environment['CUDA_VISIBLE_DEVICES'] = ''
+    environment['PYTHONPATH'] = os.pathsep.join(filter(None, sys.path))
+    options = dict(cwd=HERE.parents[1], env=environment, text=True)
+    result = subprocess.run(program, capture_output=True, **options)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr
     passed = int(re.search(r'(\d+) passed', result.stdout).group(1))
     assert passed > 500
@@ -70,28 +56,23 @@ def test_cpu_tensors_are_refused():
         region_sums(Request(torch.zeros(1, 3, 4), label), impl='triton')
 
 
+CAPABILITY = 'torch.cuda.get_device_capability'
 LACKS = {
-    'Triton is 3.0.0, and the kernels need': ('_VERSION', (3, 0)),
-    'made for GPUs of NVIDIA': ('torch.version.hip', '6.2'),
-    'compute capability 7.5, and': (
-        'torch.cuda.get_device_capability',
-        lambda device: (7, 5),
-    ),
+    'Triton is 3.0.0, and the kernels need': {
+        'mmseg_jml.kernels.triton.engine._VERSION': (3, 0),
+        'triton.__version__': '3.0.0',
+    },
+    'made for GPUs of NVIDIA': {'torch.version.hip': '6.2'},
+    'compute capability 7.5, and': {CAPABILITY: lambda device: (7, 5)},
 }
 
 
 @pytest.mark.parametrize('reason', LACKS)
 def test_what_a_machine_may_lack(reason, monkeypatch):
-    monkeypatch.setattr(
-        torch.cuda, 'get_device_capability', lambda device: (8, 0)
-    )
+    monkeypatch.setattr(CAPABILITY, lambda device: (8, 0))
     engine._why_not_on.cache_clear()
     assert engine._why_not_on(0) is None
-    name, value = LACKS[reason]
-    if name == '_VERSION':
-        monkeypatch.setattr(triton, '__version__', '3.0.0')
-        monkeypatch.setattr(engine, name, value)
-    else:
+    for name, value in LACKS[reason].items():
         monkeypatch.setattr(name, value)
     engine._why_not_on.cache_clear()
     assert reason in engine._why_not_on(0)

@@ -14,11 +14,10 @@ from mmseg_jml.kernels import (
     TeacherLogits,
     region_sums,
 )
-from tests.kernels.cases import KINDS, assert_right, draw
+from tests.kernels.cases import ALL, CE, KINDS, assert_right, draw
 
 engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
 full_size = pytest.importorskip('mmseg_jml.kernels.triton.full_size')
-CE = dict(with_cross_entropy=True)
 
 
 @contextmanager
@@ -47,50 +46,43 @@ def test_offsets_beyond_32_bits(kind, stride, device):
     assert_right(near, TeacherLogits(logits), None, 'triton', **CE)
 
 
-@pytest.mark.parametrize('classes', [3, 30])
-def test_several_tiles_and_programs(classes, configure, device):
-    configure(lambda _, usual: usual | dict(tiles=3, BLOCK_P=32))
-    data = draw('boundary', (2, classes, 29, 31), torch.float32, device=device)
-    assert_right(*data, 'triton', **CE)
+SEVERAL_TILES = dict(tiles=3, BLOCK_P=32)
+# The last chunk of 9 classes has one; of two programs an image, the last is
+# half empty.
+CHUNKS = dict(BLOCK_C=4, BLOCK_P=64)
+LAUNCHES = [
+    (SEVERAL_TILES, 'boundary', (2, 3, 29, 31), CE),
+    (SEVERAL_TILES, 'boundary', (2, 30, 29, 31), CE),
+    *((CHUNKS, kind, (2, 9, 9, 11), CE) for kind in KINDS),
+    *(
+        (CHUNKS, kind, (2, 9, 9, 11), dict(CE, use_sigmoid=True))
+        for kind in KINDS
+    ),
+    # chunks as on a GPU, and for sums too many for the registers
+    ({}, 'boundary', (1, 193, 2, 3), CE),
+    ({}, 'soft', (1, 19, 7, 9), ALL),
+]
 
 
-@pytest.mark.parametrize('use_sigmoid', [False, True])
-@pytest.mark.parametrize('kind', KINDS)
-def test_chunks_of_classes(kind, use_sigmoid, configure, device):
-    """The last of one class; two programs an image, the last half empty."""
-    configure(lambda _, usual: usual | dict(BLOCK_C=4, BLOCK_P=64))
-    data = draw(
-        kind, (2, 9, 9, 11), torch.float32, True, use_sigmoid, device=device
-    )
-    assert_right(*data, 'triton', use_sigmoid=use_sigmoid, **CE)
-
-
-def test_chunks_of_classes_as_on_a_gpu(configure, device):
-    configure(lambda _, usual: usual)
-    assert full_size.launch_configuration(193, 1)['BLOCK_C'] == 4
-    data = draw('boundary', (1, 193, 2, 3), torch.float32, device=device)
-    assert_right(*data, 'triton', **CE)
-
-
-def test_sums_too_many_for_the_registers_take_chunks(configure, device):
-    configure(lambda _, usual: usual)
-    options = dict(with_product=True, largest_of='both', **CE)
-    data = draw('soft', (1, 19, 7, 9), torch.float32, True, device=device)
+@pytest.mark.parametrize(('launch', 'kind', 'shape', 'options'), LAUNCHES)
+def test_tiles_programs_and_chunks(
+    launch, kind, shape, options, configure, device
+):
+    configure(lambda _, usual: {**usual, **launch})
+    use_sigmoid = 'use_sigmoid' in options
+    data = draw(kind, shape, torch.float32, True, use_sigmoid, device=device)
     assert_right(*data, 'triton', **options)
 
 
-def test_large_inputs_take_several_tiles_a_program(configure):
+def test_usual_launches(configure):
+    """More classes than 192 take chunks, large inputs several tiles."""
     configure(lambda _, usual: usual)
-    few = full_size.launch_configuration(19, 128 * 1024)
-    many = full_size.launch_configuration(19, 8 * 512 * 1024)
-    assert (few['tiles'], many['tiles']) == (1, 32)
-
-
-def test_150_classes_take_tiles_of_32_pixels(configure):
-    configure(lambda _, usual: usual)
-    configuration = full_size.launch_configuration(150, 512 * 512)
-    assert configuration['BLOCK_P'] == 32
-    assert configuration['num_warps'] == 8
+    launch = full_size.launch_configuration
+    assert launch(193, 1)['BLOCK_C'] == 4
+    tiles = launch(19, 128 * 1024), launch(19, 8 * 512 * 1024)
+    assert [one['tiles'] for one in tiles] == [1, 32]
+    many = launch(150, 512 * 512)
+    assert (many['BLOCK_P'], many['num_warps']) == (32, 8)
 
 
 def test_small_cross_entropies_keep_their_digits(device):
@@ -114,27 +106,22 @@ def test_what_is_kept_is_small(device):
     assert {x.data_ptr() for x in kept} == inputs
 
 
-REFUSED = {
-    'norm is 1.5, and': dict(norm=1.5),
-    'the logits are torch.float64': dict(
-        logits=torch.zeros(1, 3, 4, 4).double()
-    ),
-    'an image has 2^30 pixels': dict(
-        logits=torch.zeros(1, 3, 1, 1).expand(1, 3, 2**15, 2**15),
-        label=torch.zeros(1, 1, 1).long().expand(1, 2**15, 2**15),
+REFUSED = {  # logits and options
+    'norm is 1.5, and': (torch.zeros(1, 3, 4, 4), dict(norm=1.5)),
+    'the logits are torch.float64': (torch.zeros(1, 3, 4, 4).double(), {}),
+    'an image has 2^30 pixels': (
+        torch.zeros(1, 3, 1, 1).expand(1, 3, 2**15, 2**15),
+        {},
     ),
 }
 
 
 @pytest.mark.parametrize('reason', REFUSED)
 def test_why_not(reason, device):
-    options = {'logits': torch.zeros(1, 3, 4, 4), **REFUSED[reason]}
-    label = options.pop('label', torch.zeros(1, 4, 4, dtype=torch.long))
-    request = Request(
-        options.pop('logits').to(device),
-        HardLabel(label.to(device)),
-        **options,
-    )
+    logits, options = REFUSED[reason]
+    label = torch.zeros(1, 1, 1, device=device).long()
+    target = HardLabel(label.expand(1, *logits.shape[2:]))
+    request = Request(logits.to(device), target, **options)
     assert reason in engine.why_not(request)
     with pytest.raises(ValueError, match="for impl='triton', but .*"):
         region_sums(request, 'triton')

@@ -9,10 +9,10 @@ import functools
 import pytest
 import torch
 
-from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
 from tests.functional import test_against_loops as loops
 from tests.functional import test_golden as golden
 from tests.functional import test_laws as laws
+from tests.functional.on_device import loss_of
 
 pytest.importorskip('mmseg_jml.kernels.triton.engine')
 from tests.functional.test_laws import (  # noqa: E402, F401
@@ -32,8 +32,6 @@ from tests.functional.test_laws import (  # noqa: E402, F401
     test_values_lie_between_zero_and_one,
 )
 
-LEVELS = dict(mIoUD=0.2, mIoUI=0.5, mIoUC=0.3)
-
 
 @pytest.fixture
 def impl(device):
@@ -42,23 +40,21 @@ def impl(device):
     return 'triton'
 
 
+def in_float32(draw):
+    return lambda *args, **kwargs: draw(*args, **kwargs).float()
+
+
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch):
     """Draws the laws' numbers in float32, and compares them as such."""
     for name in ('random_logits', 'distributions'):
-        draw = getattr(laws, name)
-        monkeypatch.setattr(
-            laws,
-            name,
-            lambda *args, draw=draw, **kwargs: draw(*args, **kwargs).float(),
-        )
-    close = functools.partial(
-        torch.testing.assert_close, rtol=1e-4, atol=1e-6, check_dtype=False
-    )
-    monkeypatch.setattr(torch.testing, 'assert_close', close)
+        monkeypatch.setattr(laws, name, in_float32(getattr(laws, name)))
+    tolerance = dict(rtol=1e-4, atol=1e-6, check_dtype=False)
+    close = functools.partial(torch.testing.assert_close, **tolerance)
+    monkeypatch.setattr(laws, 'assert_close', close)
 
 
-@pytest.mark.parametrize('case', golden.CASES, ids=lambda c: f'{c["case"]}')
+@pytest.mark.parametrize('case', golden.CASES, ids=golden.number)
 def test_recorded_values_and_gradients(case, impl):
     """Norms other than 1 and 2 are refused."""
     if case.get('norm', 1) in (1, 2):
@@ -70,20 +66,15 @@ def test_recorded_values_and_gradients(case, impl):
 
 @pytest.mark.parametrize('soft', [False, True])
 @pytest.mark.parametrize('mode', loops.ACTIVE)
-@pytest.mark.parametrize('options', [LEVELS, *loops.OPTIONS], ids=str)
+@pytest.mark.parametrize('options', loops.OPTIONS, ids=str)
 def test_loops(options, mode, soft, impl):
     if options.get('norm') == 1.5:
-        options = options | dict(norm=2)  # others are refused
+        options = dict(options, norm=2)  # others are refused
     logits, label, weight = loops.draw(0, soft)
     logits[:, 3] -= 12  # below the threshold in PROB
-    modes = dict(active_classes_mode_hard=mode, active_classes_mode_soft=mode)
-    label_there = torch.tensor(label)
-    result = jaccard_metric_loss(
-        torch.tensor(logits).float(),
-        label_there.float() if soft else label_there,
-        torch.tensor(weight).float(),
-        options=RegionLossOptions(**options, **modes),
-        impl=impl,
-    )
-    expected = loops.expected(logits, label, weight, mode, options)
-    assert result.item() == pytest.approx(expected, abs=1e-5)
+    prob = loops.softmax(logits)
+    expected = loops.by_loops(prob, label, weight, mode, **options)
+    data = [torch.tensor(value) for value in (logits, label, weight)]
+    data = [x.float() if x.is_floating_point() else x for x in data]
+    result = loss_of(*data, mode=mode, impl=impl, **options).item()
+    assert result == pytest.approx(expected, abs=1e-5)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 from torch import nn
+from torch.testing import assert_close
 
 from mmseg_jml.functional import jaccard_metric_loss
 from mmseg_jml.losses import (
@@ -37,55 +37,39 @@ def batch(device):
 
 
 @pytest.fixture
-def log():
-    """What the log of a run is told."""
+def log(caplog):
     note_once.cache_clear()
-    texts = []
-    handler = logging.Handler()
-    handler.emit = lambda record: texts.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield texts
-    logger.removeHandler(handler)
+    caplog.set_level(logging.INFO, 'mmseg_jml')
+    return caplog
 
 
-@BOTH
-def test_both_names_build(cls):
+@pytest.mark.parametrize(
+    ('cls', 'loss_name'), zip(LOSSES, ['loss_jml', 'loss_jml_ce'])
+)
+def test_both_names_build(cls, loss_name):
     for name in (cls.__name__, f'mmseg_jml.{cls.__name__}'):
-        assert type(MODELS.build(dict(type=name))) is cls
+        loss = MODELS.build(dict(type=name))
+        assert type(loss) is cls
+        assert loss.loss_name == loss_name
 
 
 @BOTH
 def test_stock_entries_of_the_zoo_build(cls):
     """Every keyword that a merged stock entry leaves behind."""
-    entry = dict(
-        use_sigmoid=False,
-        loss_weight=0.4,
-        class_weight=[1.0] * 3,
-        loss_name='loss_ce',
-        avg_non_ignore=False,
-        reduction='mean',
-        use_mask=False,
-        thres=0.9,
-        min_kept=131072,
-        ignore_label=255,
-    )
+    entry = dict(use_sigmoid=False, loss_weight=0.4, class_weight=[1.0] * 3)
+    entry.update(loss_name='loss_ce', avg_non_ignore=False, reduction='mean')
+    entry.update(use_mask=False, thres=0.9, min_kept=131072, ignore_label=255)
     loss = cls(**entry)
     assert loss.loss_name == 'loss_ce'
     assert loss.loss_weight == 0.4
 
 
-def test_default_names():
-    assert JaccardMetricLoss().loss_name == 'loss_jml'
-    assert JaccardMetricCELoss().loss_name == 'loss_jml_ce'
-
-
 def test_keywords_without_a_meaning_are_said_once(log):
     for _ in range(2):
         JaccardMetricLoss(thres=0.9, min_kept=10)
-    assert len(log) == 2
-    assert 'accepts thres and does not use it' in log[0]
-    assert 'accepts min_kept' in log[1]
+    first, second = log.messages
+    assert 'accepts thres and does not use it' in first
+    assert 'accepts min_kept' in second
 
 
 def test_a_factor_of_zero_is_the_least_one():
@@ -102,74 +86,69 @@ def test_a_factor_of_zero_is_the_least_one():
 def test_avg_factor_is_said_once_where_it_has_no_meaning(batch, log):
     loss = JaccardMetricLoss()
     assert loss(*batch, avg_factor=7.0) == loss(*batch)
-    assert len(log) == 1
+    assert len(log.messages) == 1
 
 
-CONSTRUCTOR_ERRORS = {
+def smoothing(**arguments):
+    return dict(label_smoothing=arguments)
+
+
+SHARE = r'epsilon to be in \[0, 1\], but got '
+ODD = 'kernel_size to be odd and at least 3, but got '
+TYPE_ERRORS = {
+    "got loss_wieght=1; did you mean 'loss_weight'": dict(loss_wieght=1),
+    "got gamma_neg=4; did you mean 'gamma'.* _delete_=True": dict(gamma_neg=4),
+    'got lovasz=True; its options are .*loss_weight, ': dict(lovasz=True),
+    'label_smoothing to be a dict': dict(label_smoothing=0.1),
+}
+VALUE_ERRORS = {
     "Expected reduction='mean' for .*, but got 'none': an index": dict(
         reduction='none'
     ),
     "got 'sum'": dict(reduction='sum'),
     'Expected use_mask=False': dict(use_mask=True),
-    "got loss_wieght=1; did you mean 'loss_weight'": dict(loss_wieght=1),
-    "got gamma_neg=4; did you mean 'gamma'.* _delete_=True": dict(gamma_neg=4),
-    'got lovasz=True; its options are .*loss_weight, ': dict(lovasz=True),
     'numbers >= 0': dict(class_weight=[1.0, -1.0]),
     r'class_weight .* got \[\]': dict(class_weight=[]),
     r'class_weight .* got \[\[1': dict(class_weight=[[1.0]]),
     "class_weight .* got .'a'": dict(class_weight=['a']),
     'class_weight .* got {': dict(class_weight=dict(a=1)),
-    'label_smoothing to be a dict': dict(label_smoothing=0.1),
     'smooth to be at least 0, but got -1': dict(smooth=-1),
-    **{
-        message: dict(label_smoothing=smoothing)
-        for message, smoothing in {
-            'mode .* got None': dict(epsilon=1),
-            r"keys \['mode', 'epsilon'\], but got also \['kernel_size'\]": (
-                dict(mode='uniform', kernel_size=3)
-            ),
-            r'epsilon to be in \[0, 1\], but got 2': dict(
-                mode='uniform', epsilon=2
-            ),
-            r"epsilon to be in \[0, 1\], but got 'half'; epsilon=0.5": dict(
-                mode='neighbours', epsilon='half'
-            ),
-            r"mode to be one of .*'neighbours'.* but got \['neigh": dict(
-                mode=['neighbours']
-            ),
-            'kernel_size to be odd and at least 3, but got 3.5': dict(
-                mode='neighbours', kernel_size=3.5
-            ),
-            'kernel_size to be odd and at least 3, but got 2': dict(
-                mode='boundary', kernel_size=2
-            ),
-        }.items()
-    },
+    'mode .* got None': smoothing(epsilon=1),
+    r"keys \['mode', 'epsilon'\], but got also \['kernel_size'\]": smoothing(
+        mode='uniform', kernel_size=3
+    ),
+    SHARE + '2': smoothing(mode='uniform', epsilon=2),
+    SHARE + "'half'; epsilon=0.5": smoothing(
+        mode='neighbours', epsilon='half'
+    ),
+    r"mode to be one of .*'neighbours'.* but got \['neigh": smoothing(
+        mode=['neighbours']
+    ),
+    ODD + '3.5': smoothing(mode='neighbours', kernel_size=3.5),
+    ODD + '2': smoothing(mode='boundary', kernel_size=2),
 }
-WRONG_TYPES = {'loss_wieght', 'gamma_neg', 'lovasz'}
+# What the factors of two terms alone can be wrong about.
+TERM_ERRORS = {
+    'ce_weight .* at least 0, .* got -1': dict(ce_weight=-1),
+    'jml_weight to be at least 0': dict(jml_weight=-1),
+    'got 0 for both; to': dict(ce_weight=0, jml_weight=0),
+}
 
 
 @BOTH
-@pytest.mark.parametrize('message', CONSTRUCTOR_ERRORS)
+@pytest.mark.parametrize('message', [*TYPE_ERRORS, *VALUE_ERRORS])
 def test_constructor_errors(cls, message):
-    arguments = CONSTRUCTOR_ERRORS[message]
-    is_type = WRONG_TYPES & set(arguments) or 'a dict' in message
-    with pytest.raises(TypeError if is_type else ValueError, match=message):
-        cls(**arguments)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'error', 'message'),
-    [
-        (dict(ce_weight=-1), ValueError, 'ce_weight .* at least 0, .* got -1'),
-        (dict(jml_weight=-1), ValueError, 'jml_weight to be at least 0'),
-        (dict(ce_weight=0, jml_weight=0), ValueError, 'got 0 for both; to'),
-        (dict(jml_wieght=1), TypeError, "did you mean 'jml_weight'"),
-    ],
-)
-def test_factors_of_the_two_terms(arguments, error, message):
+    error = TypeError if message in TYPE_ERRORS else ValueError
     with pytest.raises(error, match=message):
-        JaccardMetricCELoss(**arguments)
+        cls(**{**TYPE_ERRORS, **VALUE_ERRORS}[message])
+
+
+@pytest.mark.parametrize('message', TERM_ERRORS)
+def test_factors_of_the_two_terms(message):
+    with pytest.raises(ValueError, match=message):
+        JaccardMetricCELoss(**TERM_ERRORS[message])
+    with pytest.raises(TypeError, match="did you mean 'jml_weight'"):
+        JaccardMetricCELoss(jml_wieght=1)
 
 
 @pytest.mark.parametrize('cls', [*LOSSES, KLDivergenceLoss])
@@ -188,9 +167,8 @@ def test_a_sum_over_pixels_has_no_meaning(batch):
 
 def test_a_label_of_255_is_ignored_by_heads_that_do_not_say_so(batch):
     """DDRHead and PIDHead call without ignore_index."""
-    logits, label = batch
     loss = JaccardMetricLoss()
-    assert loss(logits, label) == loss(logits, label, ignore_index=255)
+    assert loss(*batch) == loss(*batch, ignore_index=255)
 
 
 def test_ignore_index_of_head_and_constructor_both_count(batch):
@@ -199,24 +177,20 @@ def test_ignore_index_of_head_and_constructor_both_count(batch):
     expected = jaccard_metric_loss(logits, label, weight)
     for arguments in (dict(ignore_index=0), dict(ignore_label=0)):
         value = JaccardMetricLoss(**arguments)(logits, label)
-        torch.testing.assert_close(value, expected)
-    value = JaccardMetricLoss(ignore_index=0)(
-        logits, label.clamp(max=2), ignore_index=None
-    )
-    clamped = label.clamp(max=2)
-    torch.testing.assert_close(
-        value, jaccard_metric_loss(logits, clamped, (clamped != 0).float())
-    )
+        assert_close(value, expected)
+    label = label.clamp(max=2)
+    loss = JaccardMetricLoss(ignore_index=0)
+    value = loss(logits, label, ignore_index=None)
+    expected = jaccard_metric_loss(logits, label, (label != 0).float())
+    assert_close(value, expected)
 
 
 def test_cross_entropy_part_is_torchs(batch):
-    logits, label = batch
-    class_weight = [1.0, 0.5, 3.0]
-    ours = JaccardMetricCELoss(1.0, 0.0, class_weight=class_weight)
-    expected = F.cross_entropy(
-        logits, label, logits.new_tensor(class_weight), ignore_index=255
-    )
-    torch.testing.assert_close(ours.to(logits)(logits, label), expected)
+    logits = batch[0]
+    ours = JaccardMetricCELoss(1.0, 0.0, class_weight=[1.0, 0.5, 3.0])
+    weight = logits.new_tensor([1.0, 0.5, 3.0])
+    expected = F.cross_entropy(*batch, weight, ignore_index=255)
+    assert_close(ours.to(logits)(*batch), expected)
 
 
 @pytest.mark.parametrize('avg_non_ignore', [False, True])
@@ -226,20 +200,11 @@ def test_cross_entropy_part_is_torchs(batch):
 def test_cross_entropy_part_divides_as_mmsegs(
     batch, avg_non_ignore, avg_factor, use_sigmoid
 ):
-    stock = MODELS.build(
-        dict(
-            type='CrossEntropyLoss',
-            avg_non_ignore=avg_non_ignore,
-            use_sigmoid=use_sigmoid,
-        )
-    )
-    ours = JaccardMetricCELoss(
-        1.0, 0.0, avg_non_ignore=avg_non_ignore, use_sigmoid=use_sigmoid
-    )
+    options = dict(avg_non_ignore=avg_non_ignore, use_sigmoid=use_sigmoid)
+    stock = MODELS.build(dict(options, type='CrossEntropyLoss'))
+    ours = JaccardMetricCELoss(1.0, 0.0, **options)
     arguments = dict(ignore_index=255, avg_factor=avg_factor)
-    torch.testing.assert_close(
-        ours(*batch, **arguments), stock(*batch, **arguments)
-    )
+    assert_close(ours(*batch, **arguments), stock(*batch, **arguments))
 
 
 def test_two_terms_are_the_sum_of_one_each(batch):
@@ -247,14 +212,10 @@ def test_two_terms_are_the_sum_of_one_each(batch):
         loss = cls(*weights, class_weight=[1.0, 2.0, 0.5])
         return loss.to(batch[0])(*batch)
 
-    whole = value(JaccardMetricCELoss, 0.3, 0.6)
-    terms = [
-        value(JaccardMetricCELoss, *weights)
-        for weights in ((0.3, 0), (0, 0.6))
-    ]
-    torch.testing.assert_close(whole, sum(terms))
-    alone = value(JaccardMetricLoss)
-    torch.testing.assert_close(terms[1], 0.6 * alone)
+    entropy = value(JaccardMetricCELoss, 0.3, 0)
+    index = value(JaccardMetricCELoss, 0, 0.6)
+    assert_close(value(JaccardMetricCELoss, 0.3, 0.6), entropy + index)
+    assert_close(index, 0.6 * value(JaccardMetricLoss))
 
 
 @BOTH
@@ -262,10 +223,8 @@ def test_a_weight_of_zero_is_one_more_way_to_ignore(cls, batch):
     logits, label = batch
     weight = torch.ones(2, 6, 6, device=label.device)
     weight[:, 3:] = 0
-    marked = label.masked_fill(weight == 0, 255)
-    torch.testing.assert_close(
-        cls()(logits, label, weight=weight), cls()(logits, marked)
-    )
+    expected = cls()(logits, label.masked_fill(weight == 0, 255))
+    assert_close(cls()(logits, label, weight=weight), expected)
 
 
 @BOTH
@@ -282,12 +241,9 @@ def test_class_weight_of_zero_silences_a_class(cls, batch):
 def test_ranking_of_pixels_follows_cross_entropy(cls, batch):
     """OHEM samplers call with reduction_override='none' and index it."""
     logits, label = batch
-    own = cls()(
-        logits, label, weight=None, ignore_index=255, reduction_override='none'
-    )
-    entropy = F.cross_entropy(
-        logits, label, reduction='none', ignore_index=255
-    )
+    options = dict(weight=None, ignore_index=255)
+    own = cls()(logits, label, reduction_override='none', **options)
+    entropy = F.cross_entropy(logits, label, reduction='none', **options)
     counted = label != 255
     assert own.shape == label.shape
     assert not own[~counted].any()
@@ -298,10 +254,10 @@ def test_ranking_of_pixels_follows_cross_entropy(cls, batch):
 def test_a_pixels_own_term_is_its_jaccard_distance(device):
     """By hand: p = (.25, .75), label 0, so that min/max = .25/1.75."""
     logits = torch.tensor([[0.25, 0.75]]).log().view(1, 2, 1, 1)
-    own = on_device(JaccardMetricLoss(loss_weight=2.0))(
-        logits, torch.zeros(1, 1, 1).long(), reduction_override='none'
-    )
-    torch.testing.assert_close(own.item(), 2 * (1 - 0.25 / 1.75))
+    loss = on_device(JaccardMetricLoss(loss_weight=2.0))
+    label = torch.zeros(1, 1, 1).long()
+    own = loss(logits, label, reduction_override='none')
+    assert_close(own.item(), 2 * (1 - 0.25 / 1.75))
 
 
 @BOTH
@@ -317,15 +273,10 @@ def test_sigmoid_heads_take_labels_per_class(batch):
     hot = torch.stack([label == c for c in range(3)], 1)
     keep = (label != 255).float()
     loss = JaccardMetricLoss(use_sigmoid=True, active_classes_mode_hard='ALL')
-    torch.testing.assert_close(
-        loss(logits, label), loss(logits, hot.float(), weight=keep)
-    )
+    assert_close(loss(logits, label), loss(logits, hot.float(), weight=keep))
     # image-level labels of EncHead: integers, the shape of the logits
-    image = hot.flatten(2).any(2)
-    torch.testing.assert_close(
-        loss(logits.mean((2, 3)), image.long()),
-        loss(logits.mean((2, 3)), image.float()),
-    )
+    mean, image = logits.mean((2, 3)), hot.flatten(2).any(2)
+    assert_close(loss(mean, image.long()), loss(mean, image.float()))
 
 
 @BOTH
@@ -344,10 +295,9 @@ def test_class_weight_files(tmp_path, suffix):
     path = tmp_path / f'weight.{suffix}'
     if suffix == 'npy':
         np.save(path, np.array([1.0, 2.5]))
-    elif suffix == 'json':
-        path.write_text(json.dumps([1.0, 2.5]))
     else:
-        path.write_text('- 1.0\n- 2.5\n')
+        text = '- 1.0\n- 2.5\n' if suffix == 'yaml' else json.dumps([1.0, 2.5])
+        path.write_text(text)
     loss = JaccardMetricLoss(class_weight=str(path))
     assert loss.class_weight.tolist() == [1.0, 2.5]
 
@@ -387,7 +337,7 @@ def test_yaml_is_read_only_where_it_is_installed(tmp_path, monkeypatch):
 )
 def test_smoothing_pulls_confident_predictions_back(smoothing, batch):
     """A prediction that equals the hard label is no longer free."""
-    _, label = batch
-    sure = 40 * F.one_hot(label.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    label = batch[1]
+    sure = 40 * F.one_hot(label.clamp(max=2), 3).movedim(-1, 1).float()
     assert JaccardMetricLoss()(sure, label) < 1e-6
     assert JaccardMetricLoss(label_smoothing=smoothing)(sure, label) > 0.01

@@ -49,15 +49,10 @@ class Listen(Hook):
         self.heard = []
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.heard += [
-            Prediction(
-                *(
-                    getattr(sample, name).data.clone().cpu()
-                    for name in ('seg_logits', 'pred_sem_seg', 'gt_sem_seg')
-                )
-            )
-            for sample in outputs
-        ]
+        for one in outputs:
+            parts = one.seg_logits, one.pred_sem_seg, one.gt_sem_seg
+            parts = [part.data.clone().cpu() for part in parts]
+            self.heard.append(Prediction(*parts))
 
     after_test_iter = after_val_iter
 
@@ -79,24 +74,29 @@ def write_scenes(folder: Path) -> None:
         Image.fromarray(mask).save(folder / 'masks' / f'{i}.png')
 
 
-def evaluation_config(
-    folder: Path, work_dir: Path, *evaluators: dict
-) -> Config:
+def evaluation_config(folder: Path, work_dir: Path, *evaluators: dict):
     """Builds the config of an evaluation, beside mmseg's own evaluator."""
     cfg = tiny_config(folder, work_dir)
     for name in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         cfg.pop(name)
     cfg.custom_hooks, cfg.param_scheduler = [], None
     cfg.default_hooks.checkpoint = None
-    cfg.val_evaluator = [
-        dict(type='IoUMetric', iou_metrics=['mIoU', 'mDice']),
-        *evaluators,
-    ]
+    stock = dict(type='IoUMetric', iou_metrics=['mIoU', 'mDice'])
+    cfg.val_evaluator = [stock, *evaluators]
     cfg.test_cfg = dict(type='TestLoop')
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
     cfg.test_evaluator = copy.deepcopy(cfg.val_evaluator)
     cfg.experiment_name = work_dir.name
     return cfg
+
+
+def one_channel(cfg: Config, threshold: float = 0.4) -> None:
+    """A head of one channel, for the first two of three classes."""
+    options = dict(num_classes=2, out_channels=1, threshold=threshold)
+    cfg.model.decode_head.update(options)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.metainfo = dict(classes=('ground', 'car'))
+        loader.dataset.pipeline.insert(2, dict(type='DropThird'))
 
 
 def evaluate(cfg: Config, test: bool = False):
@@ -111,9 +111,8 @@ def evaluate(cfg: Config, test: bool = False):
         torch.manual_seed(3)
         for name, parameter in runner.model.named_parameters():
             if 'conv_seg.weight' in name:
-                parameter.data = 0.5 * torch.randn(parameter.shape).to(
-                    parameter
-                )
+                drawn = 0.5 * torch.randn(parameter.shape)
+                parameter.data = drawn.to(parameter)
     figures = runner.test() if test else runner.val()
     return figures, listen.heard, runner
 

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import (
 import mmseg_jml  # noqa: F401 (fills the registries)
 from tests.drawing import drawn_by
 from tests.metric_oracles import assert_same, calibration_figures
+from tests.tolerances import FIGURES, ROUNDED_FIGURES
 
 from .evaluation import (
     CALIBRATION,
@@ -26,28 +27,20 @@ from .evaluation import (
     evaluate,
     evaluation_config,
     log_of,
+    one_channel,
 )
 
 NAMES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
 
 
-def ours(figures: dict) -> dict:
-    return {name: figures[name] for name in NAMES}
+def assert_figures(figures: dict, expected: dict) -> None:
+    ours = {name: figures[name] for name in NAMES}
+    assert_same(ours, expected, ROUNDED_FIGURES)
 
 
-def by_loops(heard, activation='softmax') -> dict:
-    probs, labels = [], []
-    for one in heard:
-        prob = one.scores.double()
-        if activation == 'softmax':
-            prob = prob.softmax(0)
-        elif len(prob) == 1:
-            prob = torch.cat([1 - prob, prob])
-        else:
-            prob = prob.sigmoid()
-        probs.append(prob.flatten(1).numpy())
-        labels.append(one.label.flatten())
-    return calibration_figures(probs, labels)
+def by_loops(heard, probs) -> dict:
+    probs = [prob.flatten(1).numpy() for prob in probs]
+    return calibration_figures(probs, [one.label.flatten() for one in heard])
 
 
 @pytest.fixture
@@ -59,55 +52,54 @@ def cfg(scenes, tmp_path):
 def test_figures_of_a_run(cfg, mode):
     cfg.model.test_cfg.mode = mode
     cfg.model.test_cfg.update(crop_size=(32, 32), stride=(16, 16))
-    figures, heard, _ = evaluate(cfg)
+    figures, heard, runner = evaluate(cfg)
     assert [one.scores.shape for one in heard] == [(3, *s) for s in SIZES]
-    assert_same(ours(figures), by_loops(heard), 1e-4)
-    pixels = [one.scores.double().flatten(1).T.softmax(1) for one in heard]
+    probs = [one.scores.double().softmax(0) for one in heard]
+    assert_figures(figures, by_loops(heard, probs))
+    pixels = torch.cat([prob.flatten(1).T for prob in probs])
+    label = torch.cat([one.label.flatten() for one in heard])
     theirs = multiclass_calibration_error(
-        torch.cat(pixels),
-        torch.cat([one.label.flatten() for one in heard]),
-        num_classes=3,
-        n_bins=10,
-        norm='l1',
-        ignore_index=255,
+        pixels, label, 3, n_bins=10, ignore_index=255
     )
     assert figures['ECED'] == pytest.approx(100 * theirs.item(), abs=1e-4)
-
-
-def test_second_evaluation_starts_afresh(cfg):
-    figures, _, runner = evaluate(cfg)
-    assert runner.val() == pytest.approx(figures, abs=1e-9)
+    log = '\n'.join(log_of(runner))
+    assert f' {figures["ECED"]:.2f} ' in log
+    assert f' {figures["NLL"]:.4f} ' in log
+    assert ' mean probability | share of pixels ' in log
+    # no diagram unless asked for, and a second evaluation starts afresh
+    assert not list(Path(cfg.work_dir).rglob('*.png'))
+    assert runner.val() == pytest.approx(figures, abs=FIGURES)
 
 
 def test_sigmoid_head(cfg):
     cfg.val_evaluator[1].scores = 'sigmoid'
     cfg.model.decode_head.loss_decode.use_sigmoid = True
     figures, heard, _ = evaluate(cfg)
-    expected = by_loops(heard, 'sigmoid')
-    expected['NLL'] = binary_entropy(heard)
-    assert_same(ours(figures), expected, 1e-4)
+    probs = [one.scores.double().sigmoid() for one in heard]
+    expected = by_loops(heard, probs)
+    expected['NLL'] = binary_entropy(heard, probs)
+    assert_figures(figures, expected)
 
 
-def binary_entropy(heard) -> float:
+def binary_entropy(heard, probs) -> float:
     """Mean over pixels of the sum over classes, from the definition."""
     total, pixels = 0.0, 0
-    for one in heard:
-        prob = one.scores.double().sigmoid()
+    for one, prob in zip(heard, probs):
+        kept = one.label[0] != 255
         for c in range(len(prob)):
             right = torch.where(one.label[0] == c, prob[c], 1 - prob[c])
-            total -= right[one.label[0] != 255].log().sum().item()
-        pixels += (one.label != 255).sum().item()
+            total -= right[kept].log().sum().item()
+        pixels += kept.sum().item()
     return total / pixels
 
 
 def test_one_channel(cfg):
     """mmseg keeps its sigmoid: the probability of the second class."""
-    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.5)
-    dataset = cfg.val_dataloader.dataset
-    dataset.metainfo = dict(classes=('ground', 'car'))
-    dataset.pipeline.insert(2, dict(type='DropThird'))
+    one_channel(cfg, threshold=0.5)
     figures, heard, _ = evaluate(cfg)
-    assert_same(ours(figures), by_loops(heard, 'sigmoid'), 1e-4)
+    scores = [one.scores.double() for one in heard]
+    probs = [torch.cat([1 - score, score]) for score in scores]
+    assert_figures(figures, by_loops(heard, probs))
 
 
 def test_options_reach_the_figures(cfg):
@@ -126,25 +118,18 @@ def test_options_reach_the_figures(cfg):
 
 def augmented(cfg, model_type: str) -> None:
     """Turns on test-time augmentation as `tools/test.py --tta` does."""
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(
-            type='TestTimeAug',
-            transforms=[
-                [
-                    dict(type='Resize', scale_factor=s, keep_ratio=True)
-                    for s in (1.0, 1.5)
-                ],
-                [
-                    dict(type='RandomFlip', prob=p, direction='horizontal')
-                    for p in (0.0, 1.0)
-                ],
-                [dict(type='LoadAnnotations')],
-                [dict(type='PackSegInputs')],
-            ],
-        ),
+    resize = dict(type='Resize', keep_ratio=True)
+    flip = dict(type='RandomFlip', direction='horizontal')
+    transforms = [
+        [dict(resize, scale_factor=s) for s in (1.0, 1.5)],
+        [dict(flip, prob=p) for p in (0.0, 1.0)],
+        [dict(type='LoadAnnotations')],
+        [dict(type='PackSegInputs')],
     ]
-    cfg.test_dataloader.dataset.pipeline = pipeline
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=transforms),
+    ]
     cfg.model = dict(type=model_type, module=cfg.model)
 
 
@@ -163,11 +148,7 @@ def test_augmentation(cfg, monkeypatch):
     figures, heard, _ = evaluate(cfg, test=True)
     assert len(kept) == 4 * IMAGES
     means = [sum(kept[4 * i : 4 * i + 4]) / 4 for i in range(IMAGES)]
-    expected = calibration_figures(
-        [mean.flatten(1).numpy() for mean in means],
-        [one.label.flatten() for one in heard],
-    )
-    assert_same(ours(figures), expected, 1e-4)
+    assert_figures(figures, by_loops(heard, means))
     for one, mean in zip(heard, means):
         assert torch.equal(one.prediction[0], mean.argmax(0))
 
@@ -192,11 +173,10 @@ def test_augmentation_predicts_what_mmseg_predicts(cfg):
 
 def test_augmentation_with_one_channel(cfg):
     """The mean of probabilities, each the sigmoid of a logit, not twice."""
-    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.4)
-    dataset = cfg.test_dataloader.dataset
-    dataset.metainfo = dict(classes=('ground', 'car'))
+    one_channel(cfg)
     augmented(cfg, 'mmseg_jml.AveragingTTAModel')
-    dataset.pipeline[1].transforms.insert(3, [dict(type='DropThird')])
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline[1].transforms.insert(3, [dict(type='DropThird')])
     figures, heard, _ = evaluate(cfg, test=True)
     assert min(one.scores.min() for one in heard) < 0.4
     for one in heard:
@@ -209,8 +189,7 @@ def test_diagrams(cfg):
     cfg.val_evaluator[1].update(plot=True, plot_classes=True)
     drawn = drawn_by(cfg)
     evaluate(cfg)
-    names = {'reliability', 'reliability_classes'}
-    assert set(drawn) == {(name, 0) for name in names}
+    assert {*drawn} == {('reliability', 0), ('reliability_classes', 0)}
     for (name, step), image in drawn.items():
         (path,) = Path(cfg.work_dir).rglob(f'{name}_{step}.png')
         np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
@@ -222,19 +201,6 @@ def test_diagram_without_a_local_backend(cfg):
     evaluate(cfg)
     (path,) = Path(cfg.work_dir).rglob('vis_data/vis_image/reliability_0.png')
     assert cv2.imread(str(path)).std() > 0
-
-
-def test_no_diagram_unless_asked_for(cfg):
-    evaluate(cfg)
-    assert not list(Path(cfg.work_dir).rglob('*.png'))
-
-
-def test_table(cfg):
-    figures, _, runner = evaluate(cfg)
-    log = '\n'.join(log_of(runner))
-    assert f' {figures["ECED"]:.2f} ' in log
-    assert f' {figures["NLL"]:.4f} ' in log
-    assert ' mean probability | share of pixels ' in log
 
 
 def process(logits=None, prediction=None, **options) -> None:
@@ -252,36 +218,42 @@ def process(logits=None, prediction=None, **options) -> None:
 
 PROBABILITIES = torch.full((2, 2, 2), 0.5)
 ONE_CHANNEL = torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])
+LOGITS = torch.tensor([[[1.0, 0], [0, 2]], [[0, 3.0], [4, 0]]])
 
 
-def test_no_logits():
-    message = 'Expected seg_logits in the prediction.*Let the model keep them'
-    with pytest.raises(KeyError, match=message):
-        process()
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        (
+            (),
+            KeyError,
+            'Expected seg_logits in the prediction.*Let the model keep them',
+        ),
+        ((PROBABILITIES,), ValueError, "Set scores='probabilities'"),
+        (
+            (torch.zeros(2, 4, 4), torch.zeros(1, 2, 2)),
+            ValueError,
+            r'\(2, 2\), but got \(2, 4, 4\)',
+        ),
+        ((LOGITS, 1 - LOGITS.argmax(0)), ValueError, 'arg-max of seg_logits'),
+        (
+            (ONE_CHANNEL, torch.tensor([[1.0, 0], [0, 0]])),
+            ValueError,
+            'arg-max of seg_logits',
+        ),
+    ],
+)
+def test_predictions_that_cannot_be(arguments, error, message):
+    with pytest.raises(error, match=message):
+        process(*arguments)
 
 
-def test_probabilities_are_not_taken_for_logits():
-    with pytest.raises(ValueError, match="Set scores='probabilities'"):
-        process(PROBABILITIES)
+def test_predictions_that_can_be():
     process(PROBABILITIES, scores='probabilities')
     process(PROBABILITIES, scores='logits')
+    process(ONE_CHANNEL, torch.tensor([[0.0, 0], [0, 1]]))
 
 
 def test_unknown_kind_of_scores():
     with pytest.raises(ValueError, match="scores to be one of .*'softmax'"):
         process(scores='softmax')
-
-
-def test_scores_of_another_size():
-    with pytest.raises(ValueError, match=r'\(2, 2\), but got \(2, 4, 4\)'):
-        process(torch.zeros(2, 4, 4), torch.zeros(1, 2, 2))
-
-
-def test_scores_of_another_prediction():
-    process(ONE_CHANNEL, torch.tensor([[0.0, 0], [0, 1]]))
-    for scores in (torch.randn(2, 2, 2), ONE_CHANNEL):
-        other = torch.tensor([[1.0, 0], [0, 0]])
-        if len(scores) == 2:
-            other = 1 - scores.argmax(0)
-        with pytest.raises(ValueError, match='arg-max of seg_logits'):
-            process(scores, other)

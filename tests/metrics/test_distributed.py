@@ -14,22 +14,14 @@ from mmengine.dist import is_main_process
 from tests.metric_oracles import assert_same
 from tests.processes import distribute, run_in_processes
 
-from .evaluation import (
-    CALIBRATION,
-    IMAGES,
-    IOU,
-    evaluate,
-    evaluation_config,
-    log_of,
-)
+from . import evaluation
+from .evaluation import CALIBRATION, IMAGES, IOU
 
 EVALUATORS = (
     dict(IOU, worst=30, worst_images=IMAGES),
     CALIBRATION,
     dict(CALIBRATION, binning='equal_mass', prefix='mass'),
 )
-
-
 CASES = {
     'odd': dict(indices=IMAGES, batch_size=1),
     # the repeated image shares a batch with another
@@ -46,7 +38,7 @@ def device():
 
 
 def case_config(scenes, folder, indices, batch_size) -> Config:
-    cfg = evaluation_config(scenes, folder, *EVALUATORS)
+    cfg = evaluation.evaluation_config(scenes, folder, *EVALUATORS)
     # batches hold images of one size
     resize = dict(type='Resize', scale=(48, 48), keep_ratio=False)
     cfg.val_dataloader.dataset.pipeline.insert(1, resize)
@@ -57,8 +49,8 @@ def case_config(scenes, folder, indices, batch_size) -> Config:
 
 def found(cfg) -> dict:
     """Figures, images seen and, in the main process, the worst by name."""
-    figures, heard, runner = evaluate(cfg)
-    lines = log_of(runner) if is_main_process() else []
+    figures, heard, runner = evaluation.evaluate(cfg)
+    lines = evaluation.log_of(runner) if is_main_process() else []
     return dict(
         figures={name: float(value) for name, value in figures.items()},
         images=len(heard),
@@ -85,10 +77,8 @@ def test_same_figures_as_one_process(scenes, tmp_path):
         cfg.dump(tmp_path / f'{name}.py')
     run_in_processes(partial(evaluate_in_group, tmp_path), tmp_path)
     for name, expected in alone.items():
-        first, second = (
-            json.loads((tmp_path / f'{name}{rank}.json').read_text())
-            for rank in (0, 1)
-        )
+        paths = [tmp_path / f'{name}{rank}.json' for rank in (0, 1)]
+        first, second = (json.loads(path.read_text()) for path in paths)
         assert first['images'] + second['images'] == expected['images'] + 1
         assert first['worst'] == expected['worst']
         assert len(first['worst']) == expected['images']

@@ -11,8 +11,16 @@ from PIL import Image
 import mmseg_jml  # noqa: F401 (fills the registries)
 from tests.metric_oracles import assert_same, iou_figures
 from tests.tiny_run import CLASSES
+from tests.tolerances import FIGURES
 
-from .evaluation import CALIBRATION, IOU, evaluate, evaluation_config, log_of
+from .evaluation import (
+    CALIBRATION,
+    IOU,
+    evaluate,
+    evaluation_config,
+    log_of,
+    one_channel,
+)
 
 STOCK = {'aAcc', 'mIoU', 'mAcc', 'mDice'}
 
@@ -34,18 +42,14 @@ def by_loops(heard, classes=3, q=5, binary=False) -> dict:
 
 
 @pytest.mark.parametrize('test_loop', [False, True])
-def test_figures_of_a_run(scenes, tmp_path, test_loop):
-    cfg = evaluation_config(scenes, tmp_path, dict(IOU, worst=20))
-    figures, heard, _ = evaluate(cfg, test_loop)
-    assert len(heard) == 7
-    assert_same(ours(figures), by_loops(heard, q=20), 1e-9)
-    assert figures['mIoUD'] == pytest.approx(figures['mIoU'], abs=0.005)
-
-
-def test_tables(scenes, tmp_path):
+def test_figures_and_tables_of_a_run(scenes, tmp_path, test_loop):
     """Classes with their images, and the images that are worst by name."""
-    cfg = evaluation_config(scenes, tmp_path, dict(IOU, worst_images=2))
-    figures, heard, runner = evaluate(cfg)
+    options = dict(worst=20, worst_images=2)
+    cfg = evaluation_config(scenes, tmp_path, dict(IOU, **options))
+    figures, heard, runner = evaluate(cfg, test_loop)
+    assert len(heard) == 7
+    assert_same(ours(figures), by_loops(heard, q=20), FIGURES)
+    assert figures['mIoUD'] == pytest.approx(figures['mIoU'], abs=0.005)
     log = log_of(runner)
     for c, name in enumerate(CLASSES):
         images = sum((one.label == c).any().item() for one in heard)
@@ -55,12 +59,10 @@ def test_tables(scenes, tmp_path):
     scores = [by_loops([one])['mIoUI'] for one in heard]
     worst = np.argsort(scores)[:2]
     named = [line.split('|') for line in log if line.startswith('| /')]
-    assert [row[1].strip() for row in named] == [
-        str(scenes / 'images' / f'{i}.png') for i in worst
-    ]
-    assert [float(row[2]) for row in named] == pytest.approx(
-        [scores[i] for i in worst], abs=0.005
-    )
+    paths = [str(scenes / 'images' / f'{i}.png') for i in worst]
+    assert [row[1].strip() for row in named] == paths
+    found = [float(row[2]) for row in named]
+    assert found == pytest.approx([scores[i] for i in worst], abs=0.005)
 
 
 def test_absent_class_is_shown_and_left_out(scenes, tmp_path):
@@ -70,19 +72,16 @@ def test_absent_class_is_shown_and_left_out(scenes, tmp_path):
     cfg = evaluation_config(scenes, tmp_path / 'more', IOU)
     cfg.val_dataloader.dataset.metainfo = dict(classes=(*CLASSES, 'boat'))
     figures, _, runner = evaluate(cfg)
-    assert_same(ours(figures), without, 1e-9)
+    assert_same(ours(figures), without, FIGURES)
     assert row_of(log_of(runner), 'boat') == ['nan'] * 5 + ['0']
 
 
 def test_binary_head_with_one_channel(scenes, tmp_path):
     cfg = evaluation_config(scenes, tmp_path, dict(IOU, binary=True))
-    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.4)
-    dataset = cfg.val_dataloader.dataset
-    dataset.metainfo = dict(classes=('ground', 'car'))
-    dataset.pipeline.insert(2, dict(type='DropThird'))
+    one_channel(cfg)
     figures, heard, _ = evaluate(cfg)
     assert heard[0].scores.shape[0] == 1
-    assert_same(ours(figures), by_loops(heard, 2, binary=True), 1e-9)
+    assert_same(ours(figures), by_loops(heard, 2, binary=True), FIGURES)
 
 
 def test_reduce_zero_label(scenes, tmp_path):
@@ -97,20 +96,14 @@ def test_reduce_zero_label(scenes, tmp_path):
         mask = np.asarray(Image.open(scenes / 'masks' / f'{i}.png'))
         wanted = np.where((mask == 0) | (mask == 255), 255, mask - 1)
         np.testing.assert_array_equal(one.label[0], wanted)
-    assert_same(ours(figures), by_loops(heard, 2), 1e-9)
+    assert_same(ours(figures), by_loops(heard, 2), FIGURES)
 
 
 def test_names(scenes, tmp_path):
-    cfg = evaluation_config(
-        scenes, tmp_path, dict(type='FineGrainedIoUMetric', prefix='fine')
-    )
+    metric = dict(type='FineGrainedIoUMetric', prefix='fine')
+    cfg = evaluation_config(scenes, tmp_path, metric)
     figures = evaluate(cfg)[0]
     assert {'fine/mIoUI', 'fine/mIoUI5', 'fine/mIoUIQ'} < figures.keys()
-
-
-def sample(prediction, **fields) -> dict:
-    fields = dict(pred_sem_seg=prediction, **fields)
-    return {name: dict(data=value) for name, value in fields.items()}
 
 
 @pytest.mark.parametrize(
@@ -128,9 +121,11 @@ def sample(prediction, **fields) -> dict:
 def test_samples_that_cannot_be(label, error, message):
     metric = METRICS.build(dict(IOU))
     metric.dataset_meta = dict(classes=('a', 'b'))
-    fields = {} if label is None else dict(gt_sem_seg=label)
+    sample = dict(pred_sem_seg=dict(data=torch.zeros(1, 4, 4)))
+    if label is not None:
+        sample['gt_sem_seg'] = dict(data=label)
     with pytest.raises(error, match=message):
-        metric.process({}, [sample(torch.zeros(1, 4, 4), **fields)])
+        metric.process({}, [sample])
 
 
 @pytest.mark.parametrize('evaluator', [IOU, CALIBRATION])

@@ -23,15 +23,13 @@ def samples(images: int, size: int = 64):
     """Predictions, one at a time."""
     for i in range(images):
         logits = torch.randn(CLASSES, size, size)
-        fields = dict(
-            seg_logits=logits,
-            pred_sem_seg=logits.argmax(0, keepdim=True),
-            gt_sem_seg=torch.randint(0, CLASSES, (1, size, size)),
+        label = torch.randint(0, CLASSES, (1, size, size))
+        yield dict(
+            seg_logits=dict(data=logits),
+            pred_sem_seg=dict(data=logits.argmax(0, keepdim=True)),
+            gt_sem_seg=dict(data=label),
+            img_path=f'images/{i:06d}.png',
         )
-        yield {
-            **{name: dict(data=data) for name, data in fields.items()},
-            'img_path': f'images/{i:06d}.png',
-        }
 
 
 def fed(evaluator: dict, images: int, size: int = 64, watch=None):
@@ -86,12 +84,8 @@ for evaluator in (CALIBRATION, IOU):
 def test_peak_memory_of_10_and_of_1000_images():
     """Up to 3 MB: one byte per pixel would be 4 MB, confidences 16 MB."""
     root = str(Path(__file__).parents[2])
-    run = subprocess.run(
-        [sys.executable, '-c', PEAKS.format(root=root)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    grown = re.findall(r'grown by (-?\d+)', run.stdout)
+    program = [sys.executable, '-c', PEAKS.format(root=root)]
+    said = subprocess.check_output(program, text=True)
+    grown = re.findall(r'grown by (-?\d+)', said)
     assert len(grown) == 2
     assert max(map(int, grown)) < 3 * 1024

@@ -24,15 +24,13 @@ def groups(**paramwise) -> dict[str, tuple]:
     """Returns rate and decay of each parameter."""
     model = Model()
     names = {id(p): name for name, p in model.named_parameters()}
+    config = dict(
+        constructor='mmseg_jml.FlatDecayConstructor',
+        optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.1),
+        paramwise_cfg=paramwise,
+    )
     with DefaultScope.overwrite_default_scope('mmseg'):
-        wrapper = build_optim_wrapper(
-            model,
-            dict(
-                constructor='mmseg_jml.FlatDecayConstructor',
-                optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.1),
-                paramwise_cfg=dict(**paramwise),
-            ),
-        )
+        wrapper = build_optim_wrapper(model, config)
     found = {
         names[id(group['params'][0])]: (group['lr'], group['weight_decay'])
         for group in wrapper.optimizer.param_groups

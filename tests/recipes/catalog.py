@@ -18,14 +18,10 @@ SEMI = [path for path in ALL if path.stem.startswith('semi-')]
 RECIPES = [path for path in ALL if path not in SEMI]
 # The ending of a name says on what is trained.
 DATASETS = (
-    'cityscapes-512x1024',
-    'voc12aug-512x512',
-    'ade20k-512x512',
-    'deepglobe-land-512x512',
-    'cityscapes-798x798',
-    'voc12aug-518x518',
-    'ade20k-518x518',
-)
+    'cityscapes-512x1024 voc12aug-512x512 ade20k-512x512 '
+    'deepglobe-land-512x512 cityscapes-798x798 voc12aug-518x518 '
+    'ade20k-518x518'
+).split()
 MMPRETRAIN = ('convnext', 'dinov2', 'efficientnet', 'mobilevit')
 
 
@@ -57,12 +53,9 @@ def needs_mmpretrain(path: Path) -> bool:
 
 def bases(path: Path) -> list[Path]:
     """Returns the files that a config names in ``_base_``."""
+    names = []
     for node in ast.parse(path.read_text()).body:
-        if (
-            isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == '_base_'
-        ):
+        if ast.unparse(node).startswith('_base_ ='):
             names = ast.literal_eval(node.value)
-            names = [names] if isinstance(names, str) else names
-            return [(path.parent / x).resolve() for x in names]
-    return []
+    names = [names] if isinstance(names, str) else names
+    return [(path.parent / x).resolve() for x in names]

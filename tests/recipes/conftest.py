@@ -1,7 +1,5 @@
 """Data and models that the tests of the recipes share."""
 
-from __future__ import annotations
-
 import pytest
 from torch import nn
 

@@ -27,13 +27,10 @@ def write_all(root: Path) -> None:
     deepglobe(root / 'deepglobe_land')
 
 
-def label(size: tuple[int, int], values: list[int], ignored: int):
-    """Returns blocks of 8x8 pixels with the values in turn.
-
-    The two last rows of blocks are ignored.
-    """
+def label(size: tuple[int, int], values, ignored: int = 255) -> np.ndarray:
+    """Returns blocks of 8x8 pixels, the two last rows of them ignored."""
     rows, columns = (-(-side // 8) for side in size)
-    blocks = np.resize(np.array(values, np.uint8), (rows, columns))
+    blocks = np.resize(np.array([*values], np.uint8), (rows, columns))
     blocks[-2:] = ignored
     return blocks.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]]
 
@@ -86,7 +83,6 @@ def deepglobe(root: Path) -> None:
 
 
 def size_of(root: Path) -> tuple[int, int]:
-    """Returns the size of the images of a data set."""
     return next(SIZES[key] for key in SIZES if str(root).endswith(key))
 
 
@@ -97,19 +93,10 @@ def image(root: Path, name: str) -> None:
     Image.fromarray(noise).save(made(root / name))
 
 
-def mask(
-    root: Path,
-    name: str,
-    classes: range,
-    ignored: int = 255,
-    palette: bool = False,
-) -> None:
+def mask(root: Path, name: str, classes, ignored=255, palette=False) -> None:
     """Writes a label, with a palette as VOC has it or in grey."""
-    values = label(size_of(root), list(classes), ignored)
-    picture = Image.fromarray(values)
+    picture = Image.fromarray(label(size_of(root), classes, ignored))
     if palette:
-        picture = picture.convert('P')
-        picture.putdata(values.flatten().tolist())
         picture.putpalette(list(range(256)) * 3)
     picture.save(made(root / name))
 

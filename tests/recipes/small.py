@@ -14,12 +14,7 @@ SIZES = ('crop_size', 'scale', 'size', 'stride', 'img_size')
 
 
 def read(path: Path, data: Path) -> Config:
-    """Reads a recipe and makes it small.
-
-    Args:
-        path (Path): The config.
-        data (Path): The folder that stands for ``data``.
-    """
+    """Reads a recipe and makes it small, with a folder in place of data."""
     cfg = Config(shrink(catalog.config(path).to_dict(), data))
     cfg.model.pretrained = None
     cfg.model.backbone.init_cfg = None

@@ -1,7 +1,5 @@
 """DINOv2's weights load as mmpretrain publishes them, at any crop."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -16,35 +14,25 @@ from . import catalog, small
 pytestmark = pytest.mark.filterwarnings('ignore')
 
 
-def original(width: int) -> dict[str, tuple]:
+def original(width):
     """Names and shapes in ``dinov2_vit{s,b}14_pretrain.pth``"""
-    block = {
-        'norm1.weight': (width,),
-        'norm1.bias': (width,),
-        'attn.qkv.weight': (3 * width, width),
-        'attn.qkv.bias': (3 * width,),
-        'attn.proj.weight': (width, width),
-        'attn.proj.bias': (width,),
-        'ls1.gamma': (width,),
-        'norm2.weight': (width,),
-        'norm2.bias': (width,),
-        'mlp.fc1.weight': (4 * width, width),
-        'mlp.fc1.bias': (4 * width,),
-        'mlp.fc2.weight': (width, 4 * width),
-        'mlp.fc2.bias': (width,),
-        'ls2.gamma': (width,),
+    weights = {
+        'attn.qkv': (3 * width, width),
+        'attn.proj': (width, width),
+        'mlp.fc1': (4 * width, width),
+        'mlp.fc2': (width, 4 * width),
+        **dict.fromkeys(('norm1', 'norm2'), (width,)),
     }
+    block = {'ls1.gamma': (width,), 'ls2.gamma': (width,)}
+    for name, shape in weights.items():
+        block[f'{name}.weight'], block[f'{name}.bias'] = shape, shape[:1]
     return {
         'cls_token': (1, 1, width),
         'pos_embed': (1, 1 + 37 * 37, width),
         'mask_token': (1, width),
         'patch_embed.proj.weight': (width, 3, 14, 14),
         'patch_embed.proj.bias': (width,),
-        **{
-            f'blocks.{i}.{name}': shape
-            for i in range(12)
-            for name, shape in block.items()
-        },
+        **{f'blocks.{i}.{x}': block[x] for i in range(12) for x in block},
         'norm.weight': (width,),
         'norm.bias': (width,),
     }
@@ -63,7 +51,7 @@ RENAMED = (
 )
 
 
-def published(width: int) -> dict[str, torch.Tensor]:
+def published(width):
     """Random weights under the names of the file that mmpretrain offers."""
     found = {}
     for name, shape in original(width).items():
@@ -75,7 +63,7 @@ def published(width: int) -> dict[str, torch.Tensor]:
     return found
 
 
-def load(name: str, weights: dict, folder, **options) -> torch.nn.Module:
+def load(name, weights, folder, **options):
     """Returns the backbone of a model file with weights from a file."""
     torch.save(dict(state_dict=weights, meta={}), folder / 'w.pth')
     cfg = catalog.config(catalog.CONFIGS / '_base_/models' / f'{name}.py')
@@ -122,10 +110,8 @@ def test_positions_are_resized(tmp_path):
 
 @pytest.mark.usefixtures('torchvision')
 def test_frozen_backbone_leaves_the_head_to_train(data_root):
-    path = next(
-        path for path in catalog.RECIPES if 'linear_dinov2-small' in path.stem
-    )
-    cfg = small.read(path, data_root)
+    paths = [x for x in catalog.RECIPES if 'linear_dinov2-small' in x.stem]
+    cfg = small.read(paths[0], data_root)
     cfg.model.backbone.frozen_stages = 12
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(cfg.model).train()
@@ -133,7 +119,5 @@ def test_frozen_backbone_leaves_the_head_to_train(data_root):
     before = {k: v.clone() for k, v in model.named_parameters()}
     model.train_step(trial.batch(cfg, 70), optimizer)
     moved = [k for k, v in model.named_parameters() if (v != before[k]).any()]
-    assert moved == [
-        'decode_head.conv_seg.weight',
-        'decode_head.conv_seg.bias',
-    ]
+    layer = 'decode_head.conv_seg'
+    assert moved == [f'{layer}.weight', f'{layer}.bias']

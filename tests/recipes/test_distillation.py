@@ -1,7 +1,5 @@
 """Students of recipes learn from their teachers, on small random images."""
 
-from __future__ import annotations
-
 import copy
 from importlib import import_module
 from pathlib import Path
@@ -57,14 +55,11 @@ def test_there_are_all_pairs():
     assert len(STUDENTS) == 5 + 2 * 3
 
 
+OF_VOC = [path for path in STUDENTS if 'voc12aug' in path.stem]
+
+
 @pytest.mark.parametrize(
-    'path',
-    [
-        path
-        for path in STUDENTS
-        if path in OF_THE_PAPER or 'voc12aug' in path.stem
-    ],
-    ids=catalog.name,
+    'path', sorted({*OF_THE_PAPER, *OF_VOC}), ids=catalog.name
 )
 def test_student_learns_from_teacher(path, weights, tmp_path, monkeypatch):
     classes = catalog.config(path).model.decode_head.num_classes
@@ -96,10 +91,8 @@ def test_weights_come_from_where_training_leaves_them(path, monkeypatch):
 def test_losses_weigh_label_and_teacher_alike(path):
     cfg = catalog.config(path)
     (hook,) = cfg.custom_hooks
-    for head, ours in (
-        ('decode_head', 'loss'),
-        ('auxiliary_head', 'auxiliary_loss'),
-    ):
+    entries = dict(decode_head='loss', auxiliary_head='auxiliary_loss')
+    for head, ours in entries.items():
         if head in cfg.model:
             against_label = copy.deepcopy(cfg.model[head].loss_decode)
             assert against_label.pop('label_smoothing', None) is None

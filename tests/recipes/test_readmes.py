@@ -1,7 +1,5 @@
 """The commands in the READMEs of the recipes start what they say."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import shlex
@@ -14,14 +12,11 @@ from tests.tools.run import ROOT
 
 from . import catalog
 
+TEXTS = {x: (catalog.CONFIGS / x / 'README.md') for x in catalog.FOLDERS}
 COMMANDS = [
     (folder, line)
-    for folder in catalog.FOLDERS
-    for block in re.findall(
-        r'```shell\n(.*?)```',
-        (catalog.CONFIGS / folder / 'README.md').read_text(),
-        re.DOTALL,
-    )
+    for folder, page in TEXTS.items()
+    for block in re.findall(r'(?s)```shell\n(.*?)```', page.read_text())
     for line in block.splitlines()
     if '/dist_' in line
 ]

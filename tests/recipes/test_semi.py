@@ -1,7 +1,5 @@
 """Recipes for unlabelled images, on splits that the tool has made."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -18,24 +16,15 @@ from . import catalog, small
 pytestmark = pytest.mark.filterwarnings('ignore')
 
 WHOLE = 'jml/pspnet_r18-d8_4xb2-jml-'
+OF_CITY = {'1_16': ['aachen/aachen_000000_000019_leftImg8bit']}
+OF_VOC = {'732': ['2007_000032'], '662': ['2007_000032', '2008_000002']}
+OF_ADE = {'1_16': ['ADE_train_00000001']}
 # Of each data set: its folder, a config of all its images, and the splits
 # with the names of those that keep their labels.
 SPLITS = {
-    'cityscapes': (
-        'cityscapes',
-        f'{WHOLE}80k_cityscapes-512x1024',
-        {'1_16': ['aachen/aachen_000000_000019_leftImg8bit']},
-    ),
-    'voc12aug': (
-        'VOCdevkit/VOC2012',
-        f'{WHOLE}40k_voc12aug-512x512',
-        {'732': ['2007_000032'], '662': ['2007_000032', '2008_000002']},
-    ),
-    'ade20k': (
-        'ade/ADEChallengeData2016',
-        f'{WHOLE}160k_ade20k-512x512',
-        {'1_16': ['ADE_train_00000001']},
-    ),
+    'cityscapes': ('cityscapes', '80k_cityscapes-512x1024', OF_CITY),
+    'voc12aug': ('VOCdevkit/VOC2012', '40k_voc12aug-512x512', OF_VOC),
+    'ade20k': ('ade/ADEChallengeData2016', '160k_ade20k-512x512', OF_ADE),
 }
 # Preset, model, data and split of those that train: each preset and data set;
 # with the environment variable ``RECIPES=all`` each of each.
@@ -55,7 +44,7 @@ if os.environ.get('RECIPES') == 'all':
     ]
 
 
-def dataset(path) -> str:
+def dataset(path):
     return catalog.dataset(path).partition('-')[0]
 
 
@@ -64,22 +53,19 @@ def split_root(data_root, tmp_path_factory):
     """The data sets with lists that ``tools/split_dataset.py`` wrote."""
     root = tmp_path_factory.mktemp('splits') / 'data'
     shutil.copytree(data_root, root)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for folder, config, splits in SPLITS.values():
-            cfg = small.read(catalog.CONFIGS / f'{config}.py', root)
-            cfg.dump(root / 'whole.py')
-            for split, names in splits.items():
-                published = root / 'published.txt'
-                published.write_text('\n'.join(names))
-                run.here(
-                    *(monkeypatch, 'split_dataset.py', root / 'whole.py'),
-                    *('--list', published),
-                    *('--out', root / folder / 'splits' / split),
-                )
+    published = root / 'published.txt'
+    for folder, config, splits in SPLITS.values():
+        cfg = small.read(catalog.CONFIGS / f'{WHOLE}{config}.py', root)
+        cfg.dump(root / 'whole.py')
+        for split, names in splits.items():
+            published.write_text('\n'.join(names))
+            out = '--out', root / folder / 'splits' / split
+            words = root / 'whole.py', '--list', published, *out
+            run.tool('split_dataset.py', *words)
     return root
 
 
-def read(path, root, split, monkeypatch) -> Config:
+def read(path, root, split, monkeypatch):
     monkeypatch.setenv('SPLIT', split)
     monkeypatch.setattr(catalog, 'config', Config.fromfile)
     return small.read(path, root)
@@ -95,22 +81,16 @@ def test_builds(path, split_root, undrawn, monkeypatch):
         with DefaultScope.overwrite_default_scope('mmseg'):
             MODELS.build(cfg.model)
             HOOKS.build(cfg.custom_hooks[0])
-            labeled, others, validation = map(
-                DATASETS.build,
-                (
-                    cfg.train_dataloader.dataset,
-                    dict(unlabeled, pipeline=[]),
-                    cfg.val_dataloader.dataset,
-                ),
-            )
-        assert len(validation) > 0
+            labeled = DATASETS.build(cfg.train_dataloader.dataset)
+            others = DATASETS.build(dict(unlabeled, pipeline=[]))
+            assert len(DATASETS.build(cfg.val_dataloader.dataset)) > 0
         found = [names_of(part) for part in (labeled, others)]
         assert found[0] == [name.rpartition('/')[2] for name in names]
         assert found[1]
         assert not {*found[0]} & {*found[1]}
 
 
-def names_of(dataset) -> list[str]:
+def names_of(dataset):
     paths = (dataset.get_data_info(i)['img_path'] for i in range(len(dataset)))
     return [re.sub(r'.*/|\.\w+$', '', path) for path in paths]
 
@@ -132,7 +112,7 @@ def test_trains(preset, data, split, split_root, tmp_path, monkeypatch):
     cfg.custom_hooks[0].threshold = 0.0  # nothing is sure yet
     cfg.dump(tmp_path / path.name)
     options = '--work-dir', tmp_path / 'run'
-    run.here(monkeypatch, 'train.py', tmp_path / path.name, *options)
+    run.tool('train.py', tmp_path / path.name, *options)
     steps = run.losses(tmp_path / 'run')
     terms = {'decode.loss_pseudo_jml_ce'}
     if 'auxiliary_head' in cfg.model:

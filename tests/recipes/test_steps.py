@@ -1,21 +1,25 @@
 """Recipes take an optimisation step on small data sets of their kind.
 
 By default ``SAMPLE``, which has every family of models and every data set;
-with the environment variable ``RECIPES=all`` every recipe.
+with the environment variable ``RECIPES=all`` every recipe. ``TRAINED`` run
+through ``tools/train.py``: every small architecture, every data set, both
+optimizers.
 """
 
-from __future__ import annotations
-
+import json
 import os
+import shutil
 
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS
 
 from tests.tolerances import LOGGED
+from tests.tools import run
 
 from . import catalog, small
 
@@ -46,26 +50,29 @@ SAMPLE = (
     'jml_smooth/segformer_mit-b0_4xb2-jml-bls-40k_deepglobe-land-512x512',
     'jml_kd/kd-jml_deeplabv3-r101-d8_pspnet-r18-d8_4xb2-40k_voc12aug-512x512',
 )
-CHOSEN = [
-    path
-    for path in catalog.RECIPES
-    if os.environ.get('RECIPES') == 'all' or catalog.name(path) in SAMPLE
-]
+IS_WHOLE = os.environ.get('RECIPES') == 'all'
+
+
+def named(names):
+    found = [x for x in catalog.RECIPES if catalog.name(x) in names]
+    assert len(found) == len(names)
+    return found
 
 
 def test_sample_has_every_family_and_data_set():
-    sample = [x for x in catalog.RECIPES if catalog.name(x) in SAMPLE]
-    assert len(sample) == len(SAMPLE)
+    sample = named(SAMPLE)
     for key in (family, catalog.dataset, lambda path: path.parent):
         assert {*map(key, sample)} == {*map(key, catalog.RECIPES)}
 
 
-def family(path) -> str:
+def family(path):
     """Returns the name of the decoder: what the models are filed under."""
     return path.stem.replace('kd-jml_', '').partition('_')[0]
 
 
-@pytest.mark.parametrize('path', CHOSEN, ids=catalog.name)
+@pytest.mark.parametrize(
+    'path', catalog.RECIPES if IS_WHOLE else named(SAMPLE), ids=catalog.name
+)
 def test_optimisation_step(path, data_root):
     cfg = small.read(path, data_root)
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -120,3 +127,38 @@ def check_log(log, cfg):
         if 'auxiliary_head' in cfg.model:
             expected.add('aux.loss_ce')
         assert set(terms) == expected
+
+
+TRAINED = (
+    'jml/pspnet_r18-d8_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/deeplabv3_mobilenet-v2-d8_4xb2-jml-40k_voc12aug-512x512',
+    'jml/deeplabv3_r18-d8_4xb2-jml-40k_deepglobe-land-512x512',
+    'jml/deeplabv3plus_efficientnet-b0-d32_4xb2-jml-160k_ade20k-512x512',
+    'jml/deeplabv3plus_mobilevit-s-d32_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/unet-s5-d16_fcn_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/segformer_mit-b0_4xb2-jml-160k_ade20k-512x512',
+    'jml/segmenter_vit-s_mask_4xb2-jml-80k_cityscapes-512x1024',
+    'jml/segnext_mscan-t_4xb2-jml-40k_voc12aug-512x512',
+    'jml/ddrnet_23-slim_4xb2-jml-sgd-80k_cityscapes-512x1024',
+    'jml/pidnet-s_4xb2-jml-sgd-80k_cityscapes-512x1024',
+    'jml_smooth/pspnet_r18-d8_4xb2-jml-bls-160k_ade20k-512x512',
+)
+
+
+@pytest.mark.parametrize('path', named(TRAINED), ids=catalog.name)
+@pytest.mark.usefixtures('strict')
+def test_trains_validates_and_saves(path, data_root, tmp_path):
+    cfg = small.read(path, data_root)
+    small.shorten(cfg, 3)
+    cfg.dump(tmp_path / path.name)
+    work_dir = tmp_path / 'run'
+    run.tool('train.py', tmp_path / path.name, '--work-dir', work_dir)
+    assert [step['step'] for step in run.losses(work_dir)] == [1, 2, 3]
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = map(json.loads, log.read_text().splitlines())
+    (validated,) = (line['mIoU'] for line in lines if 'mIoU' in line)
+    assert 0 <= validated <= 100
+    weights = CheckpointLoader.load_checkpoint(str(work_dir / 'iter_3.pth'))
+    assert all(x.isfinite().all() for x in weights['state_dict'].values())
+    assert weights['meta']['iter'] == 3
+    shutil.rmtree(work_dir)  # checkpoints of many megabytes

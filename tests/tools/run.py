@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -26,33 +27,42 @@ def here(monkeypatch, tool: str, *arguments) -> None:
     runpy.run_path(path, run_name='__main__')
 
 
+def tool(name: str, *arguments) -> None:
+    """Runs ``tools/NAME`` in this process; texts are split into words."""
+    words = []
+    for argument in arguments:
+        is_text = isinstance(argument, str)
+        words += argument.split() if is_text else [argument]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        here(monkeypatch, name, *words)
+
+
 def search_path(*folders) -> str:
     """Puts folders in front of what this Python was told to search."""
     inherited = os.environ.get('PYTHONPATH')
     return os.pathsep.join(map(str, filter(None, (*folders, inherited))))
 
 
-def apart(*command, cwd, **environment) -> subprocess.CompletedProcess:
+def apart(*command, cwd=ROOT, **changes) -> subprocess.CompletedProcess:
     """Runs a command in a process of its own, with this Python first."""
-    search = [str(Path(sys.executable).parent), os.environ['PATH']]
-    inherited = {
-        key: value for key, value in os.environ.items() if key != 'LOCAL_RANK'
+    environment = {
+        **os.environ,
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PYTHONPATH': search_path(ROOT),
+        'OMP_NUM_THREADS': '1',
+        **changes,
     }
-    return subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={
-            **inherited,
-            'PATH': os.pathsep.join(search),
-            'PYTHONPATH': search_path(ROOT),
-            'OMP_NUM_THREADS': '1',
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment.pop('LOCAL_RANK', None)
+    words = [str(word) for word in command]
+    options = dict(capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, cwd=cwd, env=environment, **options)
+
+
+def python(*words, cwd=ROOT, **changes) -> str:
+    """Runs Python apart, which has to succeed; returns what it printed."""
+    done = apart(sys.executable, *words, cwd=cwd, **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 # Cuts a file off and dies, where it would give it its name.
@@ -88,8 +98,7 @@ def train_until_killed(cfg: Config, step: int, *options: str) -> None:
     cfg.custom_hooks.append(dict(type='KillHook', step=step))
     path = f'{cfg.work_dir}.py'
     cfg.dump(path)
-    words = [sys.executable, 'tools/train.py', path, *options]
-    result = apart(*words, cwd=ROOT)
+    result = apart(sys.executable, 'tools/train.py', path, *options)
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 
@@ -99,6 +108,12 @@ def losses(work_dir: Path) -> list[dict]:
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
         lines += map(json.loads, path.read_text().splitlines())
     return [line for line in lines if 'loss' in line]
+
+
+def log_of(work_dir: Path) -> str:
+    """Returns the log of the only run in a work dir."""
+    (log,) = work_dir.glob('*/*.log')
+    return log.read_text()
 
 
 def trained_config(work_dir: Path) -> Config:

@@ -1,8 +1,5 @@
 """``tools/analysis_tools/calibrate.py``, run as users run it."""
 
-from __future__ import annotations
-
-import copy
 import re
 from pathlib import Path
 
@@ -30,9 +27,8 @@ def rare(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp('rare')
     cfg = Config.fromfile(tiny)
     for path in Path(cfg.val_dataloader.dataset.data_root).glob('masks/*'):
-        mask = np.random.default_rng(int(path.stem)).choice(
-            3, (48, 48), p=SHARES
-        )
+        draw = np.random.default_rng(int(path.stem))
+        mask = draw.choice(3, (48, 48), p=SHARES)
         Image.fromarray(mask.astype(np.uint8)).save(folder / path.name)
     prefix = dict(img_path='images', seg_map_path=str(folder))
     cfg.val_dataloader.dataset.data_prefix = prefix
@@ -41,37 +37,37 @@ def rare(tiny, tmp_path_factory):
     return folder / 'rare.py'
 
 
+def runner_of(config, work_dir):
+    cfg = Config.fromfile(config)
+    cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
+    cfg.default_hooks.checkpoint = None
+    return Runner.from_cfg(cfg)
+
+
 @pytest.fixture(scope='module')
 def checkpoint(rare):
     """A model that knows the shares and is three times too certain."""
-    cfg = Config.fromfile(rare)
-    # a run writes its config down, in its own folder
-    cfg.work_dir = str(rare.parent / 'certain')
-    cfg.experiment_name = 'certain'
-    runner = Runner.from_cfg(cfg)
-    head = runner.model.decode_head.conv_seg
+    model = runner_of(rare, rare.parent / 'certain').model
+    head = model.decode_head.conv_seg
     head.weight.data.normal_(std=0.01)
     head.bias.data = 3 * torch.from_numpy(SHARES).float().log()
     path = rare.parent / 'certain.pth'
-    torch.save(dict(state_dict=runner.model.state_dict()), path)
+    torch.save(dict(state_dict=model.state_dict()), path)
     return path
 
 
-def rows(work_dir) -> dict[str, list[float]]:
+def table_of(work_dir):
     """The table at the end of the log."""
-    (log,) = work_dir.glob('*/*.log')
-    text = log.read_text()
+    text = run.log_of(work_dir)
     found = re.findall(r'^\| +(before|after) +\|(.*)\|$', text, re.MULTILINE)
     cells = {key: list(map(float, row.split('|'))) for key, row in found}
-    (cells['temperature'],) = map(
-        float, re.findall(r'temperature (\d+\.\d+)\n', text)
-    )
-    return cells
+    (temperature,) = re.findall(r'temperature (\d+\.\d+)\n', text)
+    return dict(cells, temperature=float(temperature))
 
 
-def test_temperature_before_and_after(rare, checkpoint, tmp_path, monkeypatch):
-    run.here(monkeypatch, TOOL, rare, checkpoint, '--work-dir', tmp_path)
-    table = rows(tmp_path)
+def test_temperature_before_and_after(rare, checkpoint, tmp_path):
+    run.tool(TOOL, rare, checkpoint, '--work-dir', tmp_path)
+    table = table_of(tmp_path)
     pixels, labels = predicted(rare, checkpoint, tmp_path / 'again')
     best = optimised(pixels.double(), labels, 'logits')
     assert table['temperature'] == pytest.approx(best, rel=1e-3)
@@ -93,15 +89,11 @@ def test_temperature_before_and_after(rare, checkpoint, tmp_path, monkeypatch):
 
 def predicted(config, checkpoint, work_dir):
     """Logits (C, P) and labels (P,) of the validation set."""
-    cfg = copy.deepcopy(Config.fromfile(config))
-    cfg.work_dir, cfg.load_from = str(work_dir), str(checkpoint)
-    cfg.experiment_name = 'predicted'
-    cfg.default_hooks.checkpoint = None
-    runner = Runner.from_cfg(cfg)
-    runner.load_or_resume()
+    runner = runner_of(config, work_dir)
+    runner.load_checkpoint(str(checkpoint))
     runner.model.eval()
     logits, labels = [], []
-    for batch in runner.build_dataloader(cfg.val_dataloader):
+    for batch in runner.build_dataloader(runner.cfg.val_dataloader):
         with torch.no_grad():
             for sample in runner.model.val_step(batch):
                 logits.append(sample.seg_logits.data.flatten(1))
@@ -109,11 +101,7 @@ def predicted(config, checkpoint, work_dir):
     return torch.cat(logits, 1), torch.cat(labels)
 
 
-def test_config_without_a_validation_set(
-    rare, checkpoint, tmp_path, monkeypatch
-):
+def test_config_without_a_validation_set(rare, checkpoint, tmp_path):
+    options = '--cfg-options val_dataloader=None --work-dir'
     with pytest.raises(ValueError, match='val_dataloader in the config'):
-        run.here(
-            monkeypatch, TOOL, rare, checkpoint, '--work-dir', tmp_path,
-            '--cfg-options', 'val_dataloader=None',
-        )  # fmt: skip
+        run.tool(TOOL, rare, checkpoint, options, tmp_path)

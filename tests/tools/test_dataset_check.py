@@ -1,9 +1,5 @@
 """``tools/dataset_check.py``, run as users run it."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -33,16 +29,25 @@ def config(tmp_path, tiny):
     return tmp_path / 'my.py'
 
 
-def checked(monkeypatch, capsys, *arguments):
+@pytest.fixture
+def checked(config, monkeypatch, capsys):
     """Runs the tool; returns its exit status and what it printed."""
-    with pytest.raises(SystemExit) as stopped:
-        run.here(monkeypatch, TOOL, *arguments)
-    return stopped.value.code, capsys.readouterr().out
-
-
-def test_good_data(config, monkeypatch, capsys):
     monkeypatch.chdir(config.parent)
-    status, shown = checked(monkeypatch, capsys, config)
+
+    def checked(options=''):
+        with pytest.raises(SystemExit) as stopped:
+            run.tool(TOOL, config, options)
+        return stopped.value.code, capsys.readouterr().out
+
+    return checked
+
+
+SHEET = 'work_dirs/my/contact_sheet.png'
+TRAIN_ALONE = '--cfg-options val_dataloader=None'
+
+
+def test_good_data(checked):
+    status, shown = checked()
     assert status == 0
     assert 'train: 3 images, 3 opened, 0.0% of pixels ignored' in shown
     assert 'No problem found.' in shown
@@ -50,48 +55,45 @@ def test_good_data(config, monkeypatch, capsys):
     assert 'train, label smoothing: 6.9% of labelled pixels lie at' in shown
     assert 'train, level: D, the default. No class is in 10 images' in shown
     # (0 + 12 + 24) rows of 3 x 48 are road, 3 are car
-    cells = [line.split() for line in shown.splitlines() if '|' in line]
-    assert cells[1:] == [
-        ['|', 'sky', '|', '72.92', '|', '72.92', '|'],
-        ['|', 'road', '|', '25.00', '|', '25.00', '|'],
-        ['|', 'car', '|', '2.08', '|', '2.08', '|'],
+    cells = [line.split('|') for line in shown.splitlines() if '|' in line]
+    assert [[x.strip() for x in row[1:-1]] for row in cells[1:]] == [
+        ['sky', '72.92', '72.92'],
+        ['road', '25.00', '25.00'],
+        ['car', '2.08', '2.08'],
     ]
-    sheet = Image.open(config.parent / 'work_dirs/my/contact_sheet.png')
-    assert min(sheet.size) > 500
+    assert min(Image.open(SHEET).size) > 500
 
 
-def test_limit_and_options(config, monkeypatch, capsys):
-    out = config.parent / 'sheet.png'
-    status, shown = checked(
-        *(monkeypatch, capsys, config, '--limit', '1', '--out', out),
-        *('--cfg-options', 'val_dataloader=None'),
-    )
+def test_limit_and_options(checked, tmp_path):
+    status, shown = checked(f'--limit 1 --out sheet.png {TRAIN_ALONE}')
     assert status == 0
     assert 'train: 3 images, 1 opened' in shown
     assert 'note: 1 classes never occur: road' in shown
     assert 'val' not in shown
-    assert out.exists()
+    assert (tmp_path / 'sheet.png').exists()
 
 
-def test_bad_data(config, monkeypatch, capsys):
-    monkeypatch.chdir(config.parent)
-    Image.new('L', (48, 48), 9).save(config.parent / 'data/masks/1.png')
-    status, shown = checked(monkeypatch, capsys, config)
+def test_bad_data(checked, tmp_path):
+    Image.new('L', (48, 48), 9).save(tmp_path / 'data/masks/1.png')
+    status, shown = checked()
     assert status == 1
     assert 'PROBLEM: label values that are neither one of the 3' in shown
     assert '2 problems.' in shown
-    assert Path(config.parent / 'work_dirs/my/contact_sheet.png').exists()
-    one = ('--cfg-options', 'val_dataloader=None')
-    status, shown = checked(monkeypatch, capsys, config, *one)
+    assert (tmp_path / SHEET).exists()
+    status, shown = checked(TRAIN_ALONE)
     assert status == 1
     assert shown.endswith('1 problem.\n')
 
 
-def test_bad_arguments(config, monkeypatch, capsys):
-    for arguments, told in (
-        (['nowhere.py'], 'no such file: nowhere.py'),
-        ([config, '--limit', '0'], 'at least 1 but got 0'),
-    ):
-        with pytest.raises(SystemExit, match='2'):
-            run.here(monkeypatch, TOOL, *arguments)
-        assert told in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        ('nowhere.py', 'no such file: nowhere.py'),
+        ('my.py --limit 0', 'at least 1 but got 0'),
+    ],
+)
+def test_bad_arguments(config, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(config.parent)
+    with pytest.raises(SystemExit, match='2'):
+        run.tool(TOOL, words)
+    assert told in capsys.readouterr().err

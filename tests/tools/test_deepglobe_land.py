@@ -1,7 +1,6 @@
 """``tools/dataset_converters/deepglobe_land.py`` on 803 tiny images."""
 
-from __future__ import annotations
-
+import io
 import os
 import shutil
 
@@ -67,8 +66,7 @@ def killed(raw, tmp_path_factory):
 def converted(killed):
     """What a second run makes of it."""
     before = {path: path.stat().st_mtime_ns for path in labels_in(killed)}
-    with pytest.MonkeyPatch.context() as patch:
-        run.here(patch, TOOL, killed)
+    run.tool(TOOL, killed)
     assert all(path.stat().st_mtime_ns == t for path, t in before.items())
     return killed
 
@@ -95,102 +93,97 @@ def test_folds_of_the_paper(converted):
     files = [file[: -len('_sat.jpg')] for file in files]
     for k in range(5):
         val = files[160 * k : 160 * (k + 1)]
+        train = [name for name in files if name not in val]
         assert names(converted / f'splits/fold{k}_val.txt') == val
-        assert names(converted / f'splits/fold{k}_train.txt') == [
-            name for name in files if name not in val
-        ]
+        assert names(converted / f'splits/fold{k}_train.txt') == train
 
 
-def test_folds_of_a_seed(converted, tmp_path, monkeypatch):
+def test_folds_of_a_seed(converted, tmp_path):
     def folds(seed, folder):
         root = copy(converted, tmp_path / folder)
-        run.here(monkeypatch, TOOL, root, '--seed', seed)
+        run.tool(TOOL, root, f'--seed {seed}')
         return [names(root / f'splits/fold{k}_val.txt') for k in range(5)]
 
     first = folds(1, 'a')
     assert [len(fold) for fold in first] == [161, 161, 161, 160, 160]
-    everything = names(converted / 'splits/fold0_train.txt')
-    everything += names(converted / 'splits/fold0_val.txt')
+    everything = (path.stem for path in labels_in(converted))
     assert sorted(sum(first, [])) == sorted(everything)
     assert folds(1, 'b') == first
     assert folds(2, 'c') != first
 
 
-def spoil_image(folder, name):
-    """Cuts the file off."""
-    path = folder / f'{name}_sat.jpg'
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content[: len(content) // 2])
-    return 'whole image'
+def cut(content):
+    return content[: len(content) // 2]
 
 
-def spoil_colour(folder, name):
-    path = folder / f'{name}_mask.png'
-    mask = Image.open(path)
-    path.unlink()
+def recolour(content):
+    mask = Image.open(io.BytesIO(content))
     mask.putpixel((2, 1), (200, 9, 0))
-    mask.save(path)
-    return r'\(200, 9, 0\) in row 1, column 2, and such red in 1 pixels'
+    return as_png(mask)
 
 
-def spoil_size(folder, name):
-    path = folder / f'{name}_mask.png'
-    path.unlink()
-    Image.new('RGB', (6, 8)).save(path)
-    return r'RGB of \(8, 6\) pixels.*got RGB of \(6, 8\)'
+def as_png(mask):
+    file = io.BytesIO()
+    mask.save(file, 'PNG')
+    return file.getvalue()
 
 
-def spoil_mode(folder, name):
-    path = folder / f'{name}_mask.png'
-    path.unlink()
-    Image.new('L', (8, 6)).save(path)
-    return 'got L of'
+RED = r'\(200, 9, 0\) in row 1, column 2, and such red in 1 pixels'
+SIZE = r'RGB of \(8, 6\) pixels.*got RGB of \(6, 8\)'
 
 
 @pytest.mark.parametrize(
-    'spoil', [spoil_image, spoil_colour, spoil_size, spoil_mode]
+    ('file', 'spoil', 'told'),
+    [
+        ('sat.jpg', cut, 'whole image'),
+        ('mask.png', recolour, RED),
+        ('mask.png', lambda _: as_png(Image.new('RGB', (6, 8))), SIZE),
+        ('mask.png', lambda _: as_png(Image.new('L', (8, 6))), 'got L of'),
+    ],
+    ids=['image', 'colour', 'size', 'mode'],
 )
-def test_corrupt_file_is_named(
-    converted, tmp_path, monkeypatch, capsys, spoil
-):
+def test_corrupt_file_is_named(converted, tmp_path, capsys, file, spoil, told):
     root = copy(converted, tmp_path)
     name = names(root / 'splits/fold1_val.txt')[7]
     (root / f'annotations/{name}.png').unlink()
-    told = spoil(root / 'land-train', name)
-    told = rf'land-train/{name}_\w+\.\w+ .*{told}'
-    with pytest.raises(SystemExit, match=rf'(?s){told}.*--skip-corrupt'):
-        run.here(monkeypatch, TOOL, root)
+    path = root / f'land-train/{name}_{file}'
+    content = spoil(path.read_bytes())
+    path.unlink()  # its content is shared with other tests
+    path.write_bytes(content)
+    told = rf'(?s)land-train/{name}_\w+\.\w+ .*{told}.*--skip-corrupt'
+    with pytest.raises(SystemExit, match=told):
+        run.tool(TOOL, root)
     assert not (root / f'annotations/{name}.png').exists()
 
-    run.here(monkeypatch, TOOL, root, '--skip-corrupt')
+    run.tool(TOOL, root, '--skip-corrupt')
     shown = capsys.readouterr().out
     assert f'skipped: Expected {root}/land-train/{name}_' in shown
     assert '802 labels' in shown
     assert names(root / 'splits/skipped.txt') == [name]
     assert len(names(root / 'splits/fold1_val.txt')) == 159
-    for path in root.glob('splits/fold*'):
-        assert name not in names(path)
+    for listed in root.glob('splits/fold*'):
+        assert name not in names(listed)
 
     # once the file is replaced, nothing tells that it was corrupt
     shutil.rmtree(root / 'land-train')
     copy(converted / 'land-train', root / 'land-train')
-    run.here(monkeypatch, TOOL, root)
+    run.tool(TOOL, root)
     for part in ('annotations', 'splits'):
-        for path in (converted / part).glob('[!.]*'):
-            assert (root / part / path.name).read_bytes() == path.read_bytes()
+        for whole in (converted / part).glob('[!.]*'):
+            again = root / part / whole.name
+            assert again.read_bytes() == whole.read_bytes()
 
 
-def test_wrong_number_of_images(raw, tmp_path, monkeypatch):
+def test_wrong_number_of_images(raw, tmp_path):
     root = copy(raw[0], tmp_path)
     image = min(root.glob('land-train/*_sat.jpg'))
-    name = image.name[: -len('_sat.jpg')]
+    mask = image.with_name(image.name.replace('sat.jpg', 'mask.png'))
     image.unlink()
-    with pytest.raises(SystemExit, match=f'no partner for {name}_mask.png'):
-        run.here(monkeypatch, TOOL, root)
-    (root / f'land-train/{name}_mask.png').unlink()
-    with pytest.raises(SystemExit, match='Expected 803.*but got 802'):
-        run.here(monkeypatch, TOOL, root)
-    with pytest.raises(SystemExit, match='Expected 803.*but got 0'):
-        run.here(monkeypatch, TOOL, tmp_path / 'elsewhere')
+    with pytest.raises(SystemExit, match=f'no partner for {mask.name}'):
+        run.tool(TOOL, root)
+    mask.unlink()
+    for folder, number in ((root, 802), (tmp_path / 'elsewhere', 0)):
+        told = f'Expected 803.*but got {number}'
+        with pytest.raises(SystemExit, match=told):
+            run.tool(TOOL, folder)
     assert not (root / 'annotations').exists()

@@ -1,8 +1,7 @@
 """``tools/dataset_converters/multi_annotator.py`` on folders like QUBIQ's."""
 
-from __future__ import annotations
-
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -44,31 +43,30 @@ def qubiq(tmp_path_factory):
 @pytest.fixture(scope='module')
 def converted(qubiq, tmp_path_factory):
     out = tmp_path_factory.mktemp('out')
-    with pytest.MonkeyPatch.context() as patch:
-        run.here(patch, TOOL, qubiq[0], out)
+    run.tool(TOOL, qubiq[0], out)
     return out
 
 
 def test_shares_and_majority(qubiq, converted):
     for name, (image, masks) in qubiq[1].items():
         shares = np.load(converted / f'probabilities/{name}.npy')
-        majority = np.array(Image.open(converted / f'annotations/{name}.png'))
+        ones = sum(masks.astype(float)) / len(masks)
+        np.testing.assert_allclose(shares, [1 - ones, ones], atol=5e-4)
+        assert_image(converted / f'annotations/{name}.png', ones > 0.5)
         written = np.array(Image.open(converted / f'images/{name}.png'))
-        for y in range(5):
-            for x in range(7):
-                votes = [int(mask[y, x]) for mask in masks]
-                ones = sum(votes) / len(votes)
-                assert shares[1, y, x] == pytest.approx(ones, abs=5e-4)
-                assert shares[0, y, x] == pytest.approx(1 - ones, abs=5e-4)
-                assert majority[y, x] == (ones > 0.5)
         low, high = image.min(), image.max()
         stretched = (image.astype(float) - low) / (high - low) * 255
         assert np.abs(written - stretched).max() <= 0.51
     assert (converted / 'skipped.txt').read_text() == ''
 
 
+def assert_image(path, expected):
+    np.testing.assert_array_equal(np.array(Image.open(path)), expected)
+
+
 def test_stock_pipeline_loads_them(qubiq, converted):
     init_default_scope('mmseg')
+    sources = {'/annotations/': '/probabilities/', '.png': '.npy'}
     dataset = BaseSegDataset(
         data_root=str(converted),
         data_prefix=dict(img_path='images', seg_map_path='annotations'),
@@ -77,13 +75,7 @@ def test_stock_pipeline_loads_them(qubiq, converted):
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations'),
-            dict(
-                type='mmseg_jml.LoadSoftLabels',
-                sources={
-                    '/annotations/': '/probabilities/',
-                    '.png': '.npy',
-                },
-            ),
+            dict(type='mmseg_jml.LoadSoftLabels', sources=sources),
             dict(type='RandomFlip', prob=1.0),
             dict(type='mmseg_jml.PackSoftLabels'),
         ],
@@ -95,55 +87,51 @@ def test_stock_pipeline_loads_them(qubiq, converted):
         torch.testing.assert_close(soft[1], ones, atol=5e-4, rtol=0)
 
 
-def test_masks_of_any_layout(tmp_path, monkeypatch):
+LAYOUT = '--image images/{name}.png --masks masks/*/{name}.png'
+
+
+def test_masks_of_any_layout(tmp_path):
     """Palette images, four classes, a folder for each annotator."""
     labels = {'x': [[0, 1, 2], [3, 3, 0]], 'y': [[0, 1, 1], [3, 2, 1]]}
+    source, out = tmp_path / 'in', tmp_path / 'out'
     for annotator, rows in labels.items():
-        folder = tmp_path / f'in/masks/{annotator}'
-        folder.mkdir(parents=True)
+        (source / 'masks' / annotator).mkdir(parents=True)
         mask = Image.fromarray(np.array(rows, np.uint8))
         mask.putpalette(range(12))
-        mask.save(folder / 'a[1].png')
+        mask.save(source / f'masks/{annotator}/a[1].png')
     pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    (tmp_path / 'in/images').mkdir()
-    Image.fromarray(pixels).save(tmp_path / 'in/images/a[1].png')
-    run.here(
-        *(monkeypatch, TOOL, tmp_path / 'in', tmp_path / 'out'),
-        *('--image', 'images/{name}.png', '--masks', 'masks/*/{name}.png'),
-        *('--classes', '4'),
-    )
-    shares = np.load(tmp_path / 'out/probabilities/a[1].npy')
+    (source / 'images').mkdir()
+    Image.fromarray(pixels).save(source / 'images/a[1].png')
+    run.tool(TOOL, source, out, LAYOUT, '--classes 4')
+    shares = np.load(out / 'probabilities/a[1].npy')
     assert shares.shape == (4, 2, 3)
     np.testing.assert_array_equal(shares[1], [[0, 1, 0.5], [0, 0, 0.5]])
     np.testing.assert_array_equal(shares[3], [[0, 0, 0], [1, 0.5, 0]])
-    majority = Image.open(tmp_path / 'out/annotations/a[1].png')
-    np.testing.assert_array_equal(majority, [[0, 1, 1], [3, 2, 0]])
-    written = Image.open(tmp_path / 'out/images/a[1].png')
-    np.testing.assert_array_equal(written, pixels)
+    assert_image(out / 'annotations/a[1].png', [[0, 1, 1], [3, 2, 0]])
+    assert_image(out / 'images/a[1].png', pixels)
 
 
-def test_binary_masks_and_channels(tmp_path, monkeypatch):
+def test_binary_masks_and_channels(tmp_path):
     pixels = np.arange(4 * 6 * 4, dtype=np.float32).reshape(6, 4, 4)[:, :, :3]
     pixels = np.concatenate([pixels, pixels[..., :1] * 0], -1)
     pixels = np.pad(pixels, ((0, 0), (0, 2), (0, 0)))
-    save_nifti(tmp_path / 'in/7/image.nii.gz', pixels)
+    source, out = tmp_path / 'in', tmp_path / 'out'
+    save_nifti(source / '7/image.nii.gz', pixels)
     mask = np.zeros((6, 6), np.uint8)
     mask[2, 3] = 255
-    save_nifti(tmp_path / 'in/7/task01_seg1.nii.gz', mask)
-    command = (monkeypatch, TOOL, tmp_path / 'in', tmp_path / 'out')
-    with pytest.raises(SystemExit, match=r'\(6, 6, 4\). --channels takes'):
-        run.here(*command)
-    shutil.rmtree(tmp_path / 'out')
-    command = *command, '--channels', 2, 1, 0
-    with pytest.raises(SystemExit, match=r'0 to 1 but got \[0, 255\].*--bin'):
-        run.here(*command)
-    shutil.rmtree(tmp_path / 'out')
-    run.here(*command, '--binary')
-    shares = np.load(tmp_path / 'out/probabilities/7.npy')
+    save_nifti(source / '7/task01_seg1.nii.gz', mask)
+    for options, told in (
+        ('', r'\(6, 6, 4\). --channels takes'),
+        ('--channels 2 1 0', r'0 to 1 but got \[0, 255\].*--bin'),
+    ):
+        with pytest.raises(SystemExit, match=told):
+            run.tool(TOOL, source, out, options)
+        shutil.rmtree(out)
+    run.tool(TOOL, source, out, '--channels 2 1 0 --binary')
+    shares = np.load(out / 'probabilities/7.npy')
     np.testing.assert_array_equal(shares[1], mask == 255)
-    written = np.array(Image.open(tmp_path / 'out/images/7.png'), int)
     expected = np.rint(pixels[..., 2::-1] * 255 / pixels.max())
-    np.testing.assert_array_equal(written, expected)
+    assert_image(out / 'images/7.png', expected)
 
 
 def spoil_image(folder):
@@ -164,33 +152,30 @@ def lose_masks(folder):
 
 
 @pytest.mark.parametrize('spoil', [spoil_image, spoil_mask, lose_masks])
-def test_corrupt_case_is_named(qubiq, tmp_path, monkeypatch, capsys, spoil):
-    shutil.copytree(qubiq[0], tmp_path / 'in')
-    told = spoil(tmp_path / 'in/case02')
-    command = (monkeypatch, TOOL, tmp_path / 'in', tmp_path / 'out')
+def test_corrupt_case_is_named(qubiq, tmp_path, capsys, spoil):
+    source, out = tmp_path / 'in', tmp_path / 'out'
+    shutil.copytree(qubiq[0], source)
+    told = spoil(source / 'case02')
     with pytest.raises(SystemExit, match=rf'(?s){told}.*--skip-corrupt'):
-        run.here(*command)
-    run.here(*command, '--skip-corrupt')
-    assert (tmp_path / 'out/skipped.txt').read_text() == 'case02\n'
+        run.tool(TOOL, source, out)
+    run.tool(TOOL, source, out, '--skip-corrupt')
+    assert (out / 'skipped.txt').read_text() == 'case02\n'
     shown = capsys.readouterr().out
     assert 'skipped: Expected' in shown
     assert '2 images of 3 annotators' in shown
-    written = {path.stem for path in (tmp_path / 'out').glob('*/*')}
-    assert written == {'case01', 'case03'}
+    assert {path.stem for path in out.glob('*/*')} == {'case01', 'case03'}
 
 
-def test_folder_keeps_its_options(qubiq, converted, tmp_path, monkeypatch):
+def test_folder_keeps_its_options(qubiq, converted, tmp_path):
     shutil.copytree(converted, tmp_path / 'out')
+    others = '--masks {name}/task02_seg*.nii.gz'
     with pytest.raises(SystemExit, match='begun with.*task01.*got.*task02'):
-        run.here(
-            *(monkeypatch, TOOL, qubiq[0], tmp_path / 'out'),
-            *('--masks', '{name}/task02_seg*.nii.gz'),
-        )
+        run.tool(TOOL, qubiq[0], tmp_path / 'out', others)
 
 
-def test_nothing_found(tmp_path, monkeypatch):
+def test_nothing_found(tmp_path):
     with pytest.raises(SystemExit, match='Expected images .*image.nii.gz'):
-        run.here(monkeypatch, TOOL, tmp_path, tmp_path / 'out')
+        run.tool(TOOL, tmp_path, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
 
 
@@ -201,21 +186,17 @@ def test_killed_and_run_again(tmp_path, monkeypatch):
         for i in range(6):
             pixels = draw.integers(0, 2, (8, 8), np.uint8)
             Image.fromarray(pixels).save(tmp_path / 'in' / part / f'{i}.png')
-    options = ('--image', 'images/{name}.png', '--masks', 'masks/*/{name}.png')
     # the options, three files of each image, and the label of the third
-    run.killed(1 + 3 * 2 + 2, TOOL, 'in', 'out', *options, cwd=tmp_path)
-    for part, number in (('images', 3), ('probabilities', 2)):
-        assert len(list(tmp_path.glob(f'out/{part}/[0-9]*'))) == number
+    number, options = 1 + 3 * 2 + 2, LAYOUT.split()
+    run.killed(number, TOOL, 'in', 'out', *options, cwd=tmp_path)
+    assert len(list(tmp_path.glob('out/images/[0-9]*'))) == 3
+    assert len(list(tmp_path.glob('out/probabilities/[0-9]*'))) == 2
     assert len(list(tmp_path.glob('out/annotations/.unfinished-*'))) == 1
     monkeypatch.chdir(tmp_path)
-    run.here(monkeypatch, TOOL, 'in', 'out', *options)
-    run.here(monkeypatch, TOOL, 'in', 'whole', *options)
-    whole, resumed = (
-        {
-            path.relative_to(tmp_path / out): path.read_bytes()
-            for path in (tmp_path / out).rglob('*.*')
-        }
-        for out in ('whole', 'out')
-    )
-    assert len(whole) == 3 * 6 + 2
-    assert resumed == whole
+    for out in ('out', 'whole'):
+        run.tool(TOOL, 'in', out, LAYOUT)
+    for path in Path('whole').rglob('*.*'):
+        resumed = Path('out', *path.parts[1:])
+        assert resumed.read_bytes() == path.read_bytes()
+    for out in ('out', 'whole'):
+        assert len(list(Path(out).rglob('*.*'))) == 3 * 6 + 2

@@ -1,7 +1,5 @@
 """``tools/split_dataset.py`` on data sets in their real layouts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,11 @@ from mmseg_jml.data_check import check_config
 from . import run
 
 TOOL = 'split_dataset.py'
-BASES = run.ROOT / 'configs/_base_/datasets'
+CITYSCAPES, VOC = (
+    run.ROOT / f'configs/_base_/datasets/{name}.py'
+    for name in ('cityscapes_512x1024', 'voc12aug_512x512')
+)
+ROOT = 'data/cityscapes'
 
 
 def touch(*paths):
@@ -27,69 +29,61 @@ def names(path):
     return path.read_text().split()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """A working directory, as the paths of configs are relative to one."""
+    """Works in a folder, as the paths of configs are relative to one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def cityscapes(home):
+def cityscapes():
     """100 images of four cities; returns their names."""
     found = [
         f'{city}/{city}_{i:06}_000019'
         for city in ('aachen', 'bonn', 'ulm', 'zurich')
         for i in range(25)
     ]
-    root = home / 'data/cityscapes'
     for name in found:
-        touch(root / f'leftImg8bit/train/{name}_leftImg8bit.png')
-    touch(root / 'gtFine/train/labels')
+        touch(f'{ROOT}/leftImg8bit/train/{name}_leftImg8bit.png')
+    touch(f'{ROOT}/gtFine/train/labels')
     return found
 
 
-def split(monkeypatch, source, out, *arguments):
-    run.here(monkeypatch, TOOL, source, '--out', out, *arguments)
-    return names(out / 'labeled.txt'), names(out / 'unlabeled.txt')
+def split(source, options, out='out'):
+    run.tool(TOOL, source, options, '--out', out)
+    lists = Path(out, 'labeled.txt'), Path(out, 'unlabeled.txt')
+    return tuple(map(names, lists))
 
 
-def test_smaller_share_is_part_of_the_larger(cityscapes, home, monkeypatch):
-    config = BASES / 'cityscapes_512x1024.py'
-    sets = {}
-    for share in ('1/16', '1/8', '0.5'):
-        out = home / share.replace('/', '_')
-        labelled, rest = split(monkeypatch, config, out, '--ratio', share)
+def test_smaller_share_is_part_of_the_larger(cityscapes):
+    sets = []
+    for share, size in (('1/16', 7), ('1/8', 13), ('0.5', 50)):
+        labelled, rest = split(CITYSCAPES, f'--ratio {share}')
         assert sorted(labelled + rest) == cityscapes
         assert labelled == sorted(labelled)
-        sets[share] = set(labelled)
-    assert [len(part) for part in sets.values()] == [7, 13, 50]
-    assert sets['1/16'] < sets['1/8'] < sets['0.5']
-
-    again = split(monkeypatch, config, home / 'b', '--count', 13)[0]
-    assert set(again) == sets['1/8']
-    other = ('--count', 13, '--seed', 1)
-    assert set(split(monkeypatch, config, home / 'c', *other)[0]) != set(again)
+        assert len(labelled) == size
+        sets.append(set(labelled))
+    assert sets[0] < sets[1] < sets[2]
+    assert set(split(CITYSCAPES, '--count 13')[0]) == sets[1]
+    assert set(split(CITYSCAPES, '--count 13 --seed 1')[0]) != sets[1]
 
 
-def test_lists_are_read_as_ann_file(cityscapes, home, monkeypatch):
-    out = home / 'data/cityscapes/splits/13'
-    config = BASES / 'cityscapes_512x1024.py'
-    labelled, _ = split(monkeypatch, config, out, '--count', 13)
+def test_lists_are_read_as_ann_file(cityscapes):
+    labelled, _ = split(CITYSCAPES, '--count 13', f'{ROOT}/splits/13')
     init_default_scope('mmseg')
-    entry = Config.fromfile(config).train_dataloader.dataset
+    entry = Config.fromfile(CITYSCAPES).train_dataloader.dataset
     dataset = DATASETS.build(dict(entry, ann_file='splits/13/labeled.txt'))
     images = [dataset.get_data_info(i)['img_path'] for i in range(13)]
     assert images == [
-        f'data/cityscapes/leftImg8bit/train/{name}_leftImg8bit.png'
-        for name in labelled
+        f'{ROOT}/leftImg8bit/train/{name}_leftImg8bit.png' for name in labelled
     ]
     assert all(Path(image).exists() for image in images)
 
 
-def test_config_of_both_lists(tiny, home, monkeypatch):
+def test_config_of_both_lists(tiny, home):
     """As docs/data.md shows it; nothing is wrong with the two data sets."""
-    labelled, rest = split(monkeypatch, tiny, home / 'out', '--ratio', '1/4')
+    labelled, rest = split(tiny, '--ratio 1/4')
     cfg = Config.fromfile(tiny)
     del cfg._cfg_dict['val_dataloader']
     entry = cfg.train_dataloader.dataset
@@ -107,43 +101,33 @@ def test_config_of_both_lists(tiny, home, monkeypatch):
     assert sorted(labelled + rest) == list('0123456789')
 
 
-def test_published_list_of_cityscapes(cityscapes, home, monkeypatch):
+def test_published_list_of_cityscapes(cityscapes):
     chosen = [cityscapes[3], cityscapes[60]]
-    (home / 'published.txt').write_text(
-        ''.join(
-            f'leftImg8bit/train/{name}_leftImg8bit.png '
-            f'gtFine/train/{name}_gtFine_labelTrainIds.png\n'
-            for name in reversed(chosen)
-        )
-    )
-    labelled, rest = split(
-        monkeypatch,
-        *(BASES / 'cityscapes_512x1024.py', home / 'out'),
-        *('--list', 'published.txt'),
-    )
+    lines = [
+        f'leftImg8bit/train/{name}_leftImg8bit.png '
+        f'gtFine/train/{name}_gtFine_labelTrainIds.png\n'
+        for name in reversed(chosen)
+    ]
+    Path('published.txt').write_text(''.join(lines))
+    labelled, rest = split(CITYSCAPES, '--list published.txt')
     assert labelled == chosen
     assert len(rest) == 98
 
 
-def test_voc_has_labels_in_two_folders(home, monkeypatch, capsys):
+def test_voc_has_labels_in_two_folders(home, capsys):
     root = home / 'data/VOCdevkit/VOC2012'
     train, aug = ['2007_32', '2007_39'], ['2008_2', '2008_7', '2009_9']
-    for name in train + aug:
-        touch(root / f'JPEGImages/{name}.jpg')
+    touch(*(root / f'JPEGImages/{name}.jpg' for name in train + aug))
     for part, listed in (('train', train), ('aug', aug)):
-        touch(root / f'ImageSets/Segmentation/{part}.txt')
-        (root / f'ImageSets/Segmentation/{part}.txt').write_text(
-            '\n'.join(listed)
-        )
-    (home / 'list.txt').write_text(
-        'JPEGImages/2007_39.jpg SegmentationClass/2007_39.png\n'
-        'JPEGImages/2009_9.jpg SegmentationClass/2009_9.png\n'
-        'JPEGImages/2008_2.jpg SegmentationClass/2008_2.png\n'
-    )
-    run.here(
-        monkeypatch, TOOL, BASES / 'voc12aug_512x512.py',
-        '--list', 'list.txt', '--out', 'out',
-    )  # fmt: skip
+        path = root / f'ImageSets/Segmentation/{part}.txt'
+        touch(path)
+        path.write_text('\n'.join(listed))
+    lines = [
+        f'JPEGImages/{name}.jpg SegmentationClass/{name}.png\n'
+        for name in ('2007_39', '2009_9', '2008_2')
+    ]
+    Path('list.txt').write_text(''.join(lines))
+    run.tool(TOOL, VOC, '--list list.txt --out out')
     lists = {path.name: names(path) for path in (home / 'out').iterdir()}
     assert lists == {
         'labeled_SegmentationClass.txt': ['2007_39'],
@@ -153,75 +137,57 @@ def test_voc_has_labels_in_two_folders(home, monkeypatch, capsys):
     assert '2 images, labels in data/VOC' in capsys.readouterr().out
 
 
-def test_ade20k(home, monkeypatch):
-    folder = home / 'data/ade/ADEChallengeData2016'
-    listed = [f'ADE_train_{i:08}' for i in range(1, 65)]
-    for name in listed:
-        touch(folder / f'images/training/{name}.jpg')
-    (home / 'ade.py').write_text(
-        f"""
+ADE = """
 train_dataloader = dict(dataset=dict(
     type='RepeatDataset', times=2, dataset=dict(
-        type='ADE20KDataset', data_root={str(folder)!r},
+        type='ADE20KDataset', data_root='ade',
         data_prefix=dict(img_path='images/training',
                          seg_map_path='annotations/training'))))
 """
-    )
-    labelled, rest = split(
-        monkeypatch, 'ade.py', home / 'out', '--ratio', '1/64'
-    )
+
+
+def test_ade20k():
+    listed = [f'ADE_train_{i:08}' for i in range(1, 65)]
+    touch(*(f'ade/images/training/{name}.jpg' for name in listed))
+    Path('ade.py').write_text(ADE)
+    labelled, rest = split('ade.py', '--ratio 1/64')
     assert len(labelled) == 1
     assert sorted(labelled + rest) == listed
 
 
-def test_folder(home, monkeypatch, capsys):
-    touch(*(home / f'images/{part}/{i}.png' for part in 'ab' for i in '123'))
-    labeled, others = split(
-        *(monkeypatch, 'images', home / 'out'),
-        *('--img-suffix', '.png', '--count', '2'),
-    )
-    assert sorted(labeled + others) == [
-        'a/1',
-        'a/2',
-        'a/3',
-        'b/1',
-        'b/2',
-        'b/3',
-    ]
+def test_folder(capsys):
+    touch(*(f'images/{part}/{i}.png' for part in 'ab' for i in '123'))
+    labeled, others = split('images', '--img-suffix .png --count 2')
+    expected = ['a/1', 'a/2', 'a/3', 'b/1', 'b/2', 'b/3']
+    assert sorted(labeled + others) == expected
     assert 'labeled.txt: 2 images' in capsys.readouterr().out
 
 
+MISSING = 'does not exist: data/VOCdevkit/VOC2012'
+NO_SHARE = 'expected a share between 0 and 1'
+
+
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('source', 'options', 'message'),
     [
-        (['--count', '3'], 'from 1 to 2, as images has 3, but got 3'),
-        (['--count', '0'], 'but got 0'),
-        (['--count', '1', '--img-suffix', '.tif'], 'as images has 0'),
-        (['--list', 'list.txt'], "1 that do not: '9.jpg'"),
-        (['--list', 'no.txt'], 'no.txt'),
+        ('images', '--count 3', 'from 1 to 2, as images has 3, but got 3'),
+        ('images', '--count 0', 'but got 0'),
+        ('images', '--count 1 --img-suffix .tif', 'as images has 0'),
+        ('images', '--list list.txt', "1 that do not: '9.jpg'"),
+        ('images', '--list no.txt', 'no.txt'),
+        (VOC, '--ratio 1/16', MISSING),
+        (VOC, '--ratio 1/16', f'{MISSING}/ImageSets/Segmentation/aug.txt'),
+        (VOC, '--ratio 1/16', f'{MISSING}/JPEGImages'),
+        ('images', '--ratio 2', NO_SHARE),
+        ('images', '--ratio 0', NO_SHARE),
+        ('images', '--ratio 1/0', NO_SHARE),
+        ('images', '--ratio half', NO_SHARE),
     ],
 )
-def test_errors(home, monkeypatch, arguments, message):
+def test_errors(capsys, source, options, message):
     touch('images/1.jpg', 'images/2.jpg', 'images/3.jpg')
-    (home / 'list.txt').write_text('1.jpg\n9.jpg\n')
-    with pytest.raises(SystemExit, match=message):
-        run.here(monkeypatch, TOOL, 'images', '--out', 'out', *arguments)
-    assert not (home / 'out').exists()
-
-
-def test_config_whose_files_are_missing(home, monkeypatch):
+    Path('list.txt').write_text('1.jpg\n9.jpg\n')
     with pytest.raises(SystemExit) as stopped:
-        run.here(
-            monkeypatch, TOOL, BASES / 'voc12aug_512x512.py',
-            '--ratio', '1/16', '--out', 'out',
-        )  # fmt: skip
-    folder = 'does not exist: data/VOCdevkit/VOC2012'
-    for path in ('', '/ImageSets/Segmentation/aug.txt', '/JPEGImages'):
-        assert folder + path in str(stopped.value)
-
-
-@pytest.mark.parametrize('share', ['2', '0', '1/0', 'half'])
-def test_ratio_is_a_share(home, monkeypatch, capsys, share):
-    with pytest.raises(SystemExit, match='2'):
-        run.here(monkeypatch, TOOL, '.', '--out', 'out', '--ratio', share)
-    assert 'expected a share between 0 and 1' in capsys.readouterr().err
+        run.tool(TOOL, source, '--out out', options)
+    assert message in f'{stopped.value} {capsys.readouterr().err}'
+    assert not Path('out').exists()

@@ -1,7 +1,5 @@
 """``tools/train.py``, run as users run it."""
 
-from __future__ import annotations
-
 import argparse
 import runpy
 from pathlib import Path
@@ -19,140 +17,112 @@ from tests.zoo.catalog import CONFIGS
 from . import run
 
 pytestmark = pytest.mark.filterwarnings('ignore')
+ENTRY = 'model.decode_head.loss_decode'
+ONE_STEP = '--cfg-options train_cfg.max_iters=1'
 
 
-def test_trains_a_stock_config(tiny, tmp_path, monkeypatch):
-    run.here(monkeypatch, 'train.py', tiny, '--work-dir', tmp_path)
-    steps = run.losses(tmp_path)
-    assert [step['step'] for step in steps] == [1, 2, 3, 4]
-    assert all('decode.loss_ce' in step for step in steps)
-    assert (tmp_path / 'iter_4.pth').is_file()
+@pytest.fixture
+def train(tiny, tmp_path):
+    """Trains the tiny config with options; returns the logged steps."""
+
+    def train(options: str, folder: str = '.') -> list:
+        work_dir = tmp_path / folder
+        run.tool('train.py', tiny, '--work-dir', work_dir, options)
+        return run.losses(work_dir)
+
+    return train
 
 
-def test_loss_is_replaced_in_the_main_head(tiny, tmp_path, monkeypatch):
-    run.here(
-        monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricLoss',
-        '--work-dir', tmp_path,
-    )  # fmt: skip
-    for step in run.losses(tmp_path):
+def test_loss_is_replaced_in_the_main_head(train, tmp_path):
+    for step in train('--loss JaccardMetricLoss'):
         assert step['decode.loss_jml'] > 0
         assert step['aux.loss_ce'] > 0
         assert 'decode.loss_ce' not in step
     assert run.trained_config(tmp_path).model.decode_head.loss_decode == dict(
         type='mmseg_jml.JaccardMetricLoss', use_sigmoid=False, loss_weight=1.0
     )
-    (log,) = tmp_path.glob('*/*.log')
-    assert (
-        'model.decode_head.loss_decode: JaccardMetricLoss instead of '
-        'CrossEntropyLoss' in log.read_text()
+    told = f'{ENTRY}: JaccardMetricLoss instead of CrossEntropyLoss'
+    assert told in run.log_of(tmp_path)
+
+
+def test_options_of_the_loss_follow_it(train, tmp_path):
+    (step,) = train(
+        f'--loss mmseg_jml.JaccardMetricLoss {ONE_STEP} '
+        f'{ENTRY}.loss_name=loss_smoothed {ENTRY}.loss_weight=0.0 '
+        f'{ENTRY}.label_smoothing.mode=boundary '
+        f'{ENTRY}.label_smoothing.epsilon=0.4'
     )
-
-
-def test_options_of_the_loss_follow_it(tiny, tmp_path, monkeypatch):
-    entry = 'model.decode_head.loss_decode'
-    run.here(
-        monkeypatch, 'train.py', tiny, '--loss', 'mmseg_jml.JaccardMetricLoss',
-        '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=1',
-        f'{entry}.loss_name=loss_smoothed', f'{entry}.loss_weight=0.0',
-        f'{entry}.label_smoothing.mode=boundary',
-        f'{entry}.label_smoothing.epsilon=0.4',
-    )  # fmt: skip
-    (step,) = run.losses(tmp_path)
     assert step['decode.loss_smoothed'] == 0
     smoothing = run.trained_config(tmp_path).model.decode_head.loss_decode
     assert smoothing.label_smoothing == dict(mode='boundary', epsilon=0.4)
 
 
-def test_resume_goes_on_from_the_checkpoint(tiny, tmp_path, monkeypatch):
-    options = ['--loss', 'JaccardMetricLoss', '--work-dir', tmp_path]
-    run.here(
-        monkeypatch, 'train.py', tiny, *options,
-        '--cfg-options', 'train_cfg.max_iters=2',
-    )  # fmt: skip
-    run.here(monkeypatch, 'train.py', tiny, *options, '--resume')
-    assert [step['step'] for step in run.losses(tmp_path)] == [1, 2, 3, 4]
-
-
-def test_a_resumed_run_ends_as_the_unbroken_one(tiny, tmp_path, monkeypatch):
-    def train(folder, *options):
-        run.here(
-            monkeypatch, 'train.py', tiny, '--work-dir', tmp_path / folder,
-            '--cfg-options', 'randomness.seed=1', *options,
-        )  # fmt: skip
-
-    train('whole')
-    train('parts', 'train_cfg.max_iters=2')
-    train('parts', 'resume=True')
-    load_checkpoint = CheckpointLoader.load_checkpoint
+@pytest.mark.parametrize('resume', ['{} --resume', '{} resume=True'])
+def test_a_resumed_run_ends_as_the_unbroken_one(train, tmp_path, resume):
+    # runs of one second with one name would share a log
+    named = '--cfg-options randomness.seed=1 experiment_name='
+    steps = train(f'{named}whole', 'whole')
+    assert all('decode.loss_ce' in step for step in steps)
+    train(f'{named}first train_cfg.max_iters=2', 'parts')
+    steps = train(resume.format(f'{named}second'), 'parts')
+    assert [step['step'] for step in steps] == [1, 2, 3, 4]
     whole, parts = (
-        load_checkpoint(str(tmp_path / name / 'iter_4.pth'))['state_dict']
+        CheckpointLoader.load_checkpoint(str(tmp_path / name / 'iter_4.pth'))
         for name in ('whole', 'parts')
     )
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    states = whole['state_dict'], parts['state_dict']
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
-    ('change', 'added'),
+    ('key', 'value', 'added'),
     [
-        (dict(), True),
-        (dict(train_cfg=dict(type='EpochBasedTrainLoop')), False),
-        (dict(train_dataloader=dict(batch_sampler=dict())), False),
-        (dict(custom_hooks=[dict(type='ExactResumeHook')]), False),
+        ('work_dir', 'any', True),
+        ('train_cfg', dict(type='EpochBasedTrainLoop'), False),
+        ('train_dataloader', dict(batch_sampler=dict()), False),
+        ('custom_hooks', [dict(type='ExactResumeHook')], False),
     ],
 )
-def test_runs_resume_exactly_where_iterations_are_counted(change, added):
-    cfg = Config(
-        dict(
-            train_cfg=dict(type='IterBasedTrainLoop'),
-            train_dataloader=dict(sampler=dict(type='InfiniteSampler')),
-            custom_hooks=[dict(type='EMAHook')],
-        )
-        | change
-    )
+def test_runs_resume_exactly_where_iterations_are_counted(key, value, added):
+    cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
+    cfg.train_cfg = dict(type='IterBasedTrainLoop')
+    cfg.train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+    cfg[key] = value
     before = list(cfg.custom_hooks)
     cli.resume_exactly(cfg)
     hook = dict(type='mmseg_jml.ExactResumeHook')
     assert cfg.custom_hooks == before + [hook] * added
 
 
-@pytest.mark.parametrize('options', [[], ['--full-resolution']])
+@pytest.mark.parametrize('option', ['', '--full-resolution'])
 def test_own_losses_are_computed_at_the_heads_resolution(
-    tiny, tmp_path, monkeypatch, options
+    train, tmp_path, option
 ):
-    run.here(
-        monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricCELoss',
-        '--work-dir', tmp_path, *options,
-        '--cfg-options', 'train_cfg.max_iters=1',
-    )  # fmt: skip
+    (step,) = train(f'--loss JaccardMetricCELoss {option} {ONE_STEP}')
     hooks = run.trained_config(tmp_path).custom_hooks
     added = dict(type='mmseg_jml.HeadResolutionHook') in hooks
-    (step,) = run.losses(tmp_path)
-    (log,) = tmp_path.glob('*/*.log')
-    said = (
-        "decode (FCNHead): losses at the head's resolution" in log.read_text()
-    )
-    assert added == said == ('decode.jml' in step) == (not options)
+    told = "decode (FCNHead): losses at the head's resolution"
+    said = told in run.log_of(tmp_path)
+    assert added == said == ('decode.jml' in step) == (not option)
+
+
+OURS, DICE = dict(type='JaccardMetricLoss'), dict(type='DiceLoss')
+HOOK = dict(type=HeadResolutionHook)
 
 
 @pytest.mark.parametrize(
     ('entry', 'hooks', 'number'),
     [
-        (dict(type='JaccardMetricLoss'), [], 1),
-        ([dict(type='DiceLoss'), dict(type=JaccardMetricLoss)], [], 1),
+        (OURS, [], 1),
+        ([DICE, dict(type=JaccardMetricLoss)], [], 1),
         (dict(type='CrossEntropyLoss'), [], 0),
-        (
-            dict(type='mmseg_jml.JaccardMetricLoss'),
-            [dict(type=HeadResolutionHook)],
-            1,
-        ),
+        (dict(type='mmseg_jml.JaccardMetricLoss'), [HOOK], 1),
     ],
 )
 def test_the_hook_is_added_once_where_a_loss_is_ours(entry, hooks, number):
-    model = dict(
-        decode_head=dict(type='FCNHead', loss_decode=dict(type='DiceLoss')),
-        auxiliary_head=[dict(type='FCNHead', loss_decode=entry)],
-    )
+    head = dict(type='FCNHead', loss_decode=DICE)
+    auxiliary = [dict(head, loss_decode=entry)]
+    model = dict(decode_head=head, auxiliary_head=auxiliary)
     cfg = Config(dict(model=model, custom_hooks=hooks))
     cli.use_head_resolution(cfg)
     assert len(cfg.custom_hooks) == number
@@ -180,34 +150,35 @@ def test_default_work_dir_is_named_after_the_config(
     tiny, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    run.here(
-        monkeypatch, 'train.py', tiny,
-        '--cfg-options', 'train_cfg.max_iters=2',
-    )  # fmt: skip
+    run.tool('train.py', tiny, '--cfg-options train_cfg.max_iters=2')
     assert (tmp_path / 'work_dirs/tiny/iter_2.pth').is_file()
 
 
+DEPTH = CONFIGS / 'vpd/vpd_sd_4xb8-25k_nyu-480x480.py'
+NO_PIXEL_LOSS = (
+    '--loss JaccardMetricLoss: Expected a cross-entropy over pixels '
+    '(CrossEntropyLoss or OhemCrossEntropy) in model.decode_head but got '
+    'VPDDepthHead, which regresses depth.'
+)
+
+
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('config', 'loss', 'message'),
     [
-        (['nowhere.py'], 'no such file: nowhere.py'),
-        (
-            [CONFIGS / 'vpd/vpd_sd_4xb8-25k_nyu-480x480.py'],
-            '--loss JaccardMetricLoss: Expected a cross-entropy over pixels '
-            '(CrossEntropyLoss or OhemCrossEntropy) in model.decode_head but '
-            'got VPDDepthHead, which regresses depth.',
-        ),
+        ('nowhere.py', 'JaccardMetricLoss', 'no such file: nowhere.py'),
+        (DEPTH, 'JaccardMetricLoss', NO_PIXEL_LOSS),
+        (DEPTH, 'DiceLoss', 'Expected the loss to be one of '),
+        (DEPTH, 'DiceLoss', "JaccardMetricLoss but got 'DiceLoss'"),
+        (DEPTH, 'JaccardMetricCE', 'Did you mean JaccardMetricCELoss?'),
     ],
 )
-def test_refusal(arguments, message, monkeypatch, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        run.here(
-            monkeypatch, 'train.py', *arguments, '--loss', 'JaccardMetricLoss'
-        )
-    assert message in f'{exit_.value} {capsys.readouterr().err}'
+def test_refusal(config, loss, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run.tool('train.py', config, '--loss', loss)
+    assert message in f'{stopped.value} {capsys.readouterr().err}'
 
 
-def test_config_by_the_name_of_its_package(tmp_path):
+def test_config_by_the_name_of_its_package():
     inner = 'pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024'
     path = str(CONFIGS / f'{inner}.py')
     assert cli.config_file(f'mmseg::{inner}.py') == path
@@ -222,50 +193,44 @@ def test_config_by_the_name_of_its_package(tmp_path):
 
 
 def test_console_is_short_and_the_log_is_whole(tiny, tmp_path):
-    options = ['--loss', 'JaccardMetricCELoss', '--cfg-options']
-    options += ['train_cfg.max_iters=1', 'default_hooks.checkpoint=None']
+    options = ['--loss', 'JaccardMetricCELoss', *ONE_STEP.split()]
+    options += ['default_hooks.checkpoint=None']
     shown = {}
-    for verbose in ('', '--verbose'):
-        folder = tmp_path / f'run{verbose}'
-        words = ['python', run.ROOT / 'tools/train.py', tiny, *options]
-        done = run.apart(
-            *words, '--work-dir', folder, *filter(None, [verbose]),
-            cwd=tmp_path,
-        )  # fmt: skip
+    for verbose in ([], ['--verbose']):
+        folder = tmp_path / f'run{len(verbose)}'
+        words = [run.ROOT / 'tools/train.py', tiny, '--work-dir', folder]
+        done = run.apart('python', *words, *verbose, *options)
         assert done.returncode == 0, done.stderr
         lines = (done.stderr + done.stdout).splitlines()
         (first,) = (i for i, line in enumerate(lines) if '(train) [1]' in line)
         assert 'eta: ' in lines[first]
-        shown[verbose] = lines[:first]
-        (log,) = folder.glob('*/*.log')
-        text = log.read_text()
+        shown[len(verbose)] = lines[:first]
         for part in ('System environment:', 'Config:', 'Hooks will be exec'):
-            assert part in text
+            assert part in run.log_of(folder)
             assert (part in done.stdout) == bool(verbose)
-    assert len(shown['']) <= 40 < len(shown['--verbose'])
-    assert 'Could not import OneDL' not in shown['']
+    assert len(shown[0]) <= 40 < len(shown[1])
+    assert 'Could not import OneDL' not in shown[0]
 
 
-@pytest.mark.parametrize('options', [[], ['--no-check']])
+@pytest.mark.parametrize('option', ['', '--no-check'])
 def test_wrong_configs_are_refused_unless_one_insists(
-    tiny, monkeypatch, capsys, options
+    train, monkeypatch, capsys, option
 ):
     built = []
     monkeypatch.setattr(cli, 'build_runner', lambda *args: built.append(args))
     with pytest.raises((SystemExit, AttributeError)) as stopped:
-        run.here(
-            monkeypatch, 'train.py', tiny, *options, '--cfg-options',
-            'model.decode_head.num_classes=5',
-            'train_dataloader.dataset.data_prefix.img_path=imagse',
-        )  # fmt: skip
-    told = capsys.readouterr().err
-    if options:
-        assert built
-        return
-    assert 'Nothing was trained. --no-check trains all' in stopped.value.code
-    assert 'train: it cannot be built: data_prefix.img_path of Base' in told
-    assert 'val: decode_head has num_classes=5 but the data has 3' in told
-    assert not built
+        train(
+            f'{option} --cfg-options model.decode_head.num_classes=5 '
+            'train_dataloader.dataset.data_prefix.img_path=imagse'
+        )
+    assert bool(built) == bool(option)
+    said = f'{stopped.value} {capsys.readouterr().err}'
+    for told in (
+        'Nothing was trained. --no-check trains all',
+        'train: it cannot be built: data_prefix.img_path of Base',
+        'val: decode_head has num_classes=5 but the data has 3',
+    ):
+        assert (told in said) == (not option)
 
 
 def test_other_processes_leave_the_check_to_the_first(monkeypatch):
@@ -273,34 +238,14 @@ def test_other_processes_leave_the_check_to_the_first(monkeypatch):
     cli.check(None)
 
 
-def test_unknown_loss_names_the_known_ones(tiny, monkeypatch):
-    message = (
-        'Expected the loss to be one of .*JaccardMetricLoss.* but got '
-        "'DiceLoss'"
-    )
-    with pytest.raises(SystemExit, match=message):
-        run.here(monkeypatch, 'train.py', tiny, '--loss', 'DiceLoss')
-    with pytest.raises(SystemExit, match='Did you mean JaccardMetricCELoss?'):
-        run.here(monkeypatch, 'train.py', tiny, '--loss', 'JaccardMetricCE')
-
-
-@pytest.fixture(scope='module')
-def use_amp():
-    return runpy.run_path(str(run.ROOT / 'tools/train.py'))['use_amp']
-
-
-def test_amp_keeps_the_optimizer(use_amp):
+def test_amp_keeps_the_optimizer_and_refuses_another_wrapper():
+    use_amp = runpy.run_path(str(run.ROOT / 'tools/train.py'))['use_amp']
     cfg = dict(optim_wrapper=dict(type='OptimWrapper', optimizer='any'))
-    use_amp(cfg)
-    expected = dict(
-        type='AmpOptimWrapper', optimizer='any', loss_scale='dynamic'
-    )
-    assert cfg['optim_wrapper'] == expected
-    use_amp(cfg)
-    assert cfg['optim_wrapper'] == expected
-
-
-def test_amp_refuses_another_wrapper(use_amp):
-    cfg = dict(optim_wrapper=dict(type='ApexOptimWrapper'))
+    for _ in range(2):
+        use_amp(cfg)
+        assert cfg['optim_wrapper'] == dict(
+            type='AmpOptimWrapper', optimizer='any', loss_scale='dynamic'
+        )
+    cfg['optim_wrapper']['type'] = 'ApexOptimWrapper'
     with pytest.raises(ValueError, match='but got ApexOptimWrapper'):
         use_amp(cfg)

@@ -43,8 +43,7 @@ def test_one_diagram_for_each_class(drawn, classes):
     bins = torch.rand(classes, 3, 10)
     image = reliability_diagram(bins, [f'class {c}' for c in range(classes)])
     assert image.dtype == np.uint8
-    assert image.ndim == 3
-    assert image.shape[2] == 3
+    assert image.shape == (*image.shape[:2], 3)
     assert image.std() > 0
     assert len([c for c in drawn if c[0] == 'text']) == classes
 

@@ -47,11 +47,8 @@ def family(name: str) -> str:
 def picks() -> list[Pick]:
     """Picks the cheapest config of each group with the same architecture.
 
-    Configs are of one group when they share the family, the segmentor, the
-    backbone's type, and for each head its type, its losses with all their
-    arguments, its sampler, and whether it has two classes. The cheapest has
-    the smallest sum of numbers (depths, widths ...) in backbone, neck and
-    main head.
+    The cheapest has the smallest sum of numbers (depths, widths ...) in
+    backbone, neck and main head.
     """
     groups = defaultdict(list)
     for name, cfg in all_configs().items():
@@ -70,13 +67,10 @@ def as_list(heads) -> list[dict]:
 
 
 def _parts(name: str, model: dict) -> tuple[str, ...]:
-    return (
-        family(name),
-        model['type'],
-        model['backbone']['type'],
-        _summary(model['decode_head']),
-        _summary(model.get('auxiliary_head')),
-    )
+    """Returns what the configs of a group share."""
+    types = family(name), model['type'], model['backbone']['type']
+    heads = model['decode_head'], model.get('auxiliary_head')
+    return (*types, *map(_summary, heads))
 
 
 def _summary(heads) -> str:
@@ -84,15 +78,9 @@ def _summary(heads) -> str:
     for head in as_list(heads):
         inner = head.get('kernel_generate_head', head)
         losses = {key: inner[key] for key in inner if key.startswith('loss')}
-        summaries.append(
-            (
-                head['type'],
-                inner['type'],
-                losses,
-                head.get('sampler'),
-                inner['num_classes'] == 2,
-            )
-        )
+        is_binary = inner['num_classes'] == 2
+        parts = head['type'], inner['type'], losses, head.get('sampler')
+        summaries.append((*parts, is_binary))
     return json.dumps(summaries, sort_keys=True)
 
 

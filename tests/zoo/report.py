@@ -1,11 +1,4 @@
-"""Writes docs/zoo.md from a whole run on both stacks.
-
-The first command in the environment of each stack, then the second::
-
-    ZOO=all python -m pytest tests/zoo -o junit_family=xunit1 \\
-        --junitxml=work_dirs/zoo/STACK.xml
-    python -m tests.zoo.report work_dirs/zoo/*.xml > docs/zoo.md
-"""
+"""Writes docs/zoo.md from a whole run on both stacks: see ``make zoo``."""
 
 from __future__ import annotations
 
@@ -83,11 +76,8 @@ def read(path: str) -> Run:
     found = defaultdict(list)
     for item in suite.iter('property'):
         found[item.get('name')].append(item.get('value'))
-    run = Run(
-        found['stack'][0],
-        json.loads(found['versions'][0]),
-        json.loads(found['picks'][0]),
-    )
+    versions, picks = (json.loads(found[x][0]) for x in ('versions', 'picks'))
+    run = Run(found['stack'][0], versions, picks)
     for step in map(json.loads, found['step']):
         run.steps[step['config'], step['variant']] = step
     for step in map(json.loads, found['resolution']):
@@ -124,11 +114,7 @@ def mark(run: Run, config: str, variant: str, reasons: Legend) -> str:
 
 def summary(run: Run) -> str:
     """Says how many configs passed."""
-    able = [
-        config
-        for config in run.picks
-        if not run.steps[config, 'main head']['reason']
-    ]
+    able = [x for x in run.picks if not run.steps[x, 'main head']['reason']]
     packages = ', '.join(f'{k} {v}' for k, v in run.versions.items())
     return (
         f'- {NAMES[run.stack]} ({packages}): {len(able)} of '
@@ -166,10 +152,8 @@ def resolution(run: Run):
             numbers[degree] += standing
             for reason in {*reasons.values()} - {None}:
                 why[reason][config.partition('/')[0]] += standing
-        counted = ', '.join(
-            f'{degree} heads in {numbers[degree]}'
-            for degree in ('all', 'some', 'no')
-        )
+        degrees = 'all', 'some', 'no'
+        counted = ', '.join(f'{x} heads in {numbers[x]}' for x in degrees)
         yield f'- {NAMES[run.stack]}, {described}: {counted} configs.'
         for reason, families in sorted(why.items()):
             named = ', '.join(f'{k} ({n})' for k, n in families.items())
@@ -182,31 +166,26 @@ def rows(runs: list[Run], calls: Legend, reasons: Legend):
     yield ['config', 'stands for', 'calls', 'heads', *stacks]
     yield ['---'] * (4 + len(runs))
     for config in sorted({config for run in runs for config in run.picks}):
-        recorded = [
-            step['calls']
+        steps = [run.steps.get((config, 'main head')) for run in runs]
+        made = [x['calls'] for x in steps if x and not x['reason']] or [{}]
+        marks = (
+            ' '.join(mark(run, config, v, reasons) for v in VARIANTS)
             for run in runs
-            if (step := run.steps.get((config, 'main head')))
-            and not step['reason']
-        ]
-        made = recorded[0] if recorded else {}
+        )
         yield [
             f'`{config.removesuffix(".py")}`',
             str(max(run.picks.get(config, 0) for run in runs)),
-            ' '.join(calls[c] for made_by in made.values() for c in made_by),
+            ' '.join(calls[x] for x in sum(made[0].values(), [])),
             heads(runs, config),
-            *(
-                ' '.join(mark(run, config, v, reasons) for v in VARIANTS)
-                for run in runs
-            ),
+            *marks,
         ]
 
 
 def page(runs: list[Run]) -> str:
     """Returns the whole page."""
     calls, reasons = Legend(ascii_uppercase), Legend(map(str, range(1, 100)))
-    table = [
-        '| ' + ' | '.join(row) + ' |' for row in rows(runs, calls, reasons)
-    ]
+    lines = rows(runs, calls, reasons)
+    table = ['| ' + ' | '.join(row) + ' |' for row in lines]
     parts = [
         INTRODUCTION,
         *map(summary, runs),
@@ -231,6 +210,5 @@ def page(runs: list[Run]) -> str:
 
 
 if __name__ == '__main__':
-    print(
-        page(sorted(map(read, sys.argv[1:]), key=lambda run: run.stack)[::-1])
-    )
+    found = sorted(map(read, sys.argv[1:]), key=lambda run: run.stack)
+    print(page(found[::-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 import mmcv
 
@@ -16,13 +16,9 @@ DISTRIBUTIONS = {
 
 def versions() -> dict[str, str]:
     """Returns the versions of the packages of the installed stack."""
-    found = {}
-    for name in ('torch', *DISTRIBUTIONS[stack()]):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    installed = {x.metadata['Name']: x.version for x in distributions()}
+    names = 'torch', *DISTRIBUTIONS[stack()]
+    return {x: installed[x] for x in names if x in installed}
 
 
 def stack() -> str:

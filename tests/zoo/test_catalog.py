@@ -1,7 +1,5 @@
 """What is found in all of MMSegmentation's configs, without building any."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from copy import deepcopy
@@ -23,10 +21,9 @@ def outcomes():
     """Returns for each config what was replaced, or why nothing was."""
     found = {}
     for name, cfg in catalog.all_configs().items():
+        cfg = deepcopy(cfg)
         try:
-            found[name] = replace_pixel_loss(
-                deepcopy(cfg), 'JaccardMetricLoss'
-            )
+            found[name] = replace_pixel_loss(cfg, 'JaccardMetricLoss')
         except ValueError as error:
             found[name] = str(error)
     return found
@@ -49,20 +46,15 @@ def test_places_of_the_loss(outcomes):
         if isinstance(outcome, dict)
     )
     ce, ohem = 'CrossEntropyLoss', 'OhemCrossEntropy'
+    two_heads = (f'{MAIN}.0.loss_decode', ce), (f'{MAIN}.1.loss_decode', ce)
+    first, second, fourth = (f'{MAIN}.loss_decode.{i}' for i in (0, 1, 3))
     assert places == {
         ((f'{MAIN}.loss_decode', ce),): 604 + MORE,
         ((f'{MAIN}.kernel_generate_head.loss_decode', ce),): 7,
-        ((f'{MAIN}.loss_decode.0', ce),): 12,
-        ((f'{MAIN}.0.loss_decode', ce), (f'{MAIN}.1.loss_decode', ce)): 28,
-        (
-            (f'{MAIN}.loss_decode.0', ohem),
-            (f'{MAIN}.loss_decode.1', ohem),
-        ): 2,
-        (
-            (f'{MAIN}.loss_decode.0', ce),
-            (f'{MAIN}.loss_decode.1', ohem),
-            (f'{MAIN}.loss_decode.3', ohem),
-        ): 3,
+        ((first, ce),): 12,
+        two_heads: 28,
+        ((first, ohem), (second, ohem)): 2,
+        ((first, ce), (second, ohem), (fourth, ohem)): 3,
     }
 
 
@@ -76,11 +68,8 @@ def test_places_of_the_loss(outcomes):
     ],
 )
 def test_refusal_names_the_reason(outcomes, family, reason):
-    messages = [
-        outcome
-        for name, outcome in outcomes.items()
-        if catalog.family(name) == family
-    ]
+    named = {x for x in outcomes if catalog.family(x) == family}
+    messages = [outcomes[name] for name in named]
     assert messages
     assert all(reason in message for message in messages)
 

@@ -5,8 +5,6 @@ the environment variable ``ZOO=all`` every pick, and the stock losses beside
 them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -68,25 +66,23 @@ CALLS = {
         f'{MAIN}.0': [PLAIN]
     },
 }
+HEADS = 'decode_head', 'auxiliary_head'
 VARIANTS = {
-    'main head': ('JaccardMetricLoss', ('decode_head',)),
-    'auxiliary heads': ('JaccardMetricLoss', ('auxiliary_head',)),
-    'both with CE': (
-        'JaccardMetricCELoss',
-        ('decode_head', 'auxiliary_head'),
-    ),
+    'main head': ('JaccardMetricLoss', HEADS[:1]),
+    'auxiliary heads': ('JaccardMetricLoss', HEADS[1:]),
+    'both with CE': ('JaccardMetricCELoss', HEADS),
 }
 # DDRNet and PIDNet name the terms of their log themselves.
 OWN_KEYS = ('ddrnet', 'pidnet')
 
 
-def names() -> list[str]:
+def names():
     if WHOLE:
         return [pick.config for pick in catalog.picks()]
     return sorted({*CALLS, *stacks.cannot_run()})
 
 
-def cases() -> list[tuple[str, str]]:
+def cases():
     """Returns the configs and the variants that change something in them."""
     found = []
     for name in names():
@@ -121,10 +117,7 @@ def test_training_step(name, variant, record_property):
             check_call(call, step.entries[path])
         check_keys(step, path, name)
         check_gradients(step.of_head(path))
-    described = {
-        path: [str(call) for call in calls]
-        for path, calls in step.calls.items()
-    }
+    described = {x: list(map(str, step.calls[x])) for x in step.calls}
     if variant == 'main head' and name in CALLS:
         assert described == CALLS[name]
     note(record_property, name, variant, calls=described)
@@ -141,7 +134,7 @@ def test_stock_baseline(name, record_property):
         note(record_property, name, 'stock')
 
 
-def resolution_cases() -> list[tuple[str, str]]:
+def resolution_cases():
     """Returns the configs with a new loss and, in a whole run, the stock."""
     variants = ('main head', 'stock') if WHOLE else ('main head',)
     return [(name, variant) for variant in variants for name in names()]
@@ -170,9 +163,8 @@ def note(record_property, name, variant, reason='', calls=None):
 
 
 def check_refusal(why, *arguments):
-    with pytest.raises(
-        (AssertionError, IndexError, RuntimeError, TypeError), match=why
-    ) as error:
+    kinds = AssertionError, IndexError, RuntimeError, TypeError
+    with pytest.raises(kinds, match=why) as error:
         trial.run(*arguments)
     return str(error.value)
 
@@ -196,7 +188,7 @@ def check_call(call, entry):
     assert bool(call.gradient.any()) is has_label
 
 
-def textbook(call, entry) -> float:
+def textbook(call, entry):
     """The mean over the present classes of 1 - sum min / sum max."""
     logits = call.logits.double().flatten(2)
     classes = logits.shape[1]
@@ -215,26 +207,24 @@ def textbook(call, entry) -> float:
     return entry['loss_weight'] * mean
 
 
+DEFAULT_NAMES = {
+    'mmseg_jml.JaccardMetricLoss': 'loss_jml',
+    'mmseg_jml.JaccardMetricCELoss': 'loss_jml_ce',
+}
+
+
 def check_keys(step, path, name):
-    head, stage = re.match(
-        r'model\.(decode|auxiliary)_head\.?(\d*)', path
-    ).groups()
+    place = re.match(r'model\.(decode|auxiliary)_head\.?(\d*)', path)
+    head, stage = place.groups()
     prefix = head.replace('auxiliary', 'aux') + (stage and f'_{stage}') + '.'
     entry = step.entries[path]
-    default = {
-        'mmseg_jml.JaccardMetricLoss': 'loss_jml',
-        'mmseg_jml.JaccardMetricCELoss': 'loss_jml_ce',
-    }[entry['type']]
+    expected = entry.get('loss_name', DEFAULT_NAMES[entry['type']])
+    if catalog.family(name) in OWN_KEYS:
+        expected = 'loss_'
+    terms = {k: v for k, v in step.log.items() if k.startswith(prefix)}
     for call in step.calls[path]:
-        keys = [
-            key
-            for key, value in step.log.items()
-            if key.startswith(prefix) and value == call.value.mean()
-        ]
         if call.value.ndim == 0:
-            assert keys
-            own = catalog.family(name) in OWN_KEYS
-            expected = 'loss_' if own else entry.get('loss_name', default)
+            keys = [k for k, value in terms.items() if value == call.value]
             assert any(expected in key for key in keys)
 
 
@@ -246,8 +236,7 @@ def check_gradients(gradients):
 
 def check_same(found, expected, tolerance=1e-4):
     """Compares logs and all gradients, but for terms that one alone has."""
-    shared = [name for name in found.log if name in expected.log]
-    assert shared == list(expected.log)
+    assert [x for x in found.log if x in expected.log] == list(expected.log)
     for name, value in expected.log.items():
         assert found.log[name] == pytest.approx(value, rel=tolerance), name
     assert found.gradients.keys() == expected.gradients.keys()

@@ -65,15 +65,9 @@ def run(
     heads: tuple[str, ...] = ('decode_head',),
     at_head_resolution: bool = False,
 ) -> Trial:
-    """Builds a stock config and takes one training step.
+    """Builds a stock config and takes one step, with a loss in some heads.
 
-    Args:
-        name (str): Path of the config below mmseg's config folder.
-        loss (str, optional): What to put in place of the pixel
-            cross-entropy. None leaves the stock losses.
-        heads (tuple[str, ...]): Where: ``decode_head``, ``auxiliary_head``.
-        at_head_resolution (bool): Whether losses take the heads' logits as
-            they are, which leaves no calls to keep.
+    None leaves the stock losses. At the heads' resolution no calls are kept.
     """
     torch.manual_seed(0)
     cfg = read(name)
@@ -118,25 +112,22 @@ def batch(cfg: Config, side: int) -> dict:
     random = torch.Generator().manual_seed(0)
     data = dict(inputs=[], data_samples=[])
     for _ in range(2):
-        blocks = torch.randint(
-            classes, (1, side // 8, side // 8), generator=random
-        )
+        size = 1, side // 8, side // 8
+        blocks = torch.randint(classes, size, generator=random)
         label = blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
         label[:, :4] = 255
         sample = SegDataSample(gt_sem_seg=PixelData(data=label))
         sample.gt_edge_map = PixelData(data=(label % 5 == 0).long())
         data['data_samples'].append(sample)
-        data['inputs'].append(
-            torch.randint(256, (channels, side, side), generator=random)
-        )
+        size = channels, side, side
+        data['inputs'].append(torch.randint(256, size, generator=random))
     return data
 
 
 def _forget_pretrained(node) -> None:
     for key, child in node.items() if isinstance(node, dict) else ():
-        if key == 'pretrained':
-            node[key] = None
-        elif key == 'init_cfg' and 'Pretrained' in str(child):
+        is_named = key == 'init_cfg' and 'Pretrained' in str(child)
+        if is_named or key == 'pretrained':
             node[key] = None
         for part in as_list(child):
             _forget_pretrained(part)
@@ -154,9 +145,8 @@ def _record(calls: list[Call], loss, args, kwargs, value) -> None:
     gradient = None
     if value.requires_grad:
         (gradient,) = torch.autograd.grad(value, logits, retain_graph=True)
-    calls.append(
-        Call(logits.detach(), label, kwargs, value.detach(), gradient)
-    )
+    seen = logits.detach(), label, kwargs, value.detach(), gradient
+    calls.append(Call(*seen))
 
 
 def _keep_gradients(trial: Trial, model, *step) -> None:
