@@ -50,13 +50,17 @@ def fingerprint(method: Callable) -> str:
     Every version of Python gives the same hash.
 
     Returns:
-        str: 16 hexadecimal digits; empty if there is no source.
+        str: 16 hexadecimal digits; empty if there is no source, and for a
+        lambda.
     """
     try:
         source = textwrap.dedent(inspect.getsource(method))
-    except (OSError, TypeError):
+        definition = ast.parse(source).body[0]
+    except (OSError, SyntaxError, TypeError):
         return ''
-    body = ast.parse(source).body[0].body
+    if not isinstance(definition, ast.FunctionDef):
+        return ''
+    body = definition.body
     return hashlib.sha256(_described(body[1:]).encode()).hexdigest()[:16]
 
 

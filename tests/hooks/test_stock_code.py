@@ -55,5 +55,6 @@ def test_layout_changes_nothing_and_code_does(tmp_path, old, new, is_same):
     assert (len(set(found)) == 1) == is_same
 
 
-def test_code_without_a_source_has_none():
-    assert fingerprint(len) == ''
+@pytest.mark.parametrize('source', ['read = lambda x: x', 'read = len'])
+def test_what_is_no_definition_has_no_fingerprint(tmp_path, source):
+    assert fingerprint_of(tmp_path, source) == ''
