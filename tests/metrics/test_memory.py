@@ -52,15 +52,16 @@ def test_calibration_keeps_the_same(binning):
     """However many images there are, and however large they are."""
     evaluator = dict(CALIBRATION, binning=binning)
     few = kept(fed(evaluator, 10, size=8))
-    # an integer of two bytes, where one did before
-    assert kept(fed(evaluator, 1000, size=8)) == pytest.approx(few, abs=8)
-    assert kept(fed(evaluator, 10, size=64)) == few
+    # integers take one byte or two, and pickle shares what is one object
+    for images, size in ((1000, 8), (10, 64)):
+        found = kept(fed(evaluator, images, size=size))
+        assert found == pytest.approx(few, abs=32)
 
 
 def test_fine_grained_iou_keeps_three_numbers_per_class_and_image():
     few, many = (kept(fed(IOU, images, size=8)) for images in (10, 110))
     assert (many - few) / 100 < 24 * CLASSES + 200
-    assert kept(fed(IOU, 10, size=64)) == few
+    assert kept(fed(IOU, 10, size=64)) == pytest.approx(few, abs=32)
 
 
 # Memory of the process itself, without the pages of files.
