@@ -42,11 +42,11 @@ def find_obstacles(cfg: Config) -> list[str]:
     """
     problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
     for findings, dataset, parts in _opened(cfg):
-        if dataset and not parts:
+        if dataset is not None and not parts:
             continue
         if not findings.problems:
             check_views(findings, dataset)
-        if dataset and findings.name != UNLABELED:
+        if parts and findings.name != UNLABELED:
             findings.problems += _label_obstacles(findings, parts[0], model)
         problems += [f'{findings.name}: {one}' for one in findings.problems]
     return problems

@@ -91,9 +91,10 @@ def chance_iou(counts: RegionCounts) -> Tensor:
         >>> chance_iou(RegionCounts(half, half, half))
         tensor(0.3333, dtype=torch.float64)
     """
-    _, predicted, labelled = counts.total()
-    pixels = labelled.sum().clamp_min(1)
-    return mean_iou(counts.total()._replace(hit=predicted * labelled / pixels))
+    total = counts.total()
+    pixels = total.labelled.sum().clamp_min(1)
+    hit = total.predicted * total.labelled / pixels
+    return mean_iou(total._replace(hit=hit))
 
 
 def image_scores(

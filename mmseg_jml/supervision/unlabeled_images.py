@@ -113,10 +113,11 @@ class UnlabeledImages:
                 trained=iteration,
             )
             self._batches.skip_iter(iteration)
-        while self._next <= iteration:  # some iterations did not ask
-            batch = next(self._batches)
+        while self._next < iteration:  # iterations that did not ask
+            next(self._batches)
             self._next += 1
-        return batch
+        self._next += 1
+        return next(self._batches)
 
     def _check_sizes(self, inputs: list[Tensor]) -> None:
         size = getattr(self._preprocessor, 'size', None)
