@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -215,15 +214,12 @@ class Record(Hook):
     def before_train(self, runner):
         self.start = copy.deepcopy(runner.model.state_dict())
         self.runner, self.model = runner, runner.model
-        # no hook of the optimizer: the compiler of torch 2.1 turns them off
-        optimizer = runner.optim_wrapper.optimizer
-        optimizer.step = partial(self._keep, optimizer.step)
+        trial.before_steps(runner.optim_wrapper.optimizer, self._keep)
 
-    def _keep(self, step, *args, **kwargs):
+    def _keep(self):
         pairs = ((k, p.grad) for k, p in self.model.named_parameters())
         found = {k: grad.clone() for k, grad in pairs if grad is not None}
         self.gradients.append(found)
-        return step(*args, **kwargs)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.batches.append(copy.deepcopy(data_batch))

@@ -20,6 +20,7 @@ from mmseg.registry import DATASETS, MODELS
 
 from tests.tolerances import LOGGED
 from tests.tools import run
+from tests.zoo.trial import before_steps
 
 from . import catalog, small
 
@@ -84,9 +85,7 @@ def test_optimisation_step(path, data_root):
     inputs = model.data_preprocessor(samples, training=True)['inputs']
     assert inputs.shape == (2, 3, *cfg.crop_size)
     seen = {}
-    optimizer.optimizer.register_step_pre_hook(
-        lambda *_: seen.update(gradients(model))
-    )
+    before_steps(optimizer.optimizer, lambda: seen.update(gradients(model)))
     before = {k: v.clone() for k, v in model.named_parameters()}
     log = model.train_step(samples, optimizer)
     check_log(log, cfg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -86,10 +87,24 @@ def run(
             partial(_record, calls), with_kwargs=True
         )
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    optimizer.register_step_pre_hook(partial(_keep_gradients, trial, model))
+    before_steps(optimizer, partial(_keep_gradients, trial, model))
     log = model.train().train_step(batch(cfg, side), OptimWrapper(optimizer))
     trial.log = {key: float(value) for key, value in log.items()}
     return trial
+
+
+def before_steps(optimizer, action: Callable[[], object]) -> None:
+    """Calls a function before each step of an optimizer.
+
+    A hook of the optimizer would not run where torch 2.1 compiles.
+    """
+    step = optimizer.step
+
+    def act_and_step(*args, **kwargs):
+        action()
+        return step(*args, **kwargs)
+
+    optimizer.step = act_and_step
 
 
 def shrink(cfg: Config, side: int) -> None:
@@ -149,7 +164,7 @@ def _record(calls: list[Call], loss, args, kwargs, value) -> None:
     calls.append(Call(*seen))
 
 
-def _keep_gradients(trial: Trial, model, *step) -> None:
+def _keep_gradients(trial: Trial, model) -> None:
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             trial.gradients[name] = parameter.grad.clone()
