@@ -9,14 +9,15 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from ..functional import as_target
-from ..heads import dense_heads, unwrapped, uses_sigmoid
+from ..heads import dense_heads, unwrapped
 from ..kernels import Request
 from ..kernels.reference import upsampled
 from ..registry import HOOKS
-from ..supervision.lesson import Lesson, SoftTarget
+from ..supervision.lesson import Lesson, SoftTarget, StudentPass
+from ..supervision.recorders import StudentOutputs
 from ..supervision.soft_supervision import SoftSupervision
 from ..visualization import (
     SoftLabelPicture,
@@ -66,7 +67,6 @@ class SoftLabelVisualizationHook(Hook):
 
     def _forget(self) -> None:
         self._due = False
-        self._inputs: Tensor | None = None
         self._found: dict[str, list[SoftLabelPicture]] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -74,11 +74,22 @@ class SoftLabelVisualizationHook(Hook):
         self.after_train(runner)
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
-        self._listen_to_losses(segmentor)
+        self._smoothing = {
+            name: loss.label_smoothing
+            for name, head in dense_heads(segmentor).items()
+            for loss in head.modules()
+            if getattr(loss, 'label_smoothing', None)
+        }
+        if self._smoothing:
+            student = StudentOutputs(segmentor, full_size=())
+            handle = segmentor.register_forward_hook(
+                partial(self._smooth, student), with_kwargs=True
+            )
+            self._undo += [student.remove, handle.remove]
         for hook in runner.hooks:
             if isinstance(hook, SoftSupervision):
                 source = hook.source + hook.suffix(runner)
-                listen = partial(self._keep_lesson, source)
+                listen = partial(self._keep, source)
                 hook.listeners.append(listen)
                 self._undo.append(partial(hook.listeners.remove, listen))
         if not self._undo:
@@ -86,15 +97,6 @@ class SoftLabelVisualizationHook(Hook):
                 'Expected soft labels to draw, from label_smoothing in a loss '
                 'of mmseg_jml or from another hook of it, but got none.'
             )
-        self._undo += [
-            segmentor.register_forward_pre_hook(
-                self._keep_inputs, with_kwargs=True
-            ).remove,
-            # later passes, such as those with pseudo labels, use these losses
-            segmentor.register_forward_hook(
-                self._drop_inputs, prepend=True
-            ).remove,
-        ]
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -126,70 +128,52 @@ class SoftLabelVisualizationHook(Hook):
         self._undo = []
         self._forget()
 
-    def _keep_inputs(self, segmentor: nn.Module, args: tuple, kwargs: dict):
-        if self._due:
-            self._inputs = (*args, *kwargs.values())[0]
-
-    def _drop_inputs(self, *call) -> None:
-        self._inputs = None
-
-    def _listen_to_losses(self, segmentor: nn.Module) -> None:
-        for name, head in dense_heads(segmentor).items():
-            for loss in head.modules():
-                if getattr(loss, 'label_smoothing', None):
-                    handle = loss.register_forward_pre_hook(
-                        partial(self._keep_smoothed, name, uses_sigmoid(head)),
-                        with_kwargs=True,
-                    )
-                    self._undo.append(handle.remove)
-
-    def _keep_smoothed(
+    def _smooth(
         self,
-        name: str,
-        use_sigmoid: bool,
-        loss: nn.Module,
+        student: StudentOutputs,
+        segmentor: nn.Module,
         args: tuple,
         kwargs: dict,
+        losses: dict,
     ) -> None:
-        """Smooth the label as the loss will, and keep the result."""
-        logits, label = (*args, *kwargs.values())[:2]
-        if self._inputs is None or label.is_floating_point():
-            return
-        target, weight = as_target(
-            logits,
-            label,
-            ignore_index=kwargs.get('ignore_index', 255),
-            use_sigmoid=use_sigmoid,
-            label_smoothing=loss.label_smoothing,
-        )
-        weight = target.counted() if weight is None else weight
-        soft = SoftTarget(target, weight)
-        self._keep(f'{name}_smoothed', self._inputs, logits, label, soft)
-
-    def _keep_lesson(self, source: str, lesson: Lesson) -> None:
+        """Smooth labels as the losses have done, and keep the result."""
+        outputs, targets = student.take(), {}
         if not self._due:
             return
-        inputs, _, outputs = lesson.student
-        for name, soft in lesson.targets.items():
-            logits, label, *_ = outputs[name]
-            self._keep(f'{name}_{source}', inputs, logits, label, soft)
+        for name, smoothing in self._smoothing.items():
+            if name in outputs:
+                logits, label, ignore_index, use_sigmoid, _ = outputs[name]
+                target, _ = as_target(
+                    logits,
+                    label,
+                    ignore_index=ignore_index,
+                    use_sigmoid=use_sigmoid,
+                    label_smoothing=smoothing,
+                )
+                targets[name] = SoftTarget(target, outputs[name].counted())
+        inputs = (*args, *kwargs.values())[0]
+        student_pass = StudentPass(inputs, [], outputs)
+        self._keep('smoothed', Lesson(student_pass, targets, {}))
 
-    def _keep(
-        self,
-        name: str,
-        inputs: Tensor,
-        logits: Tensor,
-        label: Tensor,
-        soft: SoftTarget,
-    ) -> None:
+    def _keep(self, source: str, lesson: Lesson) -> None:
+        """Make pictures of the targets of a lesson, if they are due."""
+        if not self._due:
+            return
         first = slice(None, self.images)
-        request = upsampled(Request(logits.detach(), soft.target))
-        dense = request.target.dense(logits.shape[1], request.dtype)[first]
-        if dense.shape[1] == 1:
-            dense = torch.cat([1 - dense, dense], 1)
-        self._found[name] = [
-            SoftLabelPicture(restore_image(image, self._preprocessor), *one)
-            for image, *one in zip(
-                inputs[first], label[first], dense, soft.weight[first]
-            )
-        ]
+        for name, soft in lesson.targets.items():
+            logits, label, *_ = lesson.student.outputs[name]
+            request = upsampled(Request(logits.detach(), soft.target))
+            dense = request.target.dense(logits.shape[1], request.dtype)[first]
+            if dense.shape[1] == 1:
+                dense = torch.cat([1 - dense, dense], 1)
+            self._found[f'{name}_{source}'] = [
+                SoftLabelPicture(
+                    restore_image(image, self._preprocessor), *one
+                )
+                for image, *one in zip(
+                    lesson.student.inputs[first],
+                    label[first],
+                    dense,
+                    soft.weight[first],
+                )
+            ]
