@@ -3,58 +3,62 @@
 from __future__ import annotations
 
 import inspect
+import logging
+from functools import lru_cache
 
+import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
-from torch import nn
+from torch import Tensor, nn
 
+from ..functional import LossParts, loss_parts
 from ..heads import named_heads
 from ..losses import JaccardMetricLoss
 from ..stand_in import StandIn
-from .loss_methods import (
-    CrossEntropyWithParts,
-    HeadWithSmallLogits,
-    LossWithParts,
-    loss_modules,
-)
 from .stock_code import fingerprint
 
-__all__ = ['HeadResolution', 'at_head_resolution', 'why_full_resolution']
+__all__ = [
+    'at_head_resolution',
+    'heads_with_losses',
+    'loss_modules',
+    'why_full_resolution',
+]
 
 # The code of BaseDecodeHead.loss_by_feat in mmsegmentation 1.2.2 and in
-# onedl-mmsegmentation 1.4.2, for which HeadWithSmallLogits was written.
+# onedl-mmsegmentation 1.4.2, for which _HeadWithSmallLogits was written.
 KNOWN = {'504da0577c44b07e'}
 
 
-class HeadResolution:
-    """Let the heads of a segmentor compute losses from logits as they are.
+def heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
+    """List all heads, with those inside other heads, as in K-Net.
 
-    The segmentor is given without its wrapper. ``reasons`` tells for each
-    head, such as 'decode (PSPHead)', why it stays as it is; None stands for a
-    head that takes part.
+    The segmentor is given without its wrapper. The names are such as 'decode
+    (PSPHead)'.
     """
+    found = {}
+    for name, head in named_heads(segmentor).items():
+        inner = {
+            f'{name}.{path}'.rstrip('.'): module
+            for path, module in head.named_modules()
+            if hasattr(module, 'loss_decode')
+        }
+        for path, module in (inner or {name: head}).items():
+            found[f'{path} ({type(module).__name__})'] = module
+    return found
 
-    def __init__(self, segmentor: nn.Module) -> None:
-        self.reasons: dict[str, str | None] = {}
-        self._handles: list[StandIn] = []
-        for name, head in _heads_with_losses(segmentor).items():
-            reason = why_full_resolution(head)
-            self.reasons[f'{name} ({type(head).__name__})'] = reason
-            if reason is None:
-                self._handles += at_head_resolution(head)
 
-    def remove(self) -> None:
-        """Give heads and losses their own methods back."""
-        while self._handles:
-            self._handles.pop().remove()
+def loss_modules(head: nn.Module) -> list[nn.Module]:
+    """List the losses in ``loss_decode`` of a head."""
+    losses = head.loss_decode
+    return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
 def at_head_resolution(head: nn.Module) -> list[StandIn]:
     """Let a head compute losses from its logits as they are, until removed."""
-    handles = [StandIn(head, HeadWithSmallLogits)]
+    handles = [StandIn(head, _HeadWithSmallLogits)]
     for loss in loss_modules(head):
         is_own = isinstance(loss, JaccardMetricLoss)
-        methods = LossWithParts if is_own else CrossEntropyWithParts
+        methods = _LossWithParts if is_own else _CrossEntropyWithParts
         handles.append(StandIn(loss, methods))
     return handles
 
@@ -73,19 +77,6 @@ def why_full_resolution(head: nn.Module) -> str | None:
         return 'it has a single channel, which costs little'
     reasons = (_why_full_logits(loss, head) for loss in loss_modules(head))
     return next(filter(None, reasons), None)
-
-
-def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
-    """List all heads by name, with those inside other heads, as in K-Net."""
-    found = {}
-    for name, head in named_heads(segmentor).items():
-        inner = {
-            f'{name}.{path}'.rstrip('.'): module
-            for path, module in head.named_modules()
-            if hasattr(module, 'loss_decode')
-        }
-        found.update(inner or {name: head})
-    return found
 
 
 def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
@@ -115,3 +106,97 @@ def _calls_stock_method(head: BaseDecodeHead) -> bool:
             if not {'super', 'loss_by_feat'} <= {*names}:
                 return False
     return True
+
+
+class _HeadWithSmallLogits(BaseDecodeHead):
+    """Replace the method that resizes logits before it computes losses.
+
+    Beside the losses and ``acc_seg`` it returns ``ce`` and ``jml``, the two
+    terms of a loss of this package.
+    """
+
+    def loss_by_feat(
+        self, seg_logits: Tensor, batch_data_samples: list
+    ) -> dict[str, Tensor]:
+        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        sizes = tuple(seg_logits.shape[2:]), tuple(label.shape[1:])
+        if any(small > large for small, large in zip(*sizes)):
+            _note_larger_logits(type(self).__name__, *sizes)
+            return super().loss_by_feat(seg_logits, batch_data_samples)
+        losses, logged = {}, {}
+        for module in loss_modules(self):
+            parts = module(
+                seg_logits,
+                label,
+                weight=None,
+                ignore_index=self.ignore_index,
+                align_corners=self.align_corners,
+                with_accuracy='acc_seg' not in logged,
+                with_parts=True,
+            )
+            name, value = module.loss_name, parts.loss
+            losses[name] = losses[name] + value if name in losses else value
+            # without 'loss' in their names these are logged, not optimised
+            if parts.accuracy is not None:
+                logged['acc_seg'] = parts.accuracy.reshape(1)
+            if parts.cross_entropy is not None and parts.jaccard is not None:
+                logged.setdefault('ce', parts.cross_entropy)
+                logged.setdefault('jml', parts.jaccard)
+        for name, value in logged.items():
+            losses.setdefault(name, value)  # a loss may have the name 'ce'
+        return losses
+
+
+class _LossWithParts(JaccardMetricLoss):
+    """Return the parts of a loss of this package on demand."""
+
+    def forward(
+        self, *args, with_parts: bool = False, **kwargs
+    ) -> Tensor | LossParts:
+        if with_parts:
+            return self.parts(*args, **kwargs)
+        return super().forward(*args, **kwargs)
+
+
+class _CrossEntropyWithParts(CrossEntropyLoss):
+    """Return the parts of mmseg's cross-entropy on demand.
+
+    The logits may then be smaller than the label, and the arguments are those
+    of :func:`mmseg_jml.functional.loss_parts`.
+    """
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        *args,
+        with_parts: bool = False,
+        **kwargs,
+    ) -> Tensor | LossParts:
+        if not with_parts:
+            return super().forward(cls_score, label, *args, **kwargs)
+        class_weight = self.class_weight
+        if class_weight is not None:
+            # half precision would round the weights
+            dtype = torch.promote_types(cls_score.dtype, torch.float32)
+            class_weight = cls_score.new_tensor(class_weight, dtype=dtype)
+        parts = loss_parts(
+            cls_score,
+            label,
+            ce_weight=1.0,
+            jml_weight=0.0,
+            class_weight=class_weight,
+            avg_non_ignore=self.avg_non_ignore,
+            **kwargs,
+        )
+        return parts._replace(loss=self.loss_weight * parts.loss)
+
+
+@lru_cache(maxsize=None)
+def _note_larger_logits(
+    head: str, logits: tuple[int, int], label: tuple[int, int]
+) -> None:
+    logging.getLogger('mmseg_jml').warning(
+        f'{head}: the loss is computed at the size of the label, {label}, '
+        f'since the logits are larger, {logits}.'
+    )

@@ -44,30 +44,30 @@ class HeadResolutionHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._resolution = None
+        self._training: list[StandIn] = []
         self._prediction: list[StandIn] = []
         self._logged: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
         """Exchange the methods of heads and losses."""
         # importing mmseg.models takes seconds
-        from ..head_resolution.losses import HeadResolution
+        from ..head_resolution import losses
 
         self.after_val(runner)  # a run that failed leaves its methods behind
         self.after_train(runner)
-        self._resolution = HeadResolution(unwrapped(runner.model))
-        for head, reason in self._resolution.reasons.items():
-            runner.logger.info(
-                "%s: losses at the %s's resolution%s",
-                head,
-                'head' if reason is None else 'label',
-                '' if reason is None else f', because {reason}',
-            )
+        heads = losses.heads_with_losses(unwrapped(runner.model))
+        for name, head in heads.items():
+            reason = losses.why_full_resolution(head)
+            if reason is None:
+                self._training += losses.at_head_resolution(head)
+                where = "the head's resolution"
+            else:
+                where = f"the label's resolution, because {reason}"
+            runner.logger.info('%s: losses at %s', name, where)
 
     def after_train(self, runner: Runner) -> None:
         """Give heads and losses their own methods back."""
-        if self._resolution is not None:
-            self._resolution.remove()
+        _put_back(self._training)
 
     def before_val(self, runner: Runner) -> None:
         """Let the model predict classes alone, if nobody needs its logits."""
@@ -75,8 +75,7 @@ class HeadResolutionHook(Hook):
 
     def after_val(self, runner: Runner) -> None:
         """Give the model its own methods back."""
-        while self._prediction:
-            self._prediction.pop().remove()
+        _put_back(self._prediction)
 
     def before_test(self, runner: Runner) -> None:
         """Let the model predict classes alone, if nobody needs its logits."""
@@ -87,25 +86,26 @@ class HeadResolutionHook(Hook):
     def _predict_classes(
         self, runner: Runner, loop: BaseLoop, stage: str
     ) -> None:
-        from ..head_resolution.prediction import (
-            predict_classes,
-            why_full_prediction,
-        )
+        from ..head_resolution import prediction
 
         self.after_val(runner)
         segmentor = unwrapped(runner.model)
         reader = logit_reader(runner, loop, stage)
         if reader is None:
-            reason = why_full_prediction(segmentor)
+            reason = prediction.why_full_prediction(segmentor)
         else:
             reason = f'{reader} may read seg_logits'
         if reason is None:
-            self._prediction = predict_classes(segmentor)
-        message = (
-            f"{stage}: classes from logits of the head's resolution"
-            if reason is None
-            else f'{stage}: classes from full-size logits, because {reason}'
-        )
+            self._prediction = prediction.predict_classes(segmentor)
+            where = "logits of the head's resolution"
+        else:
+            where = f'full-size logits, because {reason}'
+        message = f'{stage}: classes from {where}'
         if message not in self._logged:
             self._logged.add(message)
             runner.logger.info(message)
+
+
+def _put_back(handles: list[StandIn]) -> None:
+    while handles:
+        handles.pop().remove()

@@ -15,9 +15,9 @@ from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_jml.head_resolution.loss_methods import loss_modules
 from mmseg_jml.head_resolution.losses import (
     at_head_resolution,
+    loss_modules,
     why_full_resolution,
 )
 from tests.zoo.stacks import stack

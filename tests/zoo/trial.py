@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_jml.config import replace_pixel_loss
-from mmseg_jml.head_resolution.losses import HeadResolution
+from mmseg_jml.head_resolution import losses
 
 from .catalog import as_list, family, read
 
@@ -79,7 +79,10 @@ def run(
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if at_head_resolution:
-        trial.reasons = HeadResolution(model).reasons
+        for path, head in losses.heads_with_losses(model).items():
+            trial.reasons[path] = losses.why_full_resolution(head)
+            if trial.reasons[path] is None:
+                losses.at_head_resolution(head)
         paths = ()
     for path in paths:
         calls = trial.calls[path] = []
