@@ -12,14 +12,13 @@ __all__ = [
     'HeadFacts',
     'auxiliary_heads',
     'dense_heads',
+    'facts_of',
     'is_main',
     'losses_of',
     'main_head',
-    'main_output',
     'named_heads',
     'outputs_to_teach',
     'predicting_head',
-    'predicts_scores',
     'unwrapped',
     'uses_sigmoid',
 ]
@@ -85,7 +84,8 @@ _CROSS_ENTROPIES = {
 _UNRELIABLE = {'DiceLoss'}
 
 
-def _facts(head: nn.Module) -> HeadFacts:
+def facts_of(head: nn.Module) -> HeadFacts:
+    """Return the facts of a head, from its class or one of its bases."""
     names = (base.__name__ for base in type(head).__mro__)
     return next((HEADS[name] for name in names if name in HEADS), HeadFacts())
 
@@ -190,11 +190,6 @@ def _unreliability(loss: nn.Module) -> int:
     return 2 if names & _UNRELIABLE else 1
 
 
-def predicts_scores(head: nn.Module) -> bool:
-    """Tell whether a head predicts sums of masks, not logits."""
-    return _facts(head).predicts_scores
-
-
 def losses_of(head: nn.Module) -> list[nn.Module]:
     """List the losses of a head and of the heads inside it."""
     found = []
@@ -206,10 +201,5 @@ def losses_of(head: nn.Module) -> list[nn.Module]:
 
 
 def _why_not_dense(head: nn.Module) -> str:
-    reason = _facts(head).not_dense
+    reason = facts_of(head).not_dense
     return reason or ('' if losses_of(head) else 'has no loss_decode')
-
-
-def main_output(head: nn.Module) -> int:
-    """Return the :attr:`~HeadFacts.main_output` of a head."""
-    return _facts(head).main_output

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..heads import dense_heads, losses_of, main_output, uses_sigmoid
+from ..heads import dense_heads, facts_of, losses_of, uses_sigmoid
 from ..stand_in import switched
 from .lesson import StudentOutput
 
@@ -133,7 +133,7 @@ class StudentOutputs(_Recorder):
         """Return the recorded outputs by name, and forget them."""
         named = {}
         for head, outputs in super().take().items():
-            main = main_output(self._heads[head]) % len(outputs)
+            main = facts_of(self._heads[head]).main_output % len(outputs)
             for place, output in enumerate(outputs):
                 name = head if place == main else f'{head}.{place}'
                 if name in self._full_size:

@@ -10,12 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import score_logits
-from ..heads import (
-    auxiliary_heads,
-    predicting_head,
-    predicts_scores,
-    uses_sigmoid,
-)
+from ..heads import auxiliary_heads, facts_of, predicting_head, uses_sigmoid
 from ..normalisation import Normalisation, swap_channels
 from ..stand_in import switched
 
@@ -71,7 +66,7 @@ class Teacher:
 
             for head in heads.values():
                 predict_small(head)
-        self._returns_scores = predicts_scores(main)
+        self._returns_scores = facts_of(main).predicts_scores
 
     @property
     def outputs(self) -> list[str]:
@@ -108,19 +103,14 @@ class Teacher:
         model, size = self.model, inputs.shape[2:]
         meta = dict(ori_shape=size, img_shape=size, pad_shape=size)
         metas = [dict(meta, padding_size=[0] * 4)] * len(inputs)
-        features, handles = [], []
+        features, recording = [], nullcontext()
         if names - {'decode'}:  # SAN has neither neck nor these heads
             last = model.neck if model.with_neck else model.backbone
-            handles.append(
-                last.register_forward_hook(
-                    lambda module, args, output: features.append(output)
-                )
+            recording = last.register_forward_hook(
+                lambda module, args, output: features.append(output)
             )
-        try:
+        with recording:
             main = model.encode_decode(inputs, metas)
-        finally:
-            for handle in handles:
-                handle.remove()
         if self._returns_scores:
             main = score_logits(main.float())
         logits = {'decode': main}
