@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -120,7 +121,9 @@ def validate_teacher(
     quality = TeacherQuality(who, 'the validation set')
     classes = max(model.num_classes, 2)
 
-    def look(samples: Sequence[SegDataSample]) -> None:
+    def count(
+        model: nn.Module, args: tuple, samples: Sequence[SegDataSample]
+    ) -> None:
         for sample in samples:
             if 'gt_sem_seg' in sample:
                 label = sample.gt_sem_seg.data
@@ -129,9 +132,9 @@ def validate_teacher(
                 quality.add(counts)
 
     log = logging.getLogger('mmseg_jml').info
-    with random_state_kept():
+    with random_state_kept(), model.register_forward_hook(count):
         log(f'Validation of the teacher {who}:')
-        figures = evaluate_beside(runner, model, 'val', name, look)
+        figures = evaluate_beside(runner, model, 'val', name)
     text = ', '.join(f'{key}: {value:.2f}' for key, value in figures.items())
     log(f'The teacher {who} has {text}.')
     quality.judge()
@@ -139,31 +142,24 @@ def validate_teacher(
 
 @torch.no_grad()
 def evaluate_beside(
-    runner: Runner,
-    model: nn.Module,
-    split: str,
-    name: str,
-    look: Callable[[Sequence], object] | None = None,
+    runner: Runner, model: nn.Module, split: str, name: str
 ) -> dict[str, float]:
     """Evaluate a model as a loop evaluates that of the run, without hooks.
 
-    Args:
-        runner (Runner): The runner.
-        model (nn.Module): The other model, in evaluation mode.
-        split (str): 'val' or 'test'.
-        name (str): Prefix of its metrics, such as ``teacher/mIoU``, and part
-            of the paths of what they write.
-        look (Callable, optional): Function of the data samples of each batch,
-            predictions included. Defaults to None.
+    The model is in evaluation mode, the split 'val' or 'test'. The name is the
+    prefix of the metrics, such as ``teacher/mIoU``, and part of the paths of
+    what they write.
     """
     loop = getattr(runner, f'{split}_loop')
     device = next(model.parameters()).device.type
-    autocast = torch.autocast(device, enabled=getattr(loop, 'fp16', False))
-    with _named(name, loop.evaluator), autocast:
+    with ExitStack() as stack:
+        for metric in loop.evaluator.metrics:
+            stack.enter_context(patch.multiple(metric, **_own(metric, name)))
+        stack.enter_context(
+            torch.autocast(device, enabled=getattr(loop, 'fp16', False))
+        )
         for batch in loop.dataloader:
             samples = model.test_step(batch)
-            if look is not None:
-                look(samples)
             loop.evaluator.process(data_samples=samples, data_batch=batch)
         found = loop.evaluator.evaluate(len(loop.dataloader.dataset))
     for key, value in found.items():
@@ -171,28 +167,14 @@ def evaluate_beside(
     return found
 
 
-@contextmanager
-def _named(name: str, evaluator: Evaluator) -> Iterator[None]:
-    """Give metrics a prefix, and places of their own to write to."""
-    kept = []
-    for metric in evaluator.metrics:
-        moved = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
-        for key in _PLACES:
-            if getattr(metric, key, None) is not None:
-                moved[key] = _beside(Path(getattr(metric, key)), key, name)
-        kept += ((metric, key, getattr(metric, key)) for key in moved)
-        for key, value in moved.items():
-            setattr(metric, key, value)
-    try:
-        yield
-    finally:
-        for metric, key, value in kept:
-            setattr(metric, key, value)
-
-
-def _beside(place: Path, key: str, name: str) -> str:
-    """Return the folder of this name in a place, or a file's path in it."""
-    is_file = key == 'out_file_path'
-    folder = (place.parent if is_file else place) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / place.name if is_file else folder)
+def _own(metric: BaseMetric, name: str) -> dict[str, str]:
+    """Return a prefix and places to write to with a name in them."""
+    own = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
+    for key in _PLACES:
+        if getattr(metric, key, None) is not None:
+            place = Path(getattr(metric, key))
+            file = place.name if key == 'out_file_path' else ''
+            folder = (place.parent if file else place) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            own[key] = str(folder / file)
+    return own
