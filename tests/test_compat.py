@@ -201,7 +201,12 @@ def test_a_teacher_from_a_run_of_ones_own_loads(saved):
         meta=dict(dataset_meta=dict(classes=('sky', 'road')), iter=1),
         best=np.float32(61.5),
     )
-    assert load_weights(model, saved(**checkpoint)) == ['sky', 'road']
+    assert load_weights(model, saved(**checkpoint), strict=True) == [
+        'sky',
+        'road',
+    ]
     assert torch.equal(model.weight, checkpoint['state_dict']['weight'])
     with pytest.raises(ValueError, match='which are not loaded'):
-        load_weights(model, saved(**checkpoint, foreign=Fraction(1, 2)))
+        load_weights(
+            model, saved(**checkpoint, foreign=Fraction(1, 2)), strict=True
+        )

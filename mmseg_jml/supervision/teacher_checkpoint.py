@@ -47,7 +47,7 @@ def frozen_teacher(
 
 
 def build_frozen(
-    config: str | dict | Config, checkpoint: str, strict: bool = True
+    config: str | dict | Config, checkpoint: str, strict: bool
 ) -> tuple[nn.Module, list[str] | None]:
     """Build a segmentor that only predicts, and name its classes if known.
 
@@ -58,12 +58,14 @@ def build_frozen(
         config (str | dict | Config): A config, its ``model``, or its path,
             also in an installed package: ``mmseg::pspnet/...``.
         checkpoint (str): Path or URL of a checkpoint.
-        strict (bool): Whether every weight must fit. Defaults to True.
+        strict (bool): Whether every weight must fit. If not, the log names
+            those that do not.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If the config has no model, or the checkpoint does not
-            fit or cannot be read.
+        ValueError: If the config has no model, the checkpoint cannot be read
+            or holds more than weights and plain values, or a weight does not
+            fit; without ``strict``, if none fits.
     """
     model_config = _model_config(config)
     with random_state_kept():
@@ -106,33 +108,20 @@ def _config_path(config: str) -> Path:
 
 
 def load_weights(
-    model: nn.Module, checkpoint: str, strict: bool = True
+    model: nn.Module, checkpoint: str, strict: bool
 ) -> list[str] | None:
     """Load a checkpoint into a model, and name its classes if known.
 
-    Args:
-        model (nn.Module): The model.
-        checkpoint (str): Path or URL of a checkpoint with a ``state_dict``,
-            or of a state dict.
-        strict (bool): Whether every weight must fit. If not, the log names
-            those that do not. Defaults to True.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read or holds more than weights and plain
-            values; if a weight does not fit or, without ``strict``, if none
-            fits.
+    It is a state dict, or a dictionary with a ``state_dict``. The options and
+    the errors are those of :func:`build_frozen`.
     """
     content = _read(checkpoint)
     state = content.get('state_dict', content)
     state = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
-    own = model.state_dict()
-    fits = {
-        name: state[name]
-        for name, value in own.items()
-        if name in state and _shape(state[name]) == _shape(value)
-    }
-    problems = _differences(own, state)
+    own = {k: _shape(v) for k, v in model.state_dict().items()}
+    other = {k: _shape(v) for k, v in state.items()}
+    fits = {k: state[k] for k in own if other.get(k) == own[k]}
+    problems = _differences(own, other)
     message = (
         f'Expected the checkpoint {checkpoint!r} to have the weights of '
         f'the teacher but got {"; ".join(problems)}.'
@@ -182,9 +171,9 @@ def _read(checkpoint: str) -> Mapping:
 
 def _differences(own: Mapping, other: Mapping) -> list[str]:
     shapes = [
-        f'{name} {_shape(other[name])} for {_shape(own[name])}'
-        for name in own
-        if name in other and _shape(own[name]) != _shape(other[name])
+        f'{name} {other[name]} for {shape}'
+        for name, shape in own.items()
+        if other.get(name, shape) != shape
     ]
     return [
         f'{len(names)} {what}: {", ".join(names[:_NAMES_SHOWN])}'

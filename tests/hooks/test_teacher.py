@@ -56,7 +56,7 @@ def raw():
 def frozen(model, folder):
     paths = runs.write_teacher(folder, model)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        model = build_frozen(paths['teacher'], paths['checkpoint'])[0]
+        model = build_frozen(paths['teacher'], paths['checkpoint'], True)[0]
     return model.to(get_device())
 
 
