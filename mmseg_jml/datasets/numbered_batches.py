@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_rank
+from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 __all__ = ['NumberedBatches', 'seed_generators']
@@ -87,9 +89,11 @@ class NumberedBatches:
 
     Args:
         loader (DataLoader): Has the dataset, the batch size and the workers.
-        sampler (Sampler): A sampler from which nothing was drawn yet.
-        key (tuple[int, ...]): Seeds the random numbers, together with the
-            number of a sample in this process; the seed of the run, say.
+        sampler (dict): Config of a sampler, since something may have been
+            drawn from the loader's own.
+        seed (int): Seed of the run. It seeds the random numbers of a sample
+            together with the stream, the process and the sample's number.
+        stream (int): ``SAMPLES`` or ``UNLABELED``.
         trained (int): Batches that the loop will pass over.
 
     Raises:
@@ -99,8 +103,9 @@ class NumberedBatches:
     def __init__(
         self,
         loader: DataLoader,
-        sampler: Sampler,
-        key: tuple[int, ...],
+        sampler: dict,
+        seed: int,
+        stream: int,
         trained: int,
     ) -> None:
         if loader.batch_size is None:
@@ -109,10 +114,14 @@ class NumberedBatches:
                 'with a batch_sampler of its own.'
             )
         self._trained = trained
+        dataset = loader.dataset
+        indices = DATA_SAMPLERS.build(
+            sampler, default_args=dict(dataset=dataset, seed=seed)
+        )
         self._batches = iter(
             DataLoader(
-                NumberedDataset(loader.dataset, key),
-                sampler=NumberedSampler(sampler, trained * loader.batch_size),
+                NumberedDataset(dataset, (seed, stream, get_rank())),
+                sampler=NumberedSampler(indices, trained * loader.batch_size),
                 **{name: getattr(loader, name) for name in KEPT},
             )
         )

@@ -14,7 +14,7 @@ from ..registry import HOOKS
 from ..supervision.ensemble import Ensemble
 from ..supervision.features import FeatureDistances, FeaturePair
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass
-from ..supervision.options import check_outputs, check_weights, pair_teachers
+from ..supervision.options import check_weights, pair_teachers, refuse
 from ..supervision.schedule import Number, Schedule
 from ..supervision.soft_losses import LossEntry
 from ..supervision.soft_supervision import SoftSupervision
@@ -56,8 +56,9 @@ class DistillationHook(SoftSupervision):
         checkpoint (str | Sequence[str]): Path or URL of each teacher's
             weights. One config serves several checkpoints.
         loss (dict | Sequence[dict], optional): Losses of the main head
-            against its teacher. None means
-            ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to None.
+            against soft labels, each a target of :mod:`mmseg_jml.kernels`.
+            None means ``dict(type='mmseg_jml.JaccardMetricCELoss')``, an empty
+            list none. Defaults to None.
         auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
             heads. None means its cross-entropy alone, ``ce_weight=1.0,
             jml_weight=0.0, loss_weight=0.4``. Defaults to None.
@@ -112,6 +113,7 @@ class DistillationHook(SoftSupervision):
 
     source = 'kd'
     weight_name = 'teacher_weight'
+    pairs_outputs = True
 
     def __init__(
         self,
@@ -130,19 +132,16 @@ class DistillationHook(SoftSupervision):
         teacher_weights: Sequence[float] | None = None,
         validate_teacher: bool = False,
     ) -> None:
-        super().__init__(loss, auxiliary_loss, label_weight, teacher_weight)
+        super().__init__(
+            loss, auxiliary_loss, outputs, label_weight, teacher_weight
+        )
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
         self._sources = pair_teachers(teacher, checkpoint)
-        check_outputs(outputs, paired=True)
-        self._outputs = outputs
         self._check_classes, self._strict = check_classes, strict
         if amp is not None and amp not in _PRECISIONS:
-            raise ValueError(
-                f"Expected amp to be 'float16', 'bfloat16' or None but got "
-                f'{amp!r}.'
-            )
+            refuse('amp', "'float16', 'bfloat16' or None", amp)
         self._amp = _PRECISIONS.get(amp)
         self._feature_pairs = FeaturePair.parse_all(features)
         check_weights('teacher_weights', teacher_weights, len(self._sources))
@@ -152,8 +151,23 @@ class DistillationHook(SoftSupervision):
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
         """Build the teachers; return the student outputs that learn."""
         names = [str(checkpoint) for _, checkpoint in self._sources]
-        places = range(len(names))
-        teachers = [self._build(runner, segmentor, i) for i in places]
+        teachers = []
+        for number, (config, checkpoint) in enumerate(self._sources):
+            model = frozen_teacher(
+                runner,
+                segmentor,
+                config,
+                checkpoint,
+                strict=self._strict,
+                compare_names=self._check_classes,
+            )
+            if self._validates and runner.iter == 0:
+                name = f'{self.name}_teacher' + f'_{number + 1}' * bool(number)
+                validate_teacher(runner, model, name, names[number])
+            preprocessor = segmentor.data_preprocessor
+            teachers.append(
+                Teacher(model, preprocessor, self._amp, keeps_size=True)
+            )
         self._ensemble = Ensemble(teachers, names, self._teacher_weights)
         self._features = None
         if self._feature_pairs:
@@ -169,25 +183,6 @@ class DistillationHook(SoftSupervision):
         if compares_logits or not self._features:
             self._pairs = self._ensemble.pairs(segmentor, self._outputs)
         return list(self._pairs)
-
-    def _build(
-        self, runner: Runner, segmentor: nn.Module, number: int
-    ) -> Teacher:
-        config, checkpoint = self._sources[number]
-        model = frozen_teacher(
-            runner,
-            segmentor,
-            config,
-            checkpoint,
-            strict=self._strict,
-            compare_names=self._check_classes,
-        )
-        if self._validates and runner.iter == 0:
-            name = f'{self.name}_teacher' + f'_{number + 1}' * bool(number)
-            validate_teacher(runner, model, name, str(checkpoint))
-        return Teacher(
-            model, segmentor.data_preprocessor, self._amp, keeps_size=True
-        )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

@@ -6,7 +6,6 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
-from mmseg.registry import DATA_SAMPLERS
 
 from ..datasets.numbered_batches import (
     SAMPLES,
@@ -67,17 +66,8 @@ class ExactResumeHook(Hook):
         self._seed = common_seed(runner)
         # Workers that were started early have drawn from the old sampler.
         loop.dataloader._iterator = loop.dataloader_iterator = None
-        sampler = DATA_SAMPLERS.build(
-            sampler,
-            default_args=dict(
-                dataset=loop.dataloader.dataset, seed=self._seed
-            ),
-        )
         batches = NumberedBatches(
-            loop.dataloader,
-            sampler,
-            key=(self._seed, SAMPLES, get_rank()),
-            trained=runner.iter,
+            loop.dataloader, sampler, self._seed, SAMPLES, trained=runner.iter
         )
         if getattr(loop, 'fast_forward_on_resume', False):
             batches.skip_iter(runner.iter)  # the loop leaves it out

@@ -9,19 +9,19 @@ from contextlib import nullcontext
 from mmengine.runner import Runner
 from torch import nn
 
-from ..heads import main_head, named_heads, outputs_to_teach, unwrapped
+from ..heads import main_head, named_heads, unwrapped
 from ..registry import HOOKS
 from ..supervision.batch_statistics import share_statistics, statistics_kept
-from ..supervision.feature_dropout import FeatureDropout
 from ..supervision.lesson import Lesson, StudentPass
 from ..supervision.mean_teacher import MeanTeacher
-from ..supervision.options import check_counts, check_outputs, check_shares
+from ..supervision.options import check_counts, check_shares, refuse
 from ..supervision.pseudo_labels import figures, label_views, labelled_views
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry
 from ..supervision.soft_supervision import SoftSupervision
 from ..supervision.strong_views import (
     PhotometricDistortion,
+    channels_dropped,
     check_distortions,
     strong_views,
 )
@@ -53,6 +53,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     - for images that happen to have labels, in percent, ``pseudo_mIoU`` of
       the pseudo labels of all valid pixels, and ``pseudo_accuracy`` of those
       of confident pixels.
+
+    The options ``loss``, ``auxiliary_loss`` and ``label_weight`` are those of
+    :class:`~mmseg_jml.hooks.DistillationHook`.
 
     Args:
         unlabeled_dataloader (dict): A dataloader of images. What it leaves
@@ -89,19 +92,11 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             view has just those channels of the backbone that its first view
             lacks: 0.5 in UniMatch V2 (arXiv 2410.10777). 0 drops none.
             Needs ``views=2``. Defaults to 0.0.
-        loss (dict | Sequence[dict], optional): Losses of the main head. None
-            means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
-            None.
-        auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
-            heads. None means its cross-entropy alone, ``ce_weight=1.0,
-            jml_weight=0.0, loss_weight=0.4``. Defaults to None.
         outputs (Sequence[str], optional): The outputs that learn, by the
             names of :class:`StudentOutputs`. None means the main output and
             all auxiliary heads. Defaults to None.
-        label_weight (float | dict): Factor of the losses of the student's own
-            config, or a schedule. Defaults to 0.5.
-        loss_weight (float | dict): The same for the losses against pseudo
-            labels. Defaults to 0.5.
+        loss_weight (float | dict): Factor of the losses against pseudo
+            labels, or a schedule. Defaults to 0.5.
         update_statistics (bool): Whether strong views enter the running
             statistics of batch normalisation. Defaults to True.
         evaluate_teacher (bool): Whether validation and test evaluate the
@@ -152,19 +147,15 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         feature_dropout: float = 0.0,
     ) -> None:
         SoftSupervision.__init__(
-            self, loss, auxiliary_loss, label_weight, loss_weight
+            self, loss, auxiliary_loss, outputs, label_weight, loss_weight
         )
         check_loader(unlabeled_dataloader)
-        check_outputs(outputs)
         check_shares(cutmix=cutmix, feature_dropout=feature_dropout)
         check_counts(1, views=views)
         check_counts(0, warm_up=warm_up)
         check_distortions(distortions)
         if cutmix_from not in ('batch', 'labelled'):
-            raise ValueError(
-                "Expected cutmix_from to be 'batch' or 'labelled' but got "
-                f'{cutmix_from!r}.'
-            )
+            refuse('cutmix_from', "'batch' or 'labelled'", cutmix_from)
         if feature_dropout and views != 2:
             raise ValueError(
                 'Expected views=2 for feature_dropout, which lets two views '
@@ -179,8 +170,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._views, self._distortions = views, distortions
         self._cutmix, self._cutmix_from = cutmix, cutmix_from
         self._feature_dropout = feature_dropout
-        self._outputs, self._warm_up = outputs, warm_up
-        self._check_classes = check_classes
+        self._warm_up, self._check_classes = warm_up, check_classes
         self._update_statistics = update_statistics
 
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
@@ -209,11 +199,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
                 compare_names=self._check_classes,
             )
         self._teacher = Teacher(model, preprocessor, inherit_amp=True)
-        self._dropout = FeatureDropout(
-            segmentor.backbone, self._feature_dropout
-        )
-        self._handles.append(self._dropout)
-        return list(self._outputs or outputs_to_teach(segmentor))
+        return super().prepare(runner, segmentor)
 
     def _warn_of_single_images(self) -> None:
         alone = self._images.batch_size == 1 and self._cutmix_from == 'batch'
@@ -266,7 +252,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         statistics = nullcontext()
         if not self._update_statistics:
             statistics = statistics_kept(segmentor)
-        with self._student.recording(), self._dropout.active(), statistics:
+        dropout = channels_dropped(segmentor.backbone, self._feature_dropout)
+        with self._student.recording(), dropout, statistics:
             segmentor.loss(strong.images, samples)
         learns = StudentPass(strong.images, samples, self._student.take())
         targets = {

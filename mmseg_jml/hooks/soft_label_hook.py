@@ -6,15 +6,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..heads import outputs_to_teach
 from ..kernels import Probabilities
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentOutput, StudentPass
-from ..supervision.options import check_outputs
 from ..supervision.schedule import Number
 from ..supervision.soft_losses import LossEntry
 from ..supervision.soft_supervision import SoftSupervision
@@ -33,15 +30,11 @@ class SoftLabelHook(SoftSupervision):
     the label, whose losses are logged with a weight of 0.
 
     Pixels without a soft label are ignored: those that every annotator left
-    out, those whose probabilities are all 0, and padding.
+    out, those whose probabilities are all 0, and padding. The options ``loss``
+    and ``auxiliary_loss`` are those of
+    :class:`~mmseg_jml.hooks.DistillationHook`.
 
     Args:
-        loss (dict | Sequence[dict], optional): Losses of the main head. None
-            means ``dict(type='mmseg_jml.JaccardMetricCELoss')``. Defaults to
-            None.
-        auxiliary_loss (dict | Sequence[dict], optional): Losses of auxiliary
-            heads. None means its cross-entropy alone, ``ce_weight=1.0,
-            jml_weight=0.0, loss_weight=0.4``. Defaults to None.
         outputs (Sequence[str], optional): The outputs that learn, by the
             names of :class:`StudentOutputs`. None means the main output and
             all auxiliary heads. Defaults to None.
@@ -69,13 +62,9 @@ class SoftLabelHook(SoftSupervision):
         label_weight: Number = 0.0,
         soft_weight: Number = 1.0,
     ) -> None:
-        super().__init__(loss, auxiliary_loss, label_weight, soft_weight)
-        check_outputs(outputs)
-        self._outputs = outputs
-
-    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Return the names of the outputs that learn."""
-        return list(self._outputs or outputs_to_teach(segmentor))
+        super().__init__(
+            loss, auxiliary_loss, outputs, label_weight, soft_weight
+        )
 
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
         """Collect the soft labels of a batch from its data samples."""

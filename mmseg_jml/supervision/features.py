@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..functional import attention_distance, channel_wise_divergence
 from .ensemble import Ensemble
-from .options import check_numbers
+from .options import check_numbers, refuse
 from .recorders import ModuleOutputs
 
 __all__ = ['FeatureDistances', 'FeaturePair']
@@ -70,10 +70,8 @@ class FeaturePair:
                 f'{value!r}.'
             ) from None
         if pair.measure not in MEASURES:
-            raise ValueError(
-                "Expected measure of features to be 'attention' or 'channel' "
-                f'but got {pair.measure!r}.'
-            )
+            expected = "'attention' or 'channel'"
+            refuse('measure of features', expected, pair.measure)
         check_numbers(0, **{'loss_weight of features': pair.loss_weight})
         check_numbers(0.01, **{'temperature of features': pair.temperature})
         return pair

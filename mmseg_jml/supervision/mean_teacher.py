@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from functools import partialmethod
 
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseAveragedModel
@@ -12,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
 from torch import nn
 
-from .options import is_number
+from .options import is_number, refuse
 from .step_watch import StepWatch
 from .teacher_quality import evaluate_beside
 
@@ -33,8 +34,10 @@ class MeanTeacher(Hook):
     Step 0 copies the student, and is the last iteration of the warm-up. Steps
     that AMP skips do not count.
 
-    The options are those of :class:`~mmseg_jml.PseudoLabelHook`; it is a
-    ValueError if one is out of range. Only the teacher 'ema' has an average.
+    It is mixed into a :class:`SoftSupervision`, whose ``suffix`` tells hooks
+    of one kind apart. The options are those of
+    :class:`~mmseg_jml.PseudoLabelHook`; it is a ValueError if one is out of
+    range. Only the teacher 'ema' has an average.
     """
 
     def __init__(
@@ -58,10 +61,6 @@ class MeanTeacher(Hook):
                 gamma=1,
                 update_buffers=True,
             )
-
-    def suffix(self, runner: Runner) -> str:
-        """Return what tells this hook from others of its kind."""
-        return ''
 
     def _key(self, runner: Runner) -> str:
         return f'pseudo_label_teacher{self.suffix(runner)}'
@@ -144,19 +143,10 @@ class MeanTeacher(Hook):
         if self._steps is not None:
             self._steps.remove()
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: dict | None = None
+    def _evaluate(
+        self, split: str, runner: Runner, metrics: dict | None = None
     ) -> None:
         """Evaluate the average too, if asked, and add its metrics."""
-        self._evaluate(runner, 'val', metrics)
-
-    def after_test_epoch(
-        self, runner: Runner, metrics: dict | None = None
-    ) -> None:
-        """Evaluate the average too, if asked, and add its metrics."""
-        self._evaluate(runner, 'test', metrics)
-
-    def _evaluate(self, runner: Runner, split: str, metrics: dict) -> None:
         if not self._evaluates:
             return
         log = logging.getLogger('mmseg_jml')
@@ -169,14 +159,15 @@ class MeanTeacher(Hook):
             evaluate_beside(runner, self.average.module, split, name)
         )
 
+    after_val_epoch = partialmethod(_evaluate, 'val')
+    after_test_epoch = partialmethod(_evaluate, 'test')
+
 
 def _check_options(teacher: object, momentum: object, evaluates: bool) -> None:
     keys = {*teacher} if isinstance(teacher, Mapping) else None
     if keys != {'config', 'checkpoint'} and teacher not in ('ema', 'self'):
-        raise ValueError(
-            "Expected teacher to be 'ema', 'self' or dict(config=..., "
-            f'checkpoint=...) but got {teacher!r}.'
-        )
+        expected = "'ema', 'self' or dict(config=..., checkpoint=...)"
+        refuse('teacher', expected, teacher)
     if teacher == 'ema' and not (is_number(momentum, 0.5, 1) and momentum < 1):
         raise ValueError(
             'Expected momentum, the share of itself that the average keeps '

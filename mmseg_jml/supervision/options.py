@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
+from typing import NoReturn
 
 from mmengine.config import Config
 
@@ -19,23 +20,24 @@ __all__ = [
     'is_number',
     'is_whole',
     'pair_teachers',
+    'refuse',
 ]
+
+
+def refuse(name: str, expected: str, value: object) -> NoReturn:
+    """Raise a ValueError that says what an option may be, and what it is."""
+    raise ValueError(f'Expected {name} to be {expected} but got {value!r}.')
 
 
 def pair_teachers(teacher: object, checkpoint: object) -> list[tuple]:
     """Pair the configs of teachers with their checkpoints.
 
-    Args:
-        teacher (object): A config, the path of one, or a list of them.
-        checkpoint (object): A path or URL, or a list of them; several may
-            share one config.
-
-    Returns:
-        list[tuple]: A config and a checkpoint for each teacher.
+    Each is one or a list of them, with a checkpoint for each config; several
+    checkpoints may share one config.
 
     Raises:
-        TypeError: If one of them is something else.
-        ValueError: If there is not one checkpoint for each config.
+        TypeError: If something is neither a path nor, as a teacher, a config.
+        ValueError: If the numbers differ.
 
     Examples:
         >>> pair_teachers('teacher.py', ['first.pth', 'second.pth'])
@@ -85,13 +87,11 @@ def check_losses(name: str, value: object) -> None:
         )
 
 
-def check_outputs(value: object, paired: bool = False) -> None:
+def check_outputs(value: object, paired: bool) -> None:
     """Raise a ValueError unless an option names outputs of the student.
 
-    Args:
-        value (object): None, or a sequence of at least one name.
-        paired (bool): Whether it is a dictionary, with an output of the
-            teacher for each output of the student. Defaults to False.
+    That is None, a sequence of at least one name or, if ``paired``, a
+    dictionary with an output of the teacher for each output of the student.
     """
     what = "a list of outputs of the student, such as ['decode']"
     default = 'for the main output and all auxiliary heads'
@@ -129,28 +129,21 @@ def check_numbers(least: float, **numbers: object) -> None:
     """Raise a ValueError unless options are finite and at least ``least``."""
     for name, value in numbers.items():
         if not is_number(value, least, math.inf) or value == math.inf:
-            raise ValueError(
-                f'Expected {name} to be a number of at least {least} but got '
-                f'{value!r}.'
-            )
+            refuse(name, f'a number of at least {least}', value)
 
 
 def check_shares(**shares: object) -> None:
     """Raise a ValueError unless options are numbers in [0, 1]."""
     for name, value in shares.items():
         if not is_number(value, 0, 1):
-            raise ValueError(
-                f'Expected {name} to be a number in [0, 1] but got {value!r}.'
-            )
+            refuse(name, 'a number in [0, 1]', value)
 
 
 def check_counts(least: int, **counts: object) -> None:
     """Raise a ValueError unless options are whole and at least ``least``."""
     for name, value in counts.items():
         if not (is_whole(value) and value >= least):
-            raise ValueError(
-                f'Expected {name} to be {least} or more but got {value!r}.'
-            )
+            refuse(name, f'{least} or more', value)
 
 
 def check_weights(name: str, value: object, number: int) -> None:
@@ -164,7 +157,4 @@ def check_weights(name: str, value: object, number: int) -> None:
     if not is_list or not all(
         isinstance(one, Real) and 0 < one < math.inf for one in value
     ):
-        raise ValueError(
-            f'Expected {name} to be {number} numbers above 0, one for each '
-            f'teacher, but got {value!r}.'
-        )
+        refuse(name, f'{number} numbers above 0, one for each teacher,', value)

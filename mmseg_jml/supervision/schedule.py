@@ -10,7 +10,7 @@ from typing import Union
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import BaseLoop
 
-from .options import check_numbers, is_whole
+from .options import check_numbers, is_whole, refuse
 
 __all__ = ['Number', 'Schedule']
 
@@ -79,19 +79,14 @@ class Schedule:
 
     def _check(self, name: str, low: float) -> None:
         if self.type not in SHAPES:
-            raise ValueError(
-                f'Expected the type of {name} to be one of {SHAPES} but got '
-                f'{self.type!r}.'
-            )
+            refuse(f'the type of {name}', f'one of {SHAPES}', self.type)
         for value in (self.start, self._stop):
             check_numbers(low, **{name: value})
         unit = 'epoch' if self.by_epoch else 'iteration'
         for key, value in (('begin', self.begin), ('end', self.end)):
             if not (is_whole(value) or (key == 'end' and value is None)):
-                raise ValueError(
-                    f'Expected {key} of {name} to be an {unit}, a whole '
-                    f'number such as 20, but got {value!r}.'
-                )
+                expected = f'an {unit}, a whole number such as 20,'
+                refuse(f'{key} of {name}', expected, value)
         if self.end is not None and self.end <= self.begin:
             raise ValueError(
                 f'Expected {name} to end after {unit} {self.begin}, '

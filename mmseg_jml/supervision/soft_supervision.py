@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Callable
 
@@ -12,9 +12,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ..heads import unwrapped
+from ..heads import outputs_to_teach, unwrapped
 from .lesson import Lesson, StudentOutput, StudentPass
-from .options import check_losses
+from .options import check_losses, check_outputs
 from .recorders import StudentOutputs
 from .schedule import Number, Schedule
 from .soft_losses import LossEntry, SoftLosses, SupervisedLosses
@@ -31,47 +31,43 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     mode ``'loss'``. That happens within the forward pass, so that distributed
     training, autocast and gradient accumulation see ordinary losses.
 
-    A subclass names the student outputs that learn in :meth:`prepare` and
-    makes their soft labels in :meth:`teach`. Each :class:`Lesson` is handed to
-    all functions in ``listeners`` too.
+    A subclass makes the soft labels of the outputs that learn in
+    :meth:`teach`. Each :class:`Lesson` is handed to all functions in
+    ``listeners`` too.
 
     The terms appear in the log as, for instance, ``decode.loss_kd_jml_ce``,
     multiplied by their weight. A second hook of the same ``source`` logs
     ``decode.loss_kd_2_jml_ce``, and has ``_2`` in the names of its figures
     and schedules.
 
-    Args:
-        loss (dict | Sequence[dict], optional): Losses of outputs of the main
-            head, which take a target of :mod:`mmseg_jml.kernels`. None means
-            ``soft_losses.MAIN_LOSS``, an empty list none.
-        auxiliary_loss (dict | Sequence[dict], optional): Losses of outputs of
-            auxiliary heads. None means ``soft_losses.AUXILIARY_LOSS``, an
-            empty list none.
-        label_weight (float | dict): Factor of every loss that the segmentor
-            computes itself, or a :class:`Schedule`.
-        soft_weight (float | dict): The same for the losses against soft
-            labels. Where it is 0 no target is made.
+    The arguments are those of :class:`~mmseg_jml.hooks.DistillationHook`,
+    ``soft_weight`` being the factor that is called ``weight_name`` there. The
+    outputs are a list, or a dictionary for a class that ``pairs_outputs``.
+    Where ``soft_weight`` is 0 no target is made.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule, or a loss
             no entry.
-        ValueError: If a weight is negative; when training starts, if no
-            output has a loss.
+        ValueError: If a weight is negative or outputs are no names; when
+            training starts, if no output has a loss.
     """
 
     source: str  # part of the names of terms, such as 'kd'
     weight_name = 'soft_weight'
+    pairs_outputs = False
 
     def __init__(
         self,
         loss: LossEntry | None,
         auxiliary_loss: LossEntry | None,
+        outputs: Sequence[str] | dict[str, str] | None,
         label_weight: Number,
         soft_weight: Number,
     ) -> None:
         check_losses('loss', loss)
         check_losses('auxiliary_loss', auxiliary_loss)
-        self._entries = loss, auxiliary_loss
+        check_outputs(outputs, self.pairs_outputs)
+        self._entries, self._outputs = (loss, auxiliary_loss), outputs
         weights = {'label_weight': label_weight, self.weight_name: soft_weight}
         self._schedules = {
             name: Schedule.parse(name, value)
@@ -81,13 +77,13 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         self._handles: list = []  # a subclass may add to them in prepare()
         self.listeners: list[Callable[[Lesson], object]] = []
 
-    @abstractmethod
     def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
-        """Prepare to make targets for a student, given without its wrapper.
+        """Prepare to teach a student, given without its wrapper.
 
         Returns:
             list[str]: Names of the student outputs that learn.
         """
+        return list(self._outputs or outputs_to_teach(segmentor))
 
     @abstractmethod
     def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:

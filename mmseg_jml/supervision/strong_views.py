@@ -1,18 +1,28 @@
-"""Strong views of images: distorted colours, and boxes of other images."""
+"""Strong views: distorted colours, boxes of other images, fewer channels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from inspect import signature
+from typing import Any
 
 import torch
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 
-from ..functional import cutmix_boxes
+from ..functional import complementary_dropout, cutmix_boxes
 from ..normalisation import Normalisation
+from .options import refuse
 from .pseudo_labels import Views
 
-__all__ = ['PhotometricDistortion', 'check_distortions', 'strong_views']
+__all__ = [
+    'PhotometricDistortion',
+    'channels_dropped',
+    'check_distortions',
+    'strong_views',
+]
 
 # The distortions of UniMatch (arXiv 2208.09910). A window of 13 pixels holds
 # three standard deviations of the widest blur on each side.
@@ -103,11 +113,9 @@ def check_distortions(value: object) -> None:
         isinstance(entry, Mapping) and isinstance(entry.get('type'), str)
         for entry in value
     ):
-        raise ValueError(
-            "Expected distortions to be 'unimatch', a list of entries such as "
-            "[dict(type='ColorJitter', brightness=0.5)], or [] for none, but "
-            f'got {value!r}.'
-        )
+        entries = "[dict(type='ColorJitter', brightness=0.5)], or [] for none,"
+        expected = f"'unimatch', a list of entries such as {entries}"
+        refuse('distortions', expected, value)
 
 
 def _build(entry: Mapping) -> nn.Module:
@@ -138,3 +146,42 @@ def _build(entry: Mapping) -> nn.Module:
             f'{", ".join(signature(step).parameters)}, but got '
             f'{dict(entry)!r}: {error}'
         ) from error
+
+
+def channels_dropped(
+    backbone: nn.Module, share: float
+) -> AbstractContextManager:
+    """Drop from each of two views the channels that the other one keeps.
+
+    Within the block a forward hook of torch changes the feature maps of a
+    backbone, in tuples, lists or dictionaries, on their way to neck and heads.
+    The batch has N first views, then N second ones. The share of the images is
+    that of :func:`~mmseg_jml.functional.complementary_dropout`.
+
+    Examples:
+        >>> backbone = nn.Identity()
+        >>> with channels_dropped(backbone, share=1.0):
+        ...     views = backbone(torch.ones(2, 8, 1, 1))
+        >>> views.sum(0).flatten()  # what one view lacks the other one has
+        tensor([2., 2., 2., 2., 2., 2., 2., 2.])
+    """
+    if not share:
+        return nullcontext()
+    return backbone.register_forward_hook(partial(_drop, share), prepend=True)
+
+
+def _drop(share: float, backbone: nn.Module, args: tuple, output: Any) -> Any:
+    maps: list[Tensor] = []
+    apply_to(output, _is_map, maps.append)
+    if not maps:
+        raise ValueError(
+            'Expected the backbone to return feature maps (N, C, H, W) '
+            'for feature_dropout to drop channels of, but got '
+            f'{type(output).__name__} without any. Set feature_dropout=0.'
+        )
+    dropped = iter(complementary_dropout(maps, share))
+    return apply_to(output, _is_map, lambda _: next(dropped))
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..functional.distributed import largest_of_all
 from ..functional.pseudo_labels import class_maxima, running_threshold
-from .options import check_shares
+from .options import check_shares, refuse
 
 __all__ = ['Threshold', 'ThresholdOption']
 
@@ -63,11 +63,8 @@ class Threshold:
             return cls(option, momentum=None)
         given = {'type': None, 'start': 0.85, 'momentum': 0.999, **option}
         if given.pop('type') != 'adaptive' or len(given) > 2:
-            raise ValueError(
-                'Expected threshold to be a number in [0, 1], or '
-                "dict(type='adaptive', start=0.85, momentum=0.999), but got "
-                f'{option!r}.'
-            )
+            adaptive = "dict(type='adaptive', start=0.85, momentum=0.999)"
+            refuse('threshold', f'a number in [0, 1], or {adaptive},', option)
         check_shares(**{f'{key} of threshold': v for key, v in given.items()})
         return cls(**given)
 

@@ -6,9 +6,8 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from mmengine.dist import get_rank
 from mmengine.runner import Runner
-from mmseg.registry import DATA_SAMPLERS, DATASETS
+from mmseg.registry import DATASETS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -17,6 +16,7 @@ from ..datasets.numbered_batches import UNLABELED, NumberedBatches
 from ..datasets.pixel_marks import FILLER, UNKNOWN
 from ..random_state import common_seed, random_state_kept
 from .class_names import same_names
+from .options import refuse
 from .weak_pipeline import give_pipeline
 
 __all__ = ['UnlabeledImages', 'check_loader', 'valid_pixels']
@@ -56,17 +56,11 @@ class UnlabeledImages:
         check_classes: bool,
     ) -> None:
         self._preprocessor = preprocessor
-        self._seed = common_seed(runner)
-        self._next = 0
+        self._seed, self._next = common_seed(runner), 0
+        self._sampler = config.get('sampler', _SAMPLER)
         labelled = runner.cfg.get('train_dataloader') or {}
         with random_state_kept():
             self._loader = _build(_complete(config, labelled), self._seed)
-            self._sampler = DATA_SAMPLERS.build(
-                config.get('sampler', _SAMPLER),
-                default_args=dict(
-                    dataset=self._loader.dataset, seed=self._seed
-                ),
-            )
         if check_classes:
             _check_classes(self._loader, runner.train_dataloader)
         self.batch_size = self._loader.batch_size
@@ -105,18 +99,12 @@ class UnlabeledImages:
 
     def _at(self, iteration: int) -> dict:
         if self._batches is None:  # workers load from here on
-            self._next = iteration
             self._batches = NumberedBatches(
-                self._loader,
-                self._sampler,
-                key=(self._seed, UNLABELED, get_rank()),
-                trained=iteration,
+                self._loader, self._sampler, self._seed, UNLABELED, iteration
             )
-            self._batches.skip_iter(iteration)
-        while self._next < iteration:  # iterations that did not ask
+        for _ in range(self._next, iteration):  # iterations that did not ask
             next(self._batches)
-            self._next += 1
-        self._next += 1
+        self._next = iteration + 1
         return next(self._batches)
 
     def _check_sizes(self, inputs: list[Tensor]) -> None:
@@ -136,10 +124,7 @@ class UnlabeledImages:
 def check_loader(config: object) -> None:
     """Raise a ValueError unless ``unlabeled_dataloader`` has a dataset."""
     if not isinstance(config, Mapping) or 'dataset' not in config:
-        raise ValueError(
-            'Expected unlabeled_dataloader to be a dictionary with a dataset '
-            f'but got {config!r}.'
-        )
+        refuse('unlabeled_dataloader', 'a dictionary with a dataset', config)
 
 
 def _complete(config: Mapping, labelled: Mapping) -> dict:

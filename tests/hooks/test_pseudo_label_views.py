@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.hooks import Hook
 from torch import nn
 
-from mmseg_jml.supervision.feature_dropout import FeatureDropout
+from mmseg_jml.supervision.strong_views import channels_dropped
 from tests.tolerances import GRADIENTS
 
 from . import runs, semi
@@ -116,8 +116,7 @@ def test_dropout_of_nested_features():
             return [x, (x[:, :, :1], x.mean((2, 3))), 'text']
 
     nested, x = Nested(), torch.rand(4, 6, 2, 2) + 0.1
-    dropout = FeatureDropout(nested, 1.0)
-    with dropout.active():
+    with channels_dropped(nested, 1.0):
         large, (small, token), text = nested(x)
     assert text == 'text'
     assert torch.equal(token, x.mean((2, 3)))
@@ -125,14 +124,13 @@ def test_dropout_of_nested_features():
     assert torch.equal(large, factor * x)
     assert torch.equal(small, large[:, :, :1])
     assert torch.equal(nested(x)[0], x)
-    dropout.remove()
-    with dropout.active():
+    with channels_dropped(nested, 0.0):
         assert torch.equal(nested(x)[0], x)
 
 
 def test_backbone_without_maps():
     flatten = nn.Flatten()
-    with FeatureDropout(flatten, 1.0).active(), pytest.raises(
+    with channels_dropped(flatten, 1.0), pytest.raises(
         ValueError, match='got Tensor without any. Set feat'
     ):
         flatten(torch.ones(2, 3))
