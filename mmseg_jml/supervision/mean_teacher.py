@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from functools import partialmethod
 
@@ -96,13 +95,10 @@ class MeanTeacher(Hook):
     def _restore(self, runner: Runner) -> bool:
         """Load the average; return whether the checkpoint has one."""
         key = self._key(runner)
-        state = dict(self._saved.get(key) or {})
-        if not state:
+        if not self._saved.get(key):
             return False
-        self.average.steps.copy_(state.pop('steps'))
-        weights = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
         try:  # mmengine's function unwraps a model for TTA
-            load_state_dict(self.average.module, weights, strict=True)
+            load_state_dict(self.average, self._saved[key], strict=True)
         except RuntimeError as error:
             raise ValueError(
                 f'Expected {key!r} in the checkpoint to be an average of '
