@@ -27,7 +27,8 @@ def batches(number, sampler=InfiniteSampler, trained=0, key=KEY, workers=0):
     dataset = Draws()
     options = dict(num_workers=workers, collate_fn=np.array)
     loader = DataLoader(dataset, batch_size=4, **options)
-    stream = Numbered(loader, sampler(dataset, seed=5), key, trained)
+    sampler = dict(type=sampler, seed=5)
+    stream = Numbered(loader, sampler, *key, trained)
     stream.skip_iter(trained)
     return np.stack([next(stream) for _ in range(number)])
 
@@ -68,7 +69,7 @@ def test_passing_over_loads_nothing():
 
     dataset = Untouched()
     loader = DataLoader(dataset, batch_size=4)
-    stream = Numbered(loader, InfiniteSampler(dataset), KEY, 2)
+    stream = Numbered(loader, dict(type=InfiniteSampler), *KEY, 2)
     assert [next(stream), next(stream)] == [None, None]
     with pytest.raises(AssertionError, match='loaded'):
         next(stream)
@@ -78,7 +79,7 @@ def test_loader_without_a_batch_size_is_refused():
     dataset = Draws()
     loader = DataLoader(dataset, batch_sampler=[[0, 1]])
     with pytest.raises(ValueError, match='batch_size but got'):
-        Numbered(loader, InfiniteSampler(dataset), KEY, 0)
+        Numbered(loader, dict(type=InfiniteSampler), *KEY, 0)
 
 
 def test_seeding_reaches_every_generator():
