@@ -40,10 +40,10 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
     ``decode.loss_kd_2_jml_ce``, and has ``_2`` in the names of its figures
     and schedules.
 
-    The arguments are those of :class:`~mmseg_jml.hooks.DistillationHook`,
-    ``soft_weight`` being the factor that is called ``weight_name`` there. The
-    outputs are a list, or a dictionary for a class that ``pairs_outputs``.
-    Where ``soft_weight`` is 0 no target is made.
+    The arguments are those of :class:`~mmseg_jml.hooks.DistillationHook`, with
+    ``soft_weight`` for its ``teacher_weight``; a subclass has another name for
+    it in ``weight_name``. The outputs are a list of names or, if
+    ``pairs_outputs``, a dictionary. No target is made where the weight is 0.
 
     Raises:
         TypeError: If a weight is neither a number nor a schedule, or a loss
@@ -133,7 +133,6 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Read the schedules at the runner's iteration."""
-        self._student.take()
         for name, schedule in self._running.items():
             value = schedule(runner.iter, runner.max_iters)
             self._numbers[name] = value

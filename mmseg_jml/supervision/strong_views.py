@@ -61,9 +61,10 @@ def strong_views(
 class PhotometricDistortion:
     """Apply kornia's augmentations to normalised images.
 
-    The entries are intensity augmentations of ``kornia.augmentation``, applied
-    in this order and drawn for each image by itself. 'unimatch' stands for
-    ``UNIMATCH``, None for none.
+    The entries, which :func:`check_distortions` has accepted, are intensity
+    augmentations of ``kornia.augmentation``, applied in this order and drawn
+    for each image by itself. 'unimatch' stands for ``UNIMATCH``, None for
+    none.
 
     Raises:
         ImportError: If kornia is not installed.
@@ -74,7 +75,6 @@ class PhotometricDistortion:
     def __init__(
         self, entries: str | Sequence[dict] | None, preprocessor: nn.Module
     ) -> None:
-        check_distortions(entries)
         self._normalisation = Normalisation.of(preprocessor)
         entries = UNIMATCH if entries == 'unimatch' else entries or ()
         self._steps = [_build(entry) for entry in entries]
