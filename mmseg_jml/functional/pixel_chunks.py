@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmseg_jml.kernels import HardLabel
+
 __all__ = ['KINDS', 'PixelChunk', 'check_kind', 'check_range', 'pixel_chunks']
 
 KINDS = ('logits', 'sigmoid', 'probabilities')
@@ -91,9 +93,7 @@ def pixel_chunks(
         )
     scores = scores.reshape(classes, -1)
     label = label.reshape(-1).long()
-    counted = torch.ones_like(label, dtype=torch.bool)
-    if ignore_index is not None:
-        counted = label != ignore_index
+    counted = HardLabel(label, ignore_index).counted()
     check_range('label', label, counted, classes)
     dtype = torch.promote_types(scores.dtype, torch.float32)
     elements = _CHUNK_ON_GPU if scores.is_cuda else _CHUNK_ON_CPU

@@ -58,13 +58,10 @@ def sums(request: Request) -> RegionSums:
 
 
 def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
-    """Return the gradient of the logits, (N, C, *).
+    """Return the gradient of the logits.
 
-    Args:
-        request (Request): The request of the sums.
-        slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        kept (object, optional): What :func:`sums` returned as ``kept``.
-            Defaults to None.
+    The arguments are those of
+    :meth:`mmseg_jml.kernels.autograd.Engine.gradient`.
     """
     slopes = slopes.to(request.dtype)
     if isinstance(kept, HardPixels):

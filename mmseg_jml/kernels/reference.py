@@ -63,10 +63,9 @@ def pixel_weight(request: Request) -> Tensor:
         weight = request.logits.new_ones(shape, dtype=request.dtype)
     weight = weight.to(request.dtype)
     if isinstance(request.target, HardLabel):
-        label, classes = request.target.label, request.logits.shape[1]
         # a label that is no class counts for nothing
-        exists = (label >= 0) & (label < max(classes, 2))
-        weight = weight * (request.target.counted() & exists)
+        classes = max(request.logits.shape[1], 2)
+        weight = weight * request.target.counted(classes)
     return weight
 
 
