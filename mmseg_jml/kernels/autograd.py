@@ -37,7 +37,7 @@ class Engine(Protocol):
 
 
 def differentiable(
-    request: Request, engine: Engine, reduce: Reduce | None = None
+    request: Request, engine: Engine, reduce: Reduce | None
 ) -> tuple[Tensor | None, ...]:
     """Return sums, or what ``reduce`` makes of them, with their gradient.
 

@@ -72,7 +72,7 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
     with torch.autocast(request.logits.device.type, enabled=False):
         if name == 'reference':
             return reference.region_sums(request)
-        return RegionSums(*_run(request, name))
+        return RegionSums(*_run(request, name, None))
 
 
 def reduced(
@@ -177,7 +177,7 @@ def _say_once(reason: str) -> None:
 
 
 def _run(
-    request: Request, name: str, reduce: Reduce | None = None
+    request: Request, name: str, reduce: Reduce | None
 ) -> tuple[Any, ...]:
     """Run an engine as one step for ``torch.compile``.
 
