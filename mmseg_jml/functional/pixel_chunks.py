@@ -36,14 +36,9 @@ def check_range(
 ) -> None:
     """Check that the classes of counted pixels exist.
 
-    Args:
-        name (str): What the error calls the classes.
-        value (Tensor): (*) integers.
-        counted (Tensor): (*) bool, the pixels that count.
-        num_classes (int): C.
-
     Raises:
-        ValueError: If the class of a counted pixel is outside [0, C).
+        ValueError: If the class of a counted pixel is outside [0, C); the
+            message calls it ``name``.
     """
     wrong = value[counted & ((value < 0) | (value >= num_classes))]
     if wrong.numel():

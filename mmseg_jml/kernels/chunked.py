@@ -48,7 +48,7 @@ def sums(request: Request) -> RegionSums:
             part = dense_sums(piece, scratch)
         elif _is_whole(piece, request) and not request.logits.is_cuda:
             # small enough to keep what the gradient would compute again
-            return hard_sums(piece)
+            return hard_sums(piece, None)
         else:
             part = hard_sums(piece, scratch('prob', piece.logits.shape))
         if total is None:
@@ -65,7 +65,7 @@ def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
     """
     slopes = slopes.to(request.dtype)
     if isinstance(kept, HardPixels):
-        value = gradient_of(kept, slopes)
+        value = gradient_of(kept, slopes, None)
         return value.view(request.logits.shape).to(request.logits.dtype)
     write = hard_gradient if _is_sparse(request) else dense_gradient
     return gradient_by_pieces(request, slopes, _elements(request), write)
