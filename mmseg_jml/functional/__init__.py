@@ -35,7 +35,7 @@ from .region_scores import (
     worst_mean,
 )
 from .smoothing_watch import label_mass, swamped_classes
-from .soft_labels import check_label_smoothing, smooth_label
+from .soft_labels import check_label_smoothing, mean_vote, smooth_label
 from .teacher_logits import average_teachers, score_logits, teacher_target
 from .temperature import TemperatureSums, fit_temperature, temperature_sums
 from .windows import boundary_mask, label_windows
@@ -77,6 +77,7 @@ __all__ = [
     'loss_parts',
     'make_request',
     'mean_iou',
+    'mean_vote',
     'overlap_index',
     'paste',
     'pixel_loss',

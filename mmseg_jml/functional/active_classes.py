@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmseg_jml.kernels import RegionSums
 
-from .options import ActiveClasses
+from .options import ActiveClasses, RegionLossOptions
 
 __all__ = ['active_classes', 'largest_of']
 
@@ -22,13 +22,14 @@ _LARGEST = {
 }
 
 
-def largest_of(mode: ActiveClasses, is_hard: bool) -> str | None:
-    """Choose the ``largest_of`` that a request needs for a mode.
+def largest_of(options: RegionLossOptions, is_hard: bool) -> str | None:
+    """Choose the ``largest_of`` that a request needs to find active classes.
 
     Returns:
-        str | None: 'label', 'prediction' or 'both'; None if the mode needs no
-        maximum, as where the sums of a hard label tell which classes occur.
+        str | None: 'label', 'prediction' or 'both'; None if no maximum is
+        needed, as where the sums of a hard label tell which classes occur.
     """
+    mode = options.active_classes(is_hard)
     value = _LARGEST.get(mode) if isinstance(mode, str) else None
     return None if is_hard and value == 'label' else value
 

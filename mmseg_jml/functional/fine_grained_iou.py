@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
@@ -73,19 +71,13 @@ def fine_grained_iou(
         )
     whole = _stacked(dataset_scores(counts))
     images = _stacked(image_scores(counts, binary))
-
-    def level_i(percents: Iterable[float]) -> Tensor:
-        return torch.stack([worst_mean(images, q) for q in percents]).mean(0)
-
-    def level_c(percents: Iterable[float]) -> Tensor:
-        scores = [_stacked(class_scores(counts, binary, q)) for q in percents]
-        return torch.stack(scores).nanmean(1).mean(0)
-
     levels = {'D': whole[1] if binary else whole.nanmean(0)}
     worst_cases = {'': [100.0], f'{worst:g}': [worst], 'Q': _TENTHS}
     for suffix, percents in worst_cases.items():
-        levels[f'I{suffix}'] = level_i(percents)
-        levels[f'C{suffix}'] = level_c(percents)
+        scores = [worst_mean(images, q) for q in percents]
+        levels[f'I{suffix}'] = torch.stack(scores).mean(0)
+        scores = [_stacked(class_scores(counts, binary, q)) for q in percents]
+        levels[f'C{suffix}'] = torch.stack(scores).nanmean(1).mean(0)
     kept = slice(1, None) if binary else slice(None)
     hit, _, labelled = (value.sum(0)[kept].sum() for value in counts)
     figures = {'Acc': 100 * float(hit.double() / labelled)}

@@ -143,27 +143,19 @@ def loss_parts(
     if avg_factor is None and not avg_non_ignore and class_weight is None:
         avg_factor = request.size.numel() * len(logits)
         avg_factor *= logits.shape[1] if use_sigmoid else 1
-    is_hard = request.is_hard
-    mode = options.active_classes_mode_soft
-    if is_hard:
-        mode = options.active_classes_mode_hard
+    largest = None
+    if jml_weight != 0:
+        largest = largest_of(options, request.is_hard)
     request = replace(
         request,
         norm=options.norm,
         with_product=options.variant == 'jml2' and jml_weight != 0,
         with_cross_entropy=ce_weight != 0,
         with_hits=with_accuracy,
-        largest_of=largest_of(mode, is_hard) if jml_weight != 0 else None,
+        largest_of=largest,
     )
     reduction = LossReduction(
-        options,
-        mode,
-        jml_weight,
-        ce_weight,
-        class_weight,
-        avg_factor,
-        sync,
-        request.dtype,
+        request, options, jml_weight, ce_weight, avg_factor, sync
     )
     loss, entropy, jaccard, hits = reduced(request, reduction, impl)
     accuracy = None if hits is None else _accuracy(hits, request)

@@ -86,6 +86,12 @@ class RegionLossOptions:
                     f'{getattr(self, name)!r}'
                 )
 
+    def active_classes(self, is_hard: bool) -> ActiveClasses:
+        """Return the mode for hard labels, or that for soft ones."""
+        if is_hard:
+            return self.active_classes_mode_hard
+        return self.active_classes_mode_soft
+
     def _rules(self) -> list[tuple[str, bool, str]]:
         """List options, whether their value is allowed, and what is."""
         modes = f'one of {_MODES} or a list of class indices'

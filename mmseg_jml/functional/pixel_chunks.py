@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmseg_jml.kernels import HardLabel
+
 __all__ = ['KINDS', 'PixelChunk', 'check_kind', 'check_range', 'pixel_chunks']
 
 KINDS = ('logits', 'sigmoid', 'probabilities')
@@ -34,14 +36,9 @@ def check_range(
 ) -> None:
     """Check that the classes of counted pixels exist.
 
-    Args:
-        name (str): What the error calls the classes.
-        value (Tensor): (*) integers.
-        counted (Tensor): (*) bool, the pixels that count.
-        num_classes (int): C.
-
     Raises:
-        ValueError: If the class of a counted pixel is outside [0, C).
+        ValueError: If the class of a counted pixel is outside [0, C); the
+            message calls it ``name``.
     """
     wrong = value[counted & ((value < 0) | (value >= num_classes))]
     if wrong.numel():
@@ -91,9 +88,7 @@ def pixel_chunks(
         )
     scores = scores.reshape(classes, -1)
     label = label.reshape(-1).long()
-    counted = torch.ones_like(label, dtype=torch.bool)
-    if ignore_index is not None:
-        counted = label != ignore_index
+    counted = HardLabel(label, ignore_index).counted()
     check_range('label', label, counted, classes)
     dtype = torch.promote_types(scores.dtype, torch.float32)
     elements = _CHUNK_ON_GPU if scores.is_cuda else _CHUNK_ON_CPU

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmseg_jml.kernels import Target
 from mmseg_jml.kernels.reference import (
+    class_weight,
     cross_entropy,
     pixel_weight,
     upsampled,
@@ -64,10 +65,8 @@ def pixel_loss(
     error = (prob - label).abs()
     distance = error.mean(1) if use_sigmoid else error.sum(1) / 2
     value = jml_weight * 2 * distance / (1 + distance)
-    classes = logits.new_ones(())
+    classes = class_weight(request)
     if request.class_weight is not None:
-        classes = request.class_weight.to(logits)
-        classes = classes.view(-1, *[1] * (logits.ndim - 2))
         value = value * (classes * label).sum(1)
     if ce_weight != 0:
         entropy = classes * cross_entropy(logits, label, use_sigmoid)

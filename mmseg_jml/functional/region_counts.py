@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmseg_jml.kernels import HardLabel
+
 from .pixel_chunks import check_range
 
 __all__ = ['RegionCounts', 'region_counts']
@@ -74,13 +76,12 @@ def region_counts(
             f'{tuple(prediction.shape)} and {tuple(label.shape)}'
         )
     prediction, label = (x.flatten(1).long() for x in (prediction, label))
-    counted = torch.ones_like(label, dtype=torch.bool)
-    if ignore_index is not None:
-        counted = label != ignore_index
+    target = HardLabel(label, ignore_index)
     if check:
+        counted = target.counted()
         check_range('prediction', prediction, counted, num_classes)
         check_range('label', label, counted, num_classes)
-    counted &= (label >= 0) & (label < num_classes)
+    counted = target.counted(num_classes)
 
     def count(value: Tensor, mask: Tensor) -> Tensor:
         # pixels outside the mask go to one more class, cut off below

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import Reduction, RegionSums
+from mmseg_jml.kernels import Reduction, RegionSums, Request
 
 from .active_classes import active_classes
 from .distributed import (
@@ -20,7 +20,7 @@ from .distributed import (
     number_of_processes,
     sum_over_images,
 )
-from .options import ActiveClasses, RegionLossOptions
+from .options import RegionLossOptions
 from .overlap_index import LEAST_MASS, index_of, score_of
 
 __all__ = ['LossReduction']
@@ -31,27 +31,21 @@ class LossReduction:
     """Cross-entropy and region loss from the sums of a batch.
 
     Args:
+        request (Request): The request of the sums.
         options (RegionLossOptions): What the region loss computes.
-        active (str | Sequence[int]): The classes that it averages, as in
-            ``options``.
         jml_weight (float): Factor of the region loss.
         ce_weight (float): Factor of the cross-entropy.
-        class_weight (Tensor, optional): (C,), multiplies each class term of
-            the region loss; the cross-entropy has it in its sums already.
         avg_factor (float, optional): What the summed cross-entropy of this
             process is divided by. None divides by its mass.
         sync (bool): Whether the batch is that of all processes.
-        dtype (torch.dtype): Dtype of the loss.
     """
 
+    request: Request
     options: RegionLossOptions
-    active: ActiveClasses
     jml_weight: float
     ce_weight: float
-    class_weight: Tensor | None
     avg_factor: float | None
     sync: bool
-    dtype: torch.dtype
 
     def __call__(self, sums: RegionSums) -> Reduction:
         """Compute the loss and its slopes.
@@ -77,21 +71,22 @@ class LossReduction:
 
     def _region(self, sums: RegionSums) -> tuple[Tensor, list[Tensor]]:
         """Compute the region loss times its factor, and its slopes."""
-        options, sync = self.options, self.sync
+        options, sync, dtype = self.options, self.sync, self.request.dtype
+        mode = options.active_classes(self.request.is_hard)
         values, slopes = [], []
         if options.mIoUD > 0:
-            batch = _sum_of_batch(sums, self.dtype, sync)
-            active = active_classes(batch, self.active, options.threshold)
-            number = active.sum(dtype=self.dtype).clamp(min=1)
+            batch = _sum_of_batch(sums, dtype, sync)
+            active = active_classes(batch, mode, options.threshold)
+            number = active.sum(dtype=dtype).clamp(min=1)
             share = active / number * (-options.mIoUD * self.jml_weight)
             value, rows = self._weighted_scores(batch.by_class, share)
             values.append(value)
             slopes.append(rows)
         if options.mIoUI > 0 or options.mIoUC > 0:
-            active = active_classes(sums, self.active, options.threshold)
-            share = _share_of_images(active.to(self.dtype), options, sync)
+            active = active_classes(sums, mode, options.threshold)
+            share = _share_of_images(active.to(dtype), options, sync)
             value, rows = self._weighted_scores(
-                sums.by_class.to(self.dtype), share * -self.jml_weight
+                sums.by_class.to(dtype), share * -self.jml_weight
             )
             values.extend(sum_over_images(value.unsqueeze(0), sync=sync))
             slopes.append(rows)
@@ -110,8 +105,8 @@ class LossReduction:
         """
         options = self.options
         index, bottom, empty = index_of(by_class, options)
-        if self.class_weight is not None:
-            weight = weight * self.class_weight.to(weight)
+        if self.request.class_weight is not None:
+            weight = weight * self.request.class_weight.to(weight)
         score, slope = score_of(index, options)
         value = (score * weight).sum()
         if slope is not None:
@@ -129,8 +124,10 @@ class LossReduction:
 
     def _cross_entropy(self, sums: RegionSums) -> tuple[Tensor, Tensor]:
         """Compute the mean cross-entropy times its factor, and its slopes."""
-        sync = self.sync and self.avg_factor is None
-        (total,) = sum_over_images(sums.by_image, sync=sync, dtype=self.dtype)
+        request, sync = self.request, self.sync and self.avg_factor is None
+        (total,) = sum_over_images(
+            sums.by_image, sync=sync, dtype=request.dtype
+        )
         likelihood, mass = total.unbind()
         if self.avg_factor is not None:  # of this process alone
             least = torch.finfo(torch.float32).eps
@@ -139,8 +136,8 @@ class LossReduction:
         slope = scale
         if sync:
             slope = slope * number_of_processes()
-        if self.class_weight is not None:
-            slope = slope * self.class_weight.to(scale)
+        if request.class_weight is not None:
+            slope = slope * request.class_weight.to(scale)
         return likelihood * scale, slope
 
 

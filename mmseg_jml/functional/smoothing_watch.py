@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel, Request
+from mmseg_jml.kernels.region_sums import is_compiling
 
 from .checks import Arrival
 
@@ -48,8 +49,7 @@ def label_mass(target: HardLabel, num_classes: int) -> Tensor:
                 [0.2500, 0.7500]], dtype=torch.float64)
     """
     label = target.label
-    exists = (label >= 0) & (label < num_classes) & target.counted()
-    index = label.masked_fill(~exists, num_classes)
+    index = torch.where(target.counted(num_classes), label, num_classes)
     if target.smoothed is None:
         index += num_classes + 1
     else:
@@ -152,16 +152,11 @@ def warn_of_swamped_classes(request: Request) -> None:
     target = request.target
     if not isinstance(target, HardLabel) or target.off == 0:
         return
-    if not _is_recorded(target.label):
-        classes, device = request.logits.shape[1], target.label.device
-        watch = _watch(classes, target.on, target.off, device)
-        watch.look(target, classes)
-
-
-def _is_recorded(label: Tensor) -> bool:
-    """Tell whether a CUDA graph or a compiler is recording this call."""
+    label, classes = target.label, request.logits.shape[1]
+    # nothing is counted while a compiler or a CUDA graph records this call
+    if is_compiling():
+        return
     if label.is_cuda and torch.cuda.is_current_stream_capturing():
-        return True
-    compiler = getattr(torch, 'compiler', None)  # torch 2.1
-    is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
-    return is_compiling is not None and is_compiling()
+        return
+    watch = _watch(classes, target.on, target.off, label.device)
+    watch.look(target, classes)

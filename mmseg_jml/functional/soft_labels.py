@@ -1,10 +1,11 @@
-"""Label smoothing: which pixels become soft, and what they become."""
+"""Soft labels from hard ones: by smoothing, or from several annotators."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel
@@ -16,7 +17,7 @@ from .windows import (
     narrowest_dtype,
 )
 
-__all__ = ['check_label_smoothing', 'smooth_label']
+__all__ = ['check_label_smoothing', 'mean_vote', 'smooth_label']
 
 _KEYS = {
     'neighbours': ('mode', 'epsilon', 'kernel_size'),
@@ -133,7 +134,6 @@ def smooth_label(
             than a window needs.
 
     Examples:
-        >>> import torch
         >>> label = torch.tensor([[[0, 0, 1, 255]]])
         >>> target = smooth_label(label, 2, 'uniform', epsilon=0.2)
         >>> target.dense(2, torch.float32)[0, :, 0]
@@ -165,3 +165,38 @@ def smooth_label(
     return HardLabel(
         label, ignore_index, on=on + share, off=share, smoothed=smoothed
     )
+
+
+def mean_vote(
+    masks: Tensor, num_classes: int, ignore_index: int | None = 255
+) -> Tensor:
+    """Average the votes of several annotators pixel by pixel.
+
+    Equal, where no pixel is ignored, to::
+
+        F.one_hot(masks, num_classes).float().mean(0)   # classes come last
+
+    An annotator who ignored a pixel has no vote there.
+
+    Args:
+        masks (Tensor): (K, *) integers in [0, C) or ``ignore_index``, the
+            labels of K annotators.
+        num_classes (int): C.
+        ignore_index (int, optional): Label of ignored pixels. Defaults to
+            255.
+
+    Returns:
+        Tensor: (C, *) float32, all 0 where every annotator ignored a pixel.
+
+    Examples:
+        >>> masks = torch.tensor([[0, 1, 255], [0, 0, 255], [0, 255, 255]])
+        >>> mean_vote(masks, 2)
+        tensor([[1.0000, 0.5000, 0.0000],
+                [0.0000, 0.5000, 0.0000]])
+    """
+    votes = masks.new_zeros(num_classes, *masks.shape[1:], dtype=torch.float32)
+    for mask in masks.split(1):  # one by one: all at once take K times C maps
+        vote = HardLabel(mask, ignore_index)
+        votes += vote.dense(num_classes, votes.dtype).squeeze(0)
+    voters = HardLabel(masks, ignore_index).counted().sum(0)
+    return votes / voters.clamp_min(1)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from mmseg_jml.kernels import HardLabel
+
 __all__ = [
     'boundary_mask',
     'check_kernel_size',
@@ -128,11 +130,9 @@ def label_windows(
                 [2, 2, 2]], dtype=torch.uint8)
     """
     _check(label, kernel_size)
-    mute = (label < 0) | (label >= num_classes)
-    if ignore_index is not None:
-        mute |= label == ignore_index
+    counted = HardLabel(label, ignore_index).counted(num_classes)
     dtype = narrowest_dtype(0, num_classes)
-    votes = label.masked_fill(mute, num_classes).to(dtype)
+    votes = torch.where(counted, label, num_classes).to(dtype)
     padded = F.pad(votes, [kernel_size // 2] * 4, value=num_classes)
     windows = padded.unfold(1, kernel_size, 1).unfold(2, kernel_size, 1)
     return windows.permute(0, 3, 4, 1, 2)

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from ..functional import mean_vote
 from ..kernels import Probabilities
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentOutput, StudentPass
@@ -92,7 +93,7 @@ def _probabilities(
         )
     value = sample.soft_label.data
     if not value.is_floating_point():
-        value = _mean_vote(value, output.ignore_index, num_classes)
+        value = mean_vote(value, num_classes, output.ignore_index)
     if len(value) != num_classes:
         raise ValueError(
             f'Expected soft labels of {num_classes} classes but got '
@@ -101,11 +102,3 @@ def _probabilities(
     # batches are padded on the right and at the bottom
     (height, width), size = value.shape[1:], output.label.shape[1:]
     return F.pad(value, (0, size[1] - width, 0, size[0] - height))
-
-
-def _mean_vote(masks: Tensor, ignore_index: int, num_classes: int) -> Tensor:
-    """Turn K masks (K, H, W) into shares of votes (C, H, W)."""
-    classes = torch.arange(num_classes, device=masks.device).view(-1, 1, 1)
-    votes = sum((mask == classes).float() for mask in masks)
-    voters = (masks != ignore_index).sum(0)
-    return votes / voters.clamp_min(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Callable, Protocol
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from .request import Request
 from .results import Reduction, RegionSums
 
-__all__ = ['Engine', 'Reduce', 'differentiable', 'reduced_by']
+__all__ = ['Engine', 'Reduce', 'differentiable']
 
 Reduce = Callable[[RegionSums], Reduction]
 
@@ -37,21 +36,20 @@ class Engine(Protocol):
         ...
 
 
-def differentiable(request: Request, engine: Engine) -> RegionSums:
-    """Return sums whose gradient the engine computes."""
-    bare, tensors = _taken_apart(request)
-    return RegionSums(*_apply(_RegionSums, engine, *bare, *tensors))
-
-
-def reduced_by(
-    request: Request, engine: Engine, reduce: Reduce
+def differentiable(
+    request: Request, engine: Engine, reduce: Reduce | None
 ) -> tuple[Tensor | None, ...]:
-    """Return ``reduce(sums)``: a differentiable value, and its others."""
-    bare, tensors = _taken_apart(request)
+    """Return sums, or what ``reduce`` makes of them, with their gradient.
+
+    Sums are the fields of :class:`RegionSums`; a reduction is its value and
+    its others.
+    """
+    tensors = request.tensors()
+    bare = request.with_tensors(dict.fromkeys(tensors))
     result: tuple[Tensor | None, ...] = _apply(
-        _Reduced, engine, *bare, reduce, [], *tensors
+        _Sums, engine, bare, tuple(tensors), reduce, *tensors.values()
     )
-    return result
+    return result if reduce is None else result[:-2]
 
 
 def _apply(function: Any, *arguments: Any) -> Any:
@@ -59,110 +57,82 @@ def _apply(function: Any, *arguments: Any) -> Any:
     return function.apply(*arguments)
 
 
-def _taken_apart(request: Request) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Separate a request, with the names of its tensors, from the tensors."""
-    tensors = request.tensors()
-    bare = request.with_tensors(dict.fromkeys(tensors))
-    return (bare, tuple(tensors)), tuple(tensors.values())
+class _Sums(torch.autograd.Function):
+    """Region sums, or a reduction of them.
 
-
-class _Reduced(torch.autograd.Function):
-    """Reduced sums; saves the slopes, a few numbers, beside the inputs."""
+    Saved for the backward pass are the inputs and, of a reduction, the
+    slopes, a few numbers.
+    """
 
     @staticmethod
     def forward(
         engine: Engine,
         bare: Request,
         names: tuple[str, ...],
-        reduce: Reduce,
-        kept: list[Any],
+        reduce: Reduce | None,
         *tensors: Tensor | None,
-    ) -> tuple[Tensor | None, ...]:
-        request = bare.with_tensors(dict(zip(names, tensors)))
-        sums = engine.sums(request)
+    ) -> tuple[Any, ...]:
+        sums = engine.sums(bare.with_tensors(dict(zip(names, tensors))))
+        if reduce is None:
+            return sums.by_class, sums.by_image, sums.largest, sums.hits
         result = reduce(sums)
-        kept += result.slopes, sums.kept
         # one tensor cannot be an output with and without a derivative
         others = (
             value.clone() if value is result.value else value
             for value in result.others
         )
-        return (result.value, *others)
+        return (result.value, *others, result.slopes, sums.kept)
 
     @staticmethod
     def setup_context(
         ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]
     ) -> None:
-        ctx.static = inputs[:3]
-        ctx.slopes, ctx.kept = inputs[4]
-        ctx.save_for_backward(*inputs[5:])
-        others = [value for value in output[1:] if value is not None]
-        ctx.mark_non_differentiable(*others)
-        ctx.set_materialize_grads(False)
+        ctx.static, ctx.is_reduced = inputs[:3], inputs[3] is not None
+        ctx.save_for_backward(*inputs[4:])
+        others = output[1 if ctx.is_reduced else 2 :]
+        if ctx.is_reduced:
+            ctx.slopes, ctx.kept = output[-2:]
+        fixed = [value for value in others if isinstance(value, Tensor)]
+        ctx.mark_non_differentiable(*fixed)
+        ctx.set_materialize_grads(not ctx.is_reduced)
 
     @staticmethod
     def backward(
-        ctx: Any, gradient: Tensor | None, *others: None
+        ctx: Any, gradient: Tensor | None, *others: Any
     ) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors  # checkpointing lets us read them once
         if gradient is not None:
+            if ctx.is_reduced:
+                slopes, kept = ctx.slopes * gradient, ctx.kept
+            else:
+                request = ctx.static[1].with_tensors(
+                    dict(zip(ctx.static[2], tensors))
+                )
+                slopes, kept = _slopes(request, gradient, others[0]), None
             gradient = _apply(
-                _RegionGradient,
-                *ctx.static,
-                ctx.slopes * gradient,
-                ctx.kept,
-                *tensors,
+                _RegionGradient, *ctx.static, slopes, kept, *tensors
             )
-        return (*[None] * 5, gradient, *[None] * (len(tensors) - 1))
-
-
-class _RegionSums(torch.autograd.Function):
-    """Region sums; saves nothing for the backward pass but the inputs."""
-
-    @staticmethod
-    def forward(
-        engine: Engine,
-        bare: Request,
-        names: tuple[str, ...],
-        *tensors: Tensor | None,
-    ) -> tuple[Tensor | None, ...]:
-        sums = engine.sums(bare.with_tensors(dict(zip(names, tensors))))
-        return sums.by_class, sums.by_image, sums.largest, sums.hits
-
-    @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]
-    ) -> None:
-        ctx.static = inputs[:3]
-        ctx.save_for_backward(*inputs[3:])
-        fixed = [value for value in output[2:] if value is not None]
-        ctx.mark_non_differentiable(*fixed)
-
-    @staticmethod
-    def backward(
-        ctx: Any, by_class: Tensor, by_image: Tensor, *others: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        tensors, bare = ctx.saved_tensors, ctx.static[1]
-        likelihood = by_image[:, :1] * bare.with_cross_entropy
-        class_weight = tensors[ctx.static[2].index('class_weight')]
-        if class_weight is not None:
-            likelihood = likelihood * class_weight.to(likelihood)
-        likelihood = likelihood.expand_as(by_class[:, 1]).unsqueeze(1)
-        slopes = torch.cat([by_class[:, :1], likelihood, by_class[:, 2:]], 1)
-        gradient = _apply(_RegionGradient, *ctx.static, slopes, None, *tensors)
-        return (None, None, None, gradient, *[None] * (len(tensors) - 1))
+        return (*[None] * 4, gradient, *[None] * (len(tensors) - 1))
 
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[Any, ...], *inputs: Any
     ) -> tuple[tuple[Tensor | None, ...], tuple[int | None, ...]]:
-        size, static = info.batch_size, inputs[:3]
-        folded = _fold(size, in_dims[3:], inputs[3:], static[2])
+        rows = _one_by_one(_Sums, info.batch_size, in_dims, inputs)
         output = tuple(
-            None if value is None else value.unflatten(0, (size, -1))
-            for value in _apply(_RegionSums, *static, *folded)
+            torch.stack(column) if isinstance(column[0], Tensor) else None
+            for column in zip(*rows)
         )
         return output, tuple(None if v is None else 0 for v in output)
+
+
+def _slopes(request: Request, by_class: Tensor, by_image: Tensor) -> Tensor:
+    """Turn derivatives by region sums into those of a ``Reduction``."""
+    likelihood = by_image[:, :1] * request.with_cross_entropy
+    if request.class_weight is not None:
+        likelihood = likelihood * request.class_weight.to(likelihood)
+    likelihood = likelihood.expand_as(by_class[:, 1]).unsqueeze(1)
+    return torch.cat([by_class[:, :1], likelihood, by_class[:, 2:]], 1)
 
 
 class _RegionGradient(torch.autograd.Function):
@@ -195,32 +165,21 @@ class _RegionGradient(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[Any, ...], *inputs: Any
     ) -> tuple[Tensor, int]:
-        size, static = info.batch_size, inputs[:3]
-        names = ('slopes', 'kept', *static[2])
-        folded = _fold(size, in_dims[3:], inputs[3:], names)
-        output: Tensor = _apply(_RegionGradient, *static, *folded)
-        return output.unflatten(0, (size, -1)), 0
+        rows = _one_by_one(_RegionGradient, info.batch_size, in_dims, inputs)
+        return torch.stack(rows), 0
 
 
-def _fold(
-    size: int,
-    in_dims: Sequence[int | None],
-    tensors: Sequence[Tensor | None],
-    names: Sequence[str],
-) -> list[Tensor | None]:
-    """Make a mapped dimension part of the images, which are independent."""
-    folded = []
-    for name, dim, value in zip(names, in_dims, tensors):
-        if name == 'class_weight' and dim is not None:
-            raise NotImplementedError(
-                'Expected the same class_weight for all that vmap maps over, '
-                f'but got one with a mapped dimension {dim}'
-            )
-        if value is not None and name != 'class_weight':
-            if dim is None:
-                value = value.expand(size, *value.shape)
-            else:
-                value = value.movedim(dim, 0)
-            value = value.flatten(0, 1)
-        folded.append(value)
-    return folded
+def _one_by_one(
+    function: Any, size: int, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]
+) -> list[Any]:
+    """Apply a function to each entry of a dimension that ``vmap`` maps."""
+    return [
+        _apply(
+            function,
+            *(
+                value.select(dim, i) if isinstance(dim, int) else value
+                for value, dim in zip(inputs, in_dims)
+            ),
+        )
+        for i in range(size)
+    ]

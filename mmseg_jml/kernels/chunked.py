@@ -48,7 +48,7 @@ def sums(request: Request) -> RegionSums:
             part = dense_sums(piece, scratch)
         elif _is_whole(piece, request) and not request.logits.is_cuda:
             # small enough to keep what the gradient would compute again
-            return hard_sums(piece)
+            return hard_sums(piece, None)
         else:
             part = hard_sums(piece, scratch('prob', piece.logits.shape))
         if total is None:
@@ -58,17 +58,14 @@ def sums(request: Request) -> RegionSums:
 
 
 def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
-    """Return the gradient of the logits, (N, C, *).
+    """Return the gradient of the logits.
 
-    Args:
-        request (Request): The request of the sums.
-        slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        kept (object, optional): What :func:`sums` returned as ``kept``.
-            Defaults to None.
+    The arguments are those of
+    :meth:`mmseg_jml.kernels.autograd.Engine.gradient`.
     """
     slopes = slopes.to(request.dtype)
     if isinstance(kept, HardPixels):
-        value = gradient_of(kept, slopes)
+        value = gradient_of(kept, slopes, None)
         return value.view(request.logits.shape).to(request.logits.dtype)
     write = hard_gradient if _is_sparse(request) else dense_gradient
     return gradient_by_pieces(request, slopes, _elements(request), write)

@@ -37,13 +37,10 @@ class HardPixels(NamedTuple):
     weight: Tensor
 
 
-def hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
+def hard_sums(piece: Request, out: Tensor | None) -> RegionSums:
     """Return the region sums of a piece; T sums w p at the labelled class.
 
-    Args:
-        piece (Request): What to sum.
-        out (Tensor, optional): Room for w p, (B, C, M), if the piece is large.
-            Defaults to None.
+    For a large piece ``out``, (B, C, M), is room for w p.
     """
     index, weight = labelled(piece)
     twice = index.expand(-1, 2, -1)
@@ -90,15 +87,9 @@ def hard_gradient(
 
 
 def gradient_of(
-    pixels: HardPixels, slopes: Tensor, out: Tensor | None = None
+    pixels: HardPixels, slopes: Tensor, out: Tensor | None
 ) -> Tensor:
-    """Return the gradient, (B, C, M).
-
-    Args:
-        pixels (HardPixels): Kept by the sums, or computed again.
-        slopes (Tensor): Slopes of the images, (B or 1, 3 or 4, C).
-        out (Tensor, optional): Where to write it. Defaults to None.
-    """
+    """Return the gradient, (B, C, M), from slopes (B or 1, 3 or 4, C)."""
     prob, own, index, twice, weight = pixels
     out = torch.mul(prob, slopes[:, 0].unsqueeze(2), out=out)
     labelled_slopes = slopes[:, 1:3]

@@ -12,7 +12,13 @@ from .request import Request
 from .results import RegionSums
 from .targets import HardLabel
 
-__all__ = ['cross_entropy', 'pixel_weight', 'region_sums', 'upsampled']
+__all__ = [
+    'class_weight',
+    'cross_entropy',
+    'pixel_weight',
+    'region_sums',
+    'upsampled',
+]
 
 
 def region_sums(request: Request) -> RegionSums:
@@ -29,7 +35,7 @@ def region_sums(request: Request) -> RegionSums:
     ]
     if request.with_product:
         rows.append(weight * prob * label)
-    scale = weight * _class_weight(request)
+    scale = weight * class_weight(request)
     mass = scale * (torch.ones_like(label) if request.use_sigmoid else label)
     likelihood = torch.zeros_like(mass)
     if request.with_cross_entropy:
@@ -63,10 +69,9 @@ def pixel_weight(request: Request) -> Tensor:
         weight = request.logits.new_ones(shape, dtype=request.dtype)
     weight = weight.to(request.dtype)
     if isinstance(request.target, HardLabel):
-        label, classes = request.target.label, request.logits.shape[1]
         # a label that is no class counts for nothing
-        exists = (label >= 0) & (label < max(classes, 2))
-        weight = weight * (request.target.counted() & exists)
+        classes = max(request.logits.shape[1], 2)
+        weight = weight * request.target.counted(classes)
     return weight
 
 
@@ -88,11 +93,11 @@ def _resize(value: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     )
 
 
-def _class_weight(request: Request) -> Tensor:
+def class_weight(request: Request) -> Tensor:
     """Return the class weights (C, 1, ...), ones if there are none."""
     logits, weight = request.logits, request.class_weight
     if weight is None:
-        weight = torch.ones(logits.shape[1])
+        weight = logits.new_ones(logits.shape[1])
     return weight.to(logits).view(-1, *[1] * (logits.ndim - 2))
 
 

@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from . import chunked, reference
-from .autograd import Engine, Reduce, differentiable, reduced_by
+from .autograd import Reduce, differentiable
 from .request import Request
 from .results import RegionSums
 
-__all__ = ['IMPLEMENTATIONS', 'choose', 'reduced', 'region_sums']
+__all__ = [
+    'IMPLEMENTATIONS',
+    'choose',
+    'is_compiling',
+    'reduced',
+    'region_sums',
+]
 
 IMPLEMENTATIONS = ('auto', 'reference', 'torch', 'triton')
 _VARIABLE = 'MMSEG_JML_IMPL'
@@ -66,8 +72,7 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
     with torch.autocast(request.logits.device.type, enabled=False):
         if name == 'reference':
             return reference.region_sums(request)
-        sums: RegionSums = _as_one_step(differentiable)(request, _engine(name))
-        return sums
+        return RegionSums(*_run(request, name, None))
 
 
 def reduced(
@@ -110,10 +115,7 @@ def reduced(
             result = reduce(reference.region_sums(request))
             others = (v if v is None else v.detach() for v in result.others)
             return (result.value, *others)
-        values: tuple[Tensor | None, ...] = _as_one_step(reduced_by)(
-            request, _engine(name), reduce
-        )
-        return values
+        return _run(request, name, reduce)
 
 
 def choose(request: Request, impl: str = 'auto') -> str:
@@ -174,28 +176,28 @@ def _say_once(reason: str) -> None:
     )
 
 
-def _engine(name: str) -> Engine:
-    if name == 'torch':
-        return chunked
-    from .triton import engine
-
-    return engine
-
-
-def _as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hide loops and launches from ``torch.compile``.
+def _run(
+    request: Request, name: str, reduce: Reduce | None
+) -> tuple[Any, ...]:
+    """Run an engine as one step for ``torch.compile``.
 
     A compiler would unroll a loop over chunks into thousands of operations.
-    It is imported only where it is in use, since that takes more than a
-    second; ``torch.compiler.disable`` as a decorator imports it at once.
+    It is not imported here, since that takes more than a second;
+    ``torch.compiler.disable`` as a decorator imports it at once.
     """
-    compiler: Any = getattr(torch, 'compiler', None)  # torch 2.1
-    is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
-    if is_compiling is None:  # whoever compiles has imported this
-        compiler = sys.modules.get('torch._dynamo')
-    elif not is_compiling():
-        compiler = None
-    hidden: Callable[..., Any] = function
-    if compiler is not None:
-        hidden = compiler.disable(function)
-    return hidden
+    run: Callable[..., tuple[Any, ...]] = differentiable
+    compiler: Any = sys.modules.get('torch._dynamo')
+    if compiler is not None and is_compiling() is not False:
+        run = compiler.disable(run)
+    if name == 'torch':
+        return run(request, chunked, reduce)
+    from .triton import engine
+
+    return run(request, engine, reduce)
+
+
+def is_compiling() -> bool | None:
+    """Tell whether a compiler traces this call; before torch 2.3 None."""
+    compiler = getattr(torch, 'compiler', None)  # torch 2.1
+    answer = getattr(compiler, 'is_compiling', None)
+    return None if answer is None else bool(answer())

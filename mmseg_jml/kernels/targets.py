@@ -84,11 +84,20 @@ class HardLabel:
         own = 1 - spread * (total - votes) / total
         return torch.where(hit, own, spread * votes / total)
 
-    def counted(self) -> Tensor:
-        """Find the pixels that are not ignored, (N, *) bool."""
+    def counted(self, num_classes: int | None = None) -> Tensor:
+        """Find the pixels that are not ignored, (N, *) bool.
+
+        Args:
+            num_classes (int, optional): C, to leave out labels outside [0, C)
+                as well. Defaults to None.
+        """
         if self.ignore_index is None:
-            return torch.ones_like(self.label, dtype=torch.bool)
-        return self.label != self.ignore_index
+            counted = torch.ones_like(self.label, dtype=torch.bool)
+        else:
+            counted = self.label != self.ignore_index
+        if num_classes is None:
+            return counted
+        return counted & (self.label >= 0) & (self.label < num_classes)
 
 
 def _matches(label: Tensor, num_classes: int) -> Tensor:

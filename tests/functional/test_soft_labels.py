@@ -1,10 +1,14 @@
-"""Boundary smoothing, against a window walked by hand."""
+"""Boundary smoothing, against a window walked by hand; averaged votes."""
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.functional.on_device import boundary_mask, smooth_label
+from tests.functional.on_device import (
+    boundary_mask,
+    mean_vote,
+    smooth_label,
+)
 from tests.oracles import windows
 
 
@@ -64,3 +68,22 @@ def test_values_of_smoothed_pixels(use_sigmoid, share):
     ]
     pixels = target.dense(4, torch.float64)[0, :, 0].T
     assert_close(pixels, torch.tensor(expected).double())
+
+
+@pytest.mark.parametrize('ignore_index', [255, 2])
+def test_votes_are_averaged_pixel_by_pixel(ignore_index):
+    """Of four annotators two, one or none leave a pixel out."""
+    masks = torch.tensor(
+        [
+            [[0, 0, 0], [0, 1, 9]],
+            [[0, 1, 1], [0, 9, 9]],
+            [[0, 1, 3], [9, 9, 9]],
+            [[0, 1, 3], [9, 1, 9]],
+        ]
+    )
+    masks[masks == 9] = ignore_index
+    expected = torch.zeros(4, 2, 3)
+    expected[0] = torch.tensor([[1, 1 / 4, 1 / 4], [1, 0, 0]])
+    expected[1] = torch.tensor([[0, 3 / 4, 1 / 4], [0, 1, 0]])
+    expected[3] = torch.tensor([[0, 0, 1 / 2], [0, 0, 0]])
+    assert_close(mean_vote(masks, 4, ignore_index), expected)

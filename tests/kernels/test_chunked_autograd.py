@@ -73,14 +73,37 @@ def test_vmap_over_batches(in_dims):
         assert_close([part[i] for part in mapped], list(expected))
 
 
-def test_vmap_refuses_class_weights_of_its_own():
+def test_vmap_over_class_weights():
     logits, target, _ = draw('hard')
+    weights = torch.rand(2, 5, dtype=torch.float64)
 
-    def mass(k):
-        return region_sums(Request(logits, target, class_weight=k)).mass
+    def mass(k, impl='torch'):
+        return region_sums(Request(logits, target, class_weight=k), impl).mass
 
-    with pytest.raises(NotImplementedError, match='same class_weight'):
-        torch.vmap(mass)(torch.ones(2, 5))
+    expected = [mass(k, 'reference') for k in weights]
+    assert_close(torch.vmap(mass)(weights), torch.stack(expected))
+
+
+@pytest.mark.parametrize('in_dims', [0, 1])
+def test_function_transforms_of_a_loss(in_dims):
+    """Gradients of single batches, and of two losses of one batch."""
+    _, target, _ = draw('hard', (2, 4, 5, 6))
+    logits = torch.randn(3, 2, 4, 5, 6, dtype=torch.float64)
+
+    def derivatives(x, impl='torch'):
+        def loss(x):
+            return jaccard_metric_loss(x, target.label, check=False, impl=impl)
+
+        def losses(x):
+            return torch.stack([loss(x), 3 * loss(x)])
+
+        return loss(x), torch.func.grad(loss)(x), torch.func.jacrev(losses)(x)
+
+    mapped = torch.vmap(derivatives, in_dims)(logits.movedim(0, in_dims))
+    for i, single in enumerate(logits):
+        expected = derivatives(single, 'reference')
+        assert_close(derivatives(single), expected)
+        assert_close(tuple(part[i] for part in mapped), expected)
 
 
 @pytest.mark.filterwarnings('ignore:The .grad attribute:UserWarning')

@@ -98,14 +98,7 @@ def sums(request: Request) -> RegionSums:
 
 
 def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
-    """Return the gradient of the logits, laid out like them.
-
-    Args:
-        request (Request): The request of the sums.
-        slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        kept (object, optional): Unused, since these sums keep nothing.
-            Defaults to None.
-    """
+    """Return the gradient of the logits; these sums have ``kept`` nothing."""
     slopes = slopes.contiguous()
     if not request.is_upsampled:
         return full_size.gradient(request, slopes)
