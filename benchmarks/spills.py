@@ -215,14 +215,11 @@ def usage(compiled: CompiledKernel) -> tuple[int, int]:
     return registers, stack + local
 
 
-def table(architectures: list[int], classes: list[int]) -> str:
+def show_table(architectures: list[int], classes: list[int]) -> None:
     """Tabulate the registers of each launch, and bytes spilled if any."""
     heads = [f'{c} classes' for c in classes]
-    lines = [
-        '| ' + ' | '.join(['request', 'sm', *heads]) + ' |',
-        '| --- ' * (len(classes) + 2) + '|',
-    ]
-    print('\n'.join(lines))
+    print(f'| {" | ".join(["request", "sm", *heads])} |')
+    print('| --- ' * (len(classes) + 2) + '|')
     for name, architecture in itertools.product(VARIANTS, architectures):
         cells = []
         for number in classes:
@@ -233,9 +230,8 @@ def table(architectures: list[int], classes: list[int]) -> str:
             cells.append(
                 ', '.join(f'{r}' + f' ({s} B)' * bool(s) for r, s in found)
             )
-        lines.append(f'| {name} | {architecture} | {" | ".join(cells)} |')
-        print(lines[-1], flush=True)
-    return '\n'.join(lines)
+        row = f'| {name} | {architecture} | {" | ".join(cells)} |'
+        print(row, flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -250,7 +246,7 @@ def main() -> None:
     """Print the table."""
     arguments = parse_arguments()
     print(f'Triton {triton.__version__}\n')
-    table(arguments.sm, arguments.classes)
+    show_table(arguments.sm, arguments.classes)
 
 
 if __name__ == '__main__':
