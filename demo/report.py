@@ -86,7 +86,7 @@ def _cell(values: Sequence[float], sign: str = '') -> str:
 
 
 def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
-    """Say which differences are at least twice their standard error.
+    """Say which differences are more than twice their standard error.
 
     Two sentences on each name that has a baseline: mIoU and rare classes.
     """
@@ -97,7 +97,7 @@ def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
             differences = [a[key] - b[key] for a, b in pairs]
             mean, error = mean_and_error(differences)
             verdict = 'better' if mean > 0 else 'worse'
-            if not abs(mean) >= 2 * error:
+            if not abs(mean) > 2 * error:
                 verdict = 'no effect' if len(pairs) > 1 else 'one seed'
             found = f'{key} {_cell(differences, "+")}, {verdict}'
             lines.append(f'{name} against {baseline}: {found}')

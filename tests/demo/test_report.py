@@ -31,6 +31,7 @@ def test_mean_and_standard_error():
         # the differences 1, 2 and 6 are 3 on average, with an error of 1.5
         ((11, 22, 36), '+3.0 ± 1.5, no effect'),
         ((12, 22, 32), '+2.0 ± 0.0, better'),
+        ((10, 20, 30), '+0.0 ± 0.0, no effect'),
         ((9, 18, 27), '-2.0 ± 0.6, worse'),
     ],
 )
