@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
 import numpy as np
@@ -45,13 +45,11 @@ def examine(
 
     Files that do not exist are left out.
     """
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        results = pool.map(partial(_load, part), indices)
+    # an interrupt does not wait for the other images
+    with ThreadPool() as pool:
+        results = pool.imap(partial(_load, part), indices)
         shown = show_progress(results, len(indices), f'Opening {name}')
         return [loaded for loaded in shown if loaded is not None]
-    finally:  # so that an interrupt does not wait for the other images
-        pool.shutdown(cancel_futures=True)
 
 
 def _load(part: BaseSegDataset, index: int) -> Loaded | None:
