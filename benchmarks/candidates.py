@@ -16,8 +16,6 @@ from torch import Tensor
 
 from mmseg_jml.functional import jaccard_metric_loss
 
-__all__ = ['BASELINE', 'MIX', 'draw', 'draw_label', 'find_candidates']
-
 BASELINE = 'torch cross_entropy'
 # The recipe of the paper.
 MIX = dict(ce_weight=0.25, jml_weight=0.75)
@@ -27,13 +25,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def draw(
     shape: tuple[int, ...], kind: str, dtype: torch.dtype, device: str
 ) -> tuple[Tensor, Tensor]:
-    """Draw logits that require grad, and a hard or soft target.
+    """Draw logits (N, C, H, W) that require grad, and a hard or soft target.
 
-    Args:
-        shape (tuple[int, ...]): (N, C, H, W).
-        kind (str): 'hard' or 'soft'.
-        dtype (torch.dtype): Dtype of logits and soft target.
-        device (str): Where to put them.
+    The dtype is that of the logits and of a soft target.
     """
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(shape, generator=generator).to(device, dtype)
@@ -45,12 +39,7 @@ def draw(
 
 
 def draw_label(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw (N, H, W) integers in [0, C), or 255 in one square of ten.
-
-    Args:
-        shape (tuple[int, ...]): (N, C, H, W).
-        generator (torch.Generator): Source of random numbers.
-    """
+    """Draw a label (N, H, W) for logits of a shape (N, C, H, W)."""
     images, classes, height, width = shape
     squares = images, -(-height // 32), -(-width // 32)
     label = torch.randint(0, classes, squares, generator=generator)
@@ -60,12 +49,7 @@ def draw_label(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def find_candidates(kind: str, device: str) -> dict[str, Loss]:
-    """List losses by name, the baseline first.
-
-    Args:
-        kind (str): 'hard' or 'soft'.
-        device (str): 'cpu' or 'cuda'; the latter adds losses to compare.
-    """
+    """List losses by name, the baseline first; on CUDA there are more."""
     boundary = dict(mode='boundary', epsilon=0.5, kernel_size=3)
     both = partial(jaccard_metric_loss, **MIX)
     found = {

@@ -19,8 +19,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from .measure import Tracked
 
-__all__ = ['CLOCKS', 'CPU', 'CUDA', 'find_device', 'recycle_memory']
-
 CLOCKS = {'wall': time.perf_counter, 'processor': time.process_time}
 
 # Names in a profile of the calls that launch a kernel.
@@ -39,6 +37,8 @@ class CPU:
         fresh (bool): Whether each timed call starts without freed memory to
             recycle. Defaults to True.
     """
+
+    type = 'cpu'
 
     def __init__(self, clock: str = 'wall', fresh: bool = True) -> None:
         self._clock = CLOCKS[clock]
@@ -92,6 +92,7 @@ class CUDA:
     once may slow the host down until the process ends.
     """
 
+    type = 'cuda'
     # More than the L2 of any device; zeroed often enough to take about 10 ms.
     _FLUSHED_BYTES = 2**29
     _FLUSHES = 64
@@ -170,19 +171,6 @@ class TrackedOnCUDA:
         torch.cuda.synchronize()
         self.peak = torch.cuda.max_memory_allocated() - self._before
         self.held = torch.cuda.memory_allocated() - self._before
-
-
-def find_device(
-    kind: str, clock: str = 'wall', fresh: bool = True
-) -> CPU | CUDA:
-    """Return the device of a command line.
-
-    Args:
-        kind (str): 'cpu' or 'cuda'.
-        clock (str): See :class:`CPU`. Defaults to 'wall'.
-        fresh (bool): See :class:`CPU`. Defaults to True.
-    """
-    return CPU(clock, fresh) if kind == 'cpu' else CUDA()
 
 
 def recycle_memory() -> None:

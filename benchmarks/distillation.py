@@ -18,7 +18,6 @@ import torch
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
-from .devices import CPU, CUDA
 from .measure import call_once, interleaved, median_ms
 from .options import make_parser, set_up
 from .report import write
@@ -44,13 +43,12 @@ def train_step(runner, batch: dict) -> None:
     runner.model.train_step(batch, runner.optim_wrapper)
 
 
-def measure(
-    arguments: argparse.Namespace, device: CPU | CUDA
-) -> dict[str, float]:
+def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """Measure the median milliseconds of each part of a step."""
     from mmseg_jml.supervision.teacher import Teacher
 
     torch.manual_seed(0)
+    device = arguments.device
     size = arguments.size, arguments.size
     config = read_config(arguments.teacher, size).model
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +63,7 @@ def measure(
         plain, taught = (
             build_runner(
                 read_config(arguments.student, size),
-                *('float32', hooks, arguments.device),
+                *('float32', hooks, device.type),
                 f'{folder}/{len(hooks)}',
             )
             for hooks in ([], [hook])
@@ -94,8 +92,8 @@ def measure(
 def main() -> None:
     """Measure, print and write."""
     arguments = parse_arguments()
-    device = set_up(arguments)
-    parts = measure(arguments, device)
+    set_up(arguments)
+    parts = measure(arguments)
     rows = [
         {
             'part': part,
@@ -110,7 +108,7 @@ def main() -> None:
     ]
     for row in rows:
         print(f'{row["part"]:28} {row["ms"]:9.1f} ms  {row["share"]:6.1%}')
-    print(write(rows, arguments, device, 'distillation'))
+    print(write(rows, arguments, 'distillation'))
 
 
 if __name__ == '__main__':

@@ -15,12 +15,10 @@ gradient is 1.00; it is counted by allocation, and nothing else disturbs it.
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 import torch
 
 from .candidates import draw, find_candidates
-from .devices import CPU, CUDA
 from .measure import size_of
 from .options import check_names, make_parser, set_up
 from .report import finish, measure_losses, write
@@ -44,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def begin(arguments: argparse.Namespace) -> CPU | CUDA:
+def begin(arguments: argparse.Namespace) -> None:
     """Check the names of losses, name missing libraries, get the device."""
     known = []
     for kind in ('hard', 'soft'):
@@ -52,44 +50,38 @@ def begin(arguments: argparse.Namespace) -> CPU | CUDA:
     check_names(arguments.only, known)
     for library in missing():
         print(f'left out: {library} is not installed')
-    return set_up(arguments)
+    set_up(arguments)
 
 
 def measure_shape(
-    shape: tuple[int, ...],
-    kind: str,
-    dtype: str,
-    arguments: argparse.Namespace,
-    device: CPU | CUDA,
+    text: str, kind: str, dtype: str, arguments: argparse.Namespace
 ) -> list[dict]:
     """Measure a row for each loss."""
-    inputs = draw(shape, kind, getattr(torch, dtype), arguments.device)
-    calls, rivals = (
-        {name: partial(loss, *inputs) for name, loss in losses.items()}
-        for losses in (
-            find_candidates(kind, arguments.device),
-            find_rivals(kind),
-        )
-    )
-    common = dict(kind=kind, dtype=dtype, shape='x'.join(map(str, shape)))
-    unit = size_of(inputs[0])
+    shape, device = tuple(map(int, text.split('x'))), arguments.device.type
+    inputs = draw(shape, kind, getattr(torch, dtype), device)
     return measure_losses(
-        calls, rivals, inputs[0], unit, arguments, device, **common
+        find_candidates(kind, device),
+        find_rivals(kind),
+        inputs,
+        size_of(inputs[0]),
+        arguments,
+        kind=kind,
+        dtype=dtype,
+        shape=text,
     )
 
 
 def main() -> None:
     """Measure, print and write."""
     arguments = parse_arguments()
-    device = begin(arguments)
+    begin(arguments)
     rows = []
-    for text in arguments.shapes:
-        shape = tuple(map(int, text.split('x')))
+    for shape in arguments.shapes:
         for dtype in arguments.dtype:
             for kind in arguments.kinds:
-                rows += measure_shape(shape, kind, dtype, arguments, device)
-                write(rows, arguments, device, 'losses')
-    print(finish(rows, arguments, device, 'losses'))
+                rows += measure_shape(shape, kind, dtype, arguments)
+                write(rows, arguments, 'losses')
+    print(finish(rows, arguments, 'losses'))
 
 
 if __name__ == '__main__':

@@ -15,17 +15,6 @@ from torch.profiler import ProfilerActivity, profile
 if TYPE_CHECKING:
     from .devices import CPU, CUDA
 
-__all__ = [
-    'Step',
-    'Tracked',
-    'call_once',
-    'compare',
-    'interleaved',
-    'median_ms',
-    'median_ratio',
-    'size_of',
-]
-
 
 class Step(NamedTuple):
     """Times of one call.
@@ -86,19 +75,11 @@ def compare(
 ) -> Iterator[dict]:
     """Measure losses with their backward passes; the first is the baseline.
 
-    Args:
-        losses (dict[str, Callable]): Each returns a scalar.
-        leaf (Tensor): The tensor that they are differentiated by.
-        unit (int): Number of bytes that memory is divided by.
-        device (CPU | CUDA): Where they run.
-        rounds (int): How often each is timed.
-        **common (str): First columns of every row.
-
-    Yields:
-        dict: ``loss``, ``ms``, ``time`` and ``forward`` over the baseline's
-        total time, ``host_ms``, ``peak`` and ``held`` in units, ``launches``.
-        On a CPU, ``host_ms`` and ``launches`` are empty; on CUDA,
-        ``device.count()`` fills the latter.
+    Losses are scalars, differentiated by ``leaf``. A row has the columns of
+    ``common``; then ``loss``, ``ms``, ``time`` and ``forward`` over the
+    baseline's total time, ``host_ms``, ``peak`` and ``held`` in units of so
+    many bytes, and ``launches``. On a CPU, ``host_ms`` and ``launches`` are
+    empty; on CUDA, ``device.count()`` fills the latter.
     """
     steps = interleaved(losses, partial(_timed, leaf, device), rounds)
     base = next(iter(steps.values()))
@@ -164,15 +145,8 @@ def interleaved(
     A round runs the calls one after another. A disturbance therefore slows all
     of them down, and ratios within a round can be compared. The first round
     includes compilation. A call that takes more than five times as long as the
-    baseline in the second round is run only in every third of the others.
-
-    Args:
-        calls (dict[str, Callable]): By name, the baseline first.
-        timed (Callable): Makes a call and returns its times.
-        rounds (int): Number of rounds.
-
-    Returns:
-        dict[str, dict[int, Step]]: By name and round.
+    baseline, which is the first, in the second round is run only in every
+    third of the others. The result has the times by name and round.
     """
     for call in calls.values():
         timed(call)

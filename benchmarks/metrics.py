@@ -58,11 +58,12 @@ def draw(arguments: argparse.Namespace) -> dict[str, Tensor]:
     label = torch.randint(0, classes, (1, *size))
     label = label.where(torch.rand(1, *size) < 0.1, prediction)
     label[:, : size[0] // 16] = 255
-    logits = logits.to(arguments.device, getattr(torch, arguments.dtype))
+    device = arguments.device.type
+    logits = logits.to(device, getattr(torch, arguments.dtype))
     return dict(
         seg_logits=logits,
         pred_sem_seg=logits.argmax(0, keepdim=True),
-        gt_sem_seg=label.to(arguments.device),
+        gt_sem_seg=label.to(device),
     )
 
 
@@ -98,7 +99,8 @@ def _torchmetrics(fields: dict[str, Tensor]) -> None:
 def main() -> None:
     """Measure, print and write."""
     arguments = parse_arguments()
-    device = set_up(arguments)
+    set_up(arguments)
+    device = arguments.device
     fields = draw(arguments)
     candidates = find_candidates(fields)
     steps = interleaved(
@@ -121,7 +123,7 @@ def main() -> None:
         )
         print('{evaluator:30} {ms:8.1f} ms {time:6.2f}'
               '   peak {peak:5.2f}'.format(**rows[-1]))  # fmt: skip
-    print(write(rows, arguments, device, 'metrics'))
+    print(write(rows, arguments, 'metrics'))
 
 
 if __name__ == '__main__':

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .devices import CLOCKS, CPU, CUDA, find_device, recycle_memory
-
-__all__ = ['check_names', 'choose', 'make_parser', 'set_up']
+from .devices import CLOCKS, CPU, CUDA, recycle_memory
 
 
 def make_parser(
@@ -18,11 +16,7 @@ def make_parser(
 ) -> argparse.ArgumentParser:
     """Make a parser with the options that all benchmarks have.
 
-    Args:
-        description (str): The docstring of the benchmark.
-        rounds (int): Default of ``--rounds``.
-        by_loss (bool): Whether ``--only`` chooses losses and ``--dtype``
-            takes several. Defaults to True.
+    If ``by_loss``, ``--only`` chooses losses, and ``--dtype`` takes several.
     """
     parser = argparse.ArgumentParser(
         description=description.splitlines()[0],
@@ -56,21 +50,18 @@ def make_parser(
     return parser
 
 
-def set_up(arguments: argparse.Namespace) -> CPU | CUDA:
-    """Prepare the device that a command line names, and return it."""
+def set_up(arguments: argparse.Namespace) -> None:
+    """Put the device in place of its name, and prepare it."""
     torch.set_num_threads(arguments.threads)
     fresh = arguments.memory == 'fresh'
     if not fresh:
         recycle_memory()
-    return find_device(arguments.device, arguments.clock, fresh)
+    cpu = arguments.device == 'cpu'
+    arguments.device = CPU(arguments.clock, fresh) if cpu else CUDA()
 
 
 def check_names(only: list[str] | None, known: Iterable[str]) -> None:
-    """Refuse an ``--only`` with unknown names.
-
-    Raises:
-        SystemExit: If a name is unknown.
-    """
+    """Refuse an ``--only`` with unknown names."""
     unknown = set(only or ()) - set(known)
     if unknown:
         raise SystemExit(

@@ -6,18 +6,16 @@ import argparse
 import csv
 import datetime
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .devices import CPU, CUDA
 from .measure import compare
 from .options import choose
-
-__all__ = ['environment', 'finish', 'measure_losses', 'running', 'write']
 
 RESULTS = Path(__file__).parent / 'results'
 PACKAGES = (
@@ -27,8 +25,8 @@ PACKAGES = (
     'kornia',
     'segmentation-models-pytorch',
 )
-# Options that a row depends on, where the benchmark has them.
-_OPTIONS = ('threads', 'clock', 'memory', 'rounds')
+# Options that a row depends on.
+OPTIONS = ('threads', 'clock', 'memory', 'rounds')
 
 
 def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
@@ -46,33 +44,30 @@ def running(calls: dict[str, Callable], run: Callable) -> dict[str, Callable]:
 
 
 def measure_losses(
-    losses: dict[str, Callable[[], Tensor]],
-    rivals: dict[str, Callable[[], Tensor]],
-    leaf: Tensor,
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]],
+    rivals: dict[str, Callable[[Tensor, Tensor], Tensor]],
+    inputs: tuple[Tensor, Tensor],
     unit: int,
     arguments: argparse.Namespace,
-    device: CPU | CUDA,
     **common: str,
 ) -> list[dict]:
     """Measure the losses of ``--only``, and print a line for each.
 
-    Args:
-        losses (dict[str, Callable]): Each returns a scalar; the first is the
-            baseline.
-        rivals (dict[str, Callable]): Losses of other libraries; those that
-            fail are left out.
-        leaf (Tensor): The tensor that they are differentiated by.
-        unit (int): Number of bytes that memory is divided by.
-        arguments (argparse.Namespace): The command line.
-        device (CPU | CUDA): Where they run.
-        **common (str): First columns of every row.
+    The first of ``losses`` is the baseline; of the ``rivals``, those that fail
+    are left out. ``inputs`` are the logits, by which losses are
+    differentiated, and the target. Memory is divided by ``unit`` bytes. What
+    is in ``common`` begins each row.
     """
     baseline = next(iter(losses))
-    calls = choose(losses, arguments.only, baseline)
+    losses = choose(losses, arguments.only, baseline)
     rivals = choose(rivals, arguments.only)
-    calls |= running(rivals, lambda call: call().backward())
-    rows = []
-    for row in compare(calls, leaf, unit, device, arguments.rounds, **common):
+    calls, others = (
+        {name: partial(loss, *inputs) for name, loss in found.items()}
+        for found in (losses, rivals)
+    )
+    calls |= running(others, lambda call: call().backward())
+    rows, options = [], (unit, arguments.device, arguments.rounds)
+    for row in compare(calls, inputs[0], *options, **common):
         rows.append(row)
         host = '   host {host_ms:6.2f} ms' * (row['host_ms'] != '')
         print(('{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms '
@@ -81,31 +76,23 @@ def measure_losses(
     return rows
 
 
-def finish(
-    rows: list[dict],
-    arguments: argparse.Namespace,
-    device: CPU | CUDA,
-    name: str,
-) -> Path:
+def finish(rows: list[dict], arguments: argparse.Namespace, name: str) -> Path:
     """Count kernel launches, print them, and write all rows again."""
-    device.count()
+    arguments.device.count()
     for row in rows:
         if row['launches'] != '':
             print('{shape:15} {dtype:8} {kind:5} {loss:33} {launches:5} '
                   'launches'.format(**row))  # fmt: skip
-    return write(rows, arguments, device, name)
+    return write(rows, arguments, name)
 
 
-def environment(
-    arguments: argparse.Namespace, device: CPU | CUDA
-) -> dict[str, str]:
+def environment(arguments: argparse.Namespace) -> dict[str, str]:
     """Describe what the figures depend on, for each row of a CSV."""
-    options = vars(arguments)
     packages = [f'{name} {_version(name)}' for name in PACKAGES]
     return {
         'date': datetime.date.today().isoformat(),
-        'device': device.name,
-        **{key: str(options[key]) for key in _OPTIONS if key in options},
+        'device': arguments.device.name,
+        **{key: str(getattr(arguments, key)) for key in OPTIONS},
         'python': platform.python_version(),
         'torch': torch.__version__,
         'triton': _version('triton'),
@@ -121,15 +108,10 @@ def _version(package: str) -> str:
         return ''
 
 
-def write(
-    rows: Iterable[dict],
-    arguments: argparse.Namespace,
-    device: CPU | CUDA,
-    name: str,
-) -> Path:
+def write(rows: list[dict], arguments: argparse.Namespace, name: str) -> Path:
     """Write rows, which have the same keys, as CSV; return the path."""
-    rows, common = list(rows), environment(arguments, device)
-    file = f'{name}-{arguments.device}-{common["date"]}.csv'
+    common = environment(arguments)
+    file = f'{name}-{arguments.device.type}-{common["date"]}.csv'
     path = arguments.out or RESULTS / file
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w', newline='') as file:

@@ -16,17 +16,11 @@ from torch import Tensor
 
 import mmseg_jml  # noqa: F401 (lets mmseg import)
 
-__all__ = ['find_rivals', 'missing', 'plain_loss']
-
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def find_rivals(kind: str) -> dict[str, Loss]:
-    """List the losses of installed libraries, by name.
-
-    Args:
-        kind (str): 'hard' or 'soft'.
-    """
+    """List the losses of installed libraries for a kind of label, by name."""
     found = _compiled(kind)
     for library, losses in LIBRARIES.items():
         if find_spec(library) is not None:

@@ -17,64 +17,58 @@ from .candidates import BASELINE
 from .losses import begin, measure_shape, parse_arguments
 from .report import finish
 
-CLASSES = [(1, classes, 512, 512) for classes in (2, 4, 8, 19, 40, 80, 171)]
-PIXELS = [(1, 19, side, side) for side in (32, 64, 128, 256, 512, 1024)]
+CLASSES = [f'1x{c}x512x512' for c in (2, 4, 8, 19, 40, 80, 171)]
+PIXELS = [f'1x19x{side}x{side}' for side in (32, 64, 128, 256, 512, 1024)]
 
 
 def plot(
     rows: list[dict], dtype: str, path: Path, arguments: argparse.Namespace
 ) -> None:
     """Plot time and memory over the number of classes and of pixels."""
-    rows = [row for row in rows if row['dtype'] == dtype]
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), sharex='col')
+    found = {
+        (row['loss'], row['shape']): row
+        for row in rows
+        if row['dtype'] == dtype
+    }
+    figure = Figure((10, 7), layout='tight')
+    axes = figure.subplots(2, 2, sharex='col')
     for column, shapes in enumerate((CLASSES, PIXELS)):
-        names = ['x'.join(map(str, shape)) for shape in shapes]
-        places = [
-            shape[1] if column == 0 else shape[2] * shape[3]
-            for shape in shapes
-        ]
-        for loss in dict.fromkeys(row['loss'] for row in rows):
-            found = {row['shape']: row for row in rows if row['loss'] == loss}
+        sizes = [tuple(map(int, shape.split('x'))) for shape in shapes]
+        places = [(c, h * w)[column] for _, c, h, w in sizes]
+        for loss in dict.fromkeys(loss for loss, _ in found):
             for axis, key in zip(axes[:, column], ('time', 'peak')):
                 axis.plot(
                     places,
-                    [found[name][key] for name in names],
+                    [found[loss, shape][key] for shape in shapes],
                     'o-',
                     label=loss,
                     markersize=3,
                     color='black' if loss == BASELINE else None,
                 )
-        axes[1, column].set_xlabel(
-            'classes, at 512 x 512 pixels'
-            if column == 0
-            else 'pixels, at 19 classes'
-        )
+    axes[1, 0].set_xlabel('classes, at 512 x 512 pixels')
+    axes[1, 1].set_xlabel('pixels, at 19 classes')
     for axis in axes.flat:
-        axis.set_xscale('log')
-        axis.set_yscale('log')
+        axis.set(xscale='log', yscale='log')
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel(f'time / {BASELINE}')
     axes[1, 0].set_ylabel('peak memory / logits')
     axes[0, 1].legend(fontsize=7)
-    figure.suptitle(f'{arguments.device}, {dtype}, {arguments.threads} thread')
-    figure.tight_layout()
+    device = arguments.device.type
+    figure.suptitle(f'{device}, {dtype}, {arguments.threads} thread')
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
     """Measure, write and plot."""
     arguments = parse_arguments()
-    device = begin(arguments)
+    begin(arguments)
     rows = []
     for shape in dict.fromkeys(CLASSES + PIXELS):
         for dtype in arguments.dtype:
-            rows += measure_shape(shape, 'hard', dtype, arguments, device)
-    path = finish(rows, arguments, device, 'scaling')
+            rows += measure_shape(shape, 'hard', dtype, arguments)
+    path = finish(rows, arguments, 'scaling')
     for dtype in arguments.dtype:
         picture = path.with_name(f'{path.stem}-{dtype}.png')
         plot(rows, dtype, picture, arguments)

@@ -13,8 +13,6 @@ import itertools
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -31,7 +29,7 @@ from mmseg_jml.kernels import (
     Request,
     TeacherLogits,
 )
-from mmseg_jml.kernels.triton import engine, full_size, upsampled
+from mmseg_jml.kernels.triton import engine
 
 CLASSES = (2, 19, 150, 300, 919)
 ARCHITECTURES = (80, 90, 100)
@@ -60,15 +58,6 @@ VARIANTS = {
     'hard, upsampled by 4': dict(kind='hard', ratio=4),
     'hard, upsampled by 8, bfloat16, weighted': dict(
         kind='hard', ratio=8, dtype=torch.bfloat16, weighted=True
-    ),
-}
-
-_KERNELS = {
-    full_size: ('forward_kernel', 'backward_kernel'),
-    upsampled: (
-        'normalizer_kernel',
-        'sums_kernel',
-        'gradient_kernel',
     ),
 }
 
@@ -124,32 +113,6 @@ class Launch(NamedTuple):
         )
 
 
-class Recorder:
-    """Take the place of a kernel, and note its launches."""
-
-    def __init__(self, kernel: triton.JITFunction, launches: list[Launch]):
-        self.kernel = kernel
-        self.launches = launches
-
-    def __getitem__(self, grid: tuple[int, ...]):
-        """Return a function that notes a launch."""
-        return lambda **arguments: self.launches.append(
-            Launch(self.kernel, arguments)
-        )
-
-
-@contextmanager
-def recorded() -> Iterator[list[Launch]]:
-    """Replace all kernels by recorders, and yield their launches."""
-    launches: list[Launch] = []
-    with ExitStack() as stack:
-        for module, names in _KERNELS.items():
-            for name in names:
-                recorder = Recorder(getattr(module, name), launches)
-                stack.enter_context(mock.patch.object(module, name, recorder))
-        yield launches
-
-
 def launches_of(
     classes: int,
     kind: str,
@@ -191,7 +154,12 @@ def launches_of(
         with_cross_entropy=True,
         **options,
     )
-    with recorded() as launches:
+    launches = []
+
+    def note(kernel: triton.JITFunction, grid, warmup, **arguments) -> None:
+        launches.append(Launch(kernel, arguments))
+
+    with mock.patch.object(triton.JITFunction, 'run', note):
         sums = engine.sums(request)
         slopes = sums.by_class[:1].float()
         engine.gradient(request, slopes)
@@ -215,14 +183,11 @@ def usage(compiled: CompiledKernel) -> tuple[int, int]:
     return registers, stack + local
 
 
-def table(architectures: list[int], classes: list[int]) -> str:
+def show_table(architectures: list[int], classes: list[int]) -> None:
     """Tabulate the registers of each launch, and bytes spilled if any."""
     heads = [f'{c} classes' for c in classes]
-    lines = [
-        '| ' + ' | '.join(['request', 'sm', *heads]) + ' |',
-        '| --- ' * (len(classes) + 2) + '|',
-    ]
-    print('\n'.join(lines))
+    print(f'| {" | ".join(["request", "sm", *heads])} |')
+    print('| --- ' * (len(classes) + 2) + '|')
     for name, architecture in itertools.product(VARIANTS, architectures):
         cells = []
         for number in classes:
@@ -233,9 +198,8 @@ def table(architectures: list[int], classes: list[int]) -> str:
             cells.append(
                 ', '.join(f'{r}' + f' ({s} B)' * bool(s) for r, s in found)
             )
-        lines.append(f'| {name} | {architecture} | {" | ".join(cells)} |')
-        print(lines[-1], flush=True)
-    return '\n'.join(lines)
+        row = f'| {name} | {architecture} | {" | ".join(cells)} |'
+        print(row, flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -250,7 +214,7 @@ def main() -> None:
     """Print the table."""
     arguments = parse_arguments()
     print(f'Triton {triton.__version__}\n')
-    table(arguments.sm, arguments.classes)
+    show_table(arguments.sm, arguments.classes)
 
 
 if __name__ == '__main__':

@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-import mmseg_jml  # noqa: F401 (lets mmseg import)
+from mmseg_jml.imports import configs_of
 
 from .candidates import draw_label
 from .measure import size_of
 
-__all__ = ['build_runner', 'draw_batch', 'kept_bytes', 'read_config']
-
 
 def read_config(name: str, size: tuple[int, int]) -> Config:
-    """Read a stock config, without pretrained weights and SyncBN.
+    """Read one of mmseg's own configs, without pretrained weights.
 
-    Args:
-        name (str): A path in mmseg's own configs.
-        size (tuple[int, int]): Height and width of the images.
+    Images have the given height and width.
     """
-    import mmseg
-
-    config = Config.fromfile(
-        Path(mmseg.__file__).parent / '.mim' / 'configs' / name
-    )
+    config = Config.fromfile(configs_of('mmseg') / name)
     config.model.pretrained = None
     config.model.data_preprocessor.size = size
-    _use_plain_norms(config.model)
     return config
 
 
-def _use_plain_norms(part: object) -> None:
-    """Replace SyncBN, which needs several processes."""
-    if isinstance(part, dict):
-        if part.get('type') == 'SyncBN':
-            part['type'] = 'BN'
-        part = list(part.values())
-    if isinstance(part, (list, tuple)):
-        for member in part:
-            _use_plain_norms(member)
-
-
 def draw_batch(number: int, classes: int, size: tuple[int, int]) -> dict:
-    """Draw random images and labels, as a data loader gives them.
-
-    Args:
-        number (int): Number of images.
-        classes (int): Number of classes; some pixels are 255.
-        size (tuple[int, int]): Height and width.
-    """
+    """Draw images and labels, some pixels 255, as a data loader gives them."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
@@ -77,12 +49,8 @@ def build_runner(
 ) -> Runner:
     """Build a runner that is ready for its first step.
 
-    Args:
-        config (Config): Config of a model and its optimizer.
-        dtype (str): 'float32', or a dtype for AmpOptimWrapper.
-        hooks (list[dict]): The only hooks; ``before_train`` is called.
-        device (str): Where the model runs.
-        folder (str): The work directory, and the name of the run.
+    Dtypes other than 'float32' are those of AmpOptimWrapper. There are no
+    hooks but the given ones. The run is named after its folder.
     """
     if dtype != 'float32':
         config.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype)

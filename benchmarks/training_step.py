@@ -88,10 +88,9 @@ def build(
     """Build a run for each loss entry that the model can have."""
     from mmseg.registry import HOOKS
 
-    runs = {}
-    for name, (entries, hooks) in choose(
-        LOSSES, arguments.only, BASELINE
-    ).items():
+    runs, device = {}, arguments.device.type
+    chosen = choose(LOSSES, arguments.only, BASELINE)
+    for name, (entries, hooks) in chosen.items():
         config = read_config(MODELS[model][0], size)
         absent = [key for key in entries if config.model.get(key) is None]
         absent += [x['type'] for x in hooks if HOOKS.get(x['type']) is None]
@@ -101,7 +100,7 @@ def build(
         for head, entry in entries.items():
             config.model[head].loss_decode = entry
         runs[name] = build_runner(
-            config, dtype, hooks, arguments.device, f'{folder}/{len(runs)}'
+            config, dtype, hooks, device, f'{folder}/{len(runs)}'
         )
     return runs
 
@@ -114,9 +113,10 @@ def train_step(runner: Runner, batch: dict, device: CPU | CUDA) -> Step:
 
 
 def measure_model(
-    model: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
+    model: str, dtype: str, arguments: argparse.Namespace
 ) -> list[dict]:
     """Measure a row for each loss entry that trains."""
+    device = arguments.device
     _, batch, size = MODELS[model]
     batch, size = arguments.batch or batch, arguments.size or size
     height, width = map(int, size.split('x'))
@@ -155,28 +155,23 @@ def measure_model(
 
 def plot(rows: list[dict], path: Path) -> None:
     """Draw time and peak memory of each model and loss; stock CE is 1."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     groups = list(dict.fromkeys((row['model'], row['dtype']) for row in rows))
     losses = [name for name in LOSSES if any(r['loss'] == name for r in rows)]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), sharey=True)
+    figure = Figure((10, 3.5), layout='constrained')
+    axes = figure.subplots(1, 2, sharey=True)
     height = 0.8 / len(losses)
     for axis, key, title in zip(
         axes, ('time', 'peak'), ('time of a step', 'peak memory')
     ):
         for place, loss in enumerate(losses):
-            found = {
-                (r['model'], r['dtype']): r[key]
-                for r in rows
-                if r['loss'] == loss
-            }
+            found = [row for row in rows if row['loss'] == loss]
             at = [
-                i + place * height for i, g in enumerate(groups) if g in found
+                groups.index((row['model'], row['dtype'])) + place * height
+                for row in found
             ]
-            values = [found[group] for group in groups if group in found]
+            values = [row[key] for row in found]
             bars = axis.barh(at, values, 0.9 * height, label=loss)
             axis.bar_label(bars, fmt='%.2f', fontsize=7, padding=2)
         axis.axvline(1, color='black', linewidth=0.8)
@@ -193,26 +188,24 @@ def plot(rows: list[dict], path: Path) -> None:
         ncols=3,
         fontsize=8,
     )
-    figure.set_layout_engine('constrained')
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main() -> None:
     """Measure, print, write and draw."""
     arguments = parse_arguments()
     check_names(arguments.only, LOSSES)
-    device = set_up(arguments)
+    set_up(arguments)
     torch.backends.cudnn.benchmark = True  # as in the stock configs
     dtypes = arguments.dtype
-    if arguments.device == 'cpu' and dtypes != ['float32']:
+    if arguments.device.type == 'cpu' and dtypes != ['float32']:
         print('left out: half precision; AmpOptimWrapper needs a GPU')
         dtypes = ['float32']
     rows = []
     for model in arguments.models:
         for dtype in dtypes:
-            rows += measure_model(model, dtype, arguments, device)
-            path = write(rows, arguments, device, 'training_step')
+            rows += measure_model(model, dtype, arguments)
+            path = write(rows, arguments, 'training_step')
     plot(rows, path.with_suffix('.png'))
     print(path)
 

@@ -24,7 +24,6 @@ from torch import Tensor
 from mmseg_jml.functional import jaccard_metric_loss
 
 from .candidates import MIX, draw_label
-from .devices import CPU, CUDA
 from .options import check_names, make_parser, set_up
 from .report import finish, measure_losses, write
 
@@ -87,25 +86,26 @@ def find_candidates() -> dict:
 
 
 def measure_shape(
-    text: str, dtype: str, arguments: argparse.Namespace, device: CPU | CUDA
+    text: str, dtype: str, arguments: argparse.Namespace
 ) -> list[dict]:
     """Measure a row for each loss."""
     full, _, stride = text.partition('/')
     images, classes, *size = shape = tuple(map(int, full.split('x')))
     generator = torch.Generator().manual_seed(0)
-    label = draw_label(shape, generator).to(arguments.device)
+    device = arguments.device.type
+    label = draw_label(shape, generator).to(device)
     small = [-(-side // int(stride)) for side in size]
     logits = torch.randn(images, classes, *small, generator=generator)
-    logits = logits.to(arguments.device, getattr(torch, dtype))
-    logits.requires_grad_()
-    calls, rivals = (
-        {name: partial(loss, logits, label) for name, loss in losses.items()}
-        for losses in (find_candidates(), find_rivals())
-    )
-    unit = label.numel() * classes * logits.element_size()
-    common = dict(kind='hard', dtype=dtype, shape=text)
+    logits = logits.to(device, getattr(torch, dtype)).requires_grad_()
     return measure_losses(
-        calls, rivals, logits, unit, arguments, device, **common
+        find_candidates(),
+        find_rivals(),
+        (logits, label),
+        label.numel() * classes * logits.element_size(),
+        arguments,
+        kind='hard',
+        dtype=dtype,
+        shape=text,
     )
 
 
@@ -113,13 +113,13 @@ def main() -> None:
     """Measure, print and write."""
     arguments = parse_arguments()
     check_names(arguments.only, find_candidates() | find_rivals())
-    device = set_up(arguments)
+    set_up(arguments)
     rows = []
-    for text in arguments.shapes or SHAPES[arguments.device]:
+    for text in arguments.shapes or SHAPES[arguments.device.type]:
         for dtype in arguments.dtype:
-            rows += measure_shape(text, dtype, arguments, device)
-            write(rows, arguments, device, 'upsampled')
-    print(finish(rows, arguments, device, 'upsampled'))
+            rows += measure_shape(text, dtype, arguments)
+            write(rows, arguments, 'upsampled')
+    print(finish(rows, arguments, 'upsampled'))
 
 
 if __name__ == '__main__':

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 from rich.table import Table
+
+from mmseg_jml.functional import dataset_scores, region_counts
 
 from .runs import Run
 from .scenes import SCENES
@@ -30,30 +33,25 @@ COLOURS = ('#999999', '#d62728', '#1f77b4', '#2ca02c', '#9467bd')
 Results = Mapping[str, Sequence[Mapping[str, float]]]
 
 
-def class_ious(predictions, labels, classes: int) -> np.ndarray:
-    """Compute the IoU of each class in percent, NaN if it is absent."""
-    pairs = classes * labels.astype(int) + predictions
-    counts = np.bincount(pairs.ravel(), minlength=classes**2)
-    counts = counts.reshape(classes, classes)
-    hits = counts.diagonal()
-    union = counts.sum(0) + counts.sum(1) - hits
-    return 100 * hits / np.where(union, union, np.nan)
+def read_all(folder: Path) -> np.ndarray:
+    """Read all pictures of a folder, in the order of their names.
 
-
-def read_masks(folder: Path) -> np.ndarray:
-    """Read all masks of a folder, uint8 (N, H, W), in the order of names."""
+    Images are uint8 (N, H, W, 3), masks are (N, H, W).
+    """
     paths = sorted(folder.iterdir())
     return np.stack([np.array(Image.open(path)) for path in paths])
 
 
 def scores(run: Run) -> dict[str, float]:
     """Collect the IoU of each class, in percent, and the other figures."""
-    labels = read_masks(SCENES / 'annotations/validation')
-    predictions = read_masks(run.folder / 'predictions')
-    ious = class_ious(predictions, labels, len(run.cfg.classes))
+    folders = run.folder / 'predictions', SCENES / 'annotations/validation'
+    masks = [torch.from_numpy(read_all(folder)) for folder in folders]
+    classes = run.cfg.classes
+    counts = region_counts(*masks, len(classes))
+    ious = 100 * dataset_scores(counts)['IoU']
     figures = {name: run.figures[key] for name, key in FIGURES.items()}
-    rare = np.nanmean(ious[-RARE:])
-    return dict(zip(run.cfg.classes, ious), rare=rare, **figures)
+    rare = ious[-RARE:].nanmean().item()
+    return dict(zip(classes, ious.tolist()), rare=rare, **figures)
 
 
 def typical(runs: Sequence[Run]) -> Run:
@@ -88,7 +86,7 @@ def _cell(values: Sequence[float], sign: str = '') -> str:
 
 
 def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
-    """Say which differences are at least twice their standard error.
+    """Say which differences are more than twice their standard error.
 
     Two sentences on each name that has a baseline: mIoU and rare classes.
     """
@@ -99,7 +97,7 @@ def effects(results: Results, baselines: Mapping[str, str]) -> list[str]:
             differences = [a[key] - b[key] for a, b in pairs]
             mean, error = mean_and_error(differences)
             verdict = 'better' if mean > 0 else 'worse'
-            if not abs(mean) >= 2 * error:
+            if not abs(mean) > 2 * error:
                 verdict = 'no effect' if len(pairs) > 1 else 'one seed'
             found = f'{key} {_cell(differences, "+")}, {verdict}'
             lines.append(f'{name} against {baseline}: {found}')
@@ -123,18 +121,17 @@ def draw(runs: Sequence[Run], results: Results, path: Path) -> None:
 
 
 def _draw_predictions(figure: SubFigure, runs: Sequence[Run]) -> None:
-    labels = read_masks(SCENES / 'annotations/validation')
+    labels = read_all(SCENES / 'annotations/validation')
     shown = rare_scenes(labels, len(runs[0].cfg.classes))
-    photos = sorted((SCENES / 'images/validation').iterdir())
+    photos, labels = read_all(SCENES / 'images/validation'), labels[shown]
     palette = np.vstack([[0, 0, 0], colormaps['tab10'].colors])
-    rows = {'image': [np.array(Image.open(photos[i])) for i in shown]}
-    rows['truth'] = palette[labels[shown]]
+    rows = {'image': photos[shown], 'truth': palette[labels]}
     for run in runs:
-        masks = read_masks(run.folder / 'predictions')[shown]
+        masks = read_all(run.folder / 'predictions')[shown]
         rows[run.name] = palette[masks]
         # white on every third diagonal where the prediction is wrong
         hatch = np.indices(masks.shape)[1:].sum(0) % 3 == 0
-        rows[run.name][(masks != labels[shown]) & hatch] = 1
+        rows[run.name][(masks != labels) & hatch] = 1
     axes = figure.subplots(len(rows), len(shown), squeeze=False)
     for line, (name, pictures) in zip(axes, rows.items()):
         line[0].set_ylabel(name)

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import re
 import threading
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-import mmseg_jml  # noqa: F401 (lets mmseg import)
+from mmseg_jml.cli import evaluate_again
+from mmseg_jml.conversion.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,9 @@ def train(run: Run) -> None:
     # once more, with the fitted temperature
     metric = dict(cfg.test_evaluator[2], prefix='after')
     metric['temperature'] = figures['temperature']
-    loop = runner.test_loop
-    loop.evaluator = runner.build_evaluator([metric])
-    loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
-    unfinished = run.folder / 'unfinished.json'
-    dump({**figures, **loop.run()}, unfinished)
-    unfinished.rename(run.folder / 'figures.json')
+    figures.update(evaluate_again(runner, metric))
+    with whole_file(run.folder / 'figures.json') as unfinished:
+        dump(figures, unfinished)
 
 
 def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
@@ -107,7 +104,6 @@ def train_all(runs: Sequence[Run], jobs: int, console: Console) -> None:
 def _start_worker() -> None:
     """Prepare a process for trainings, and let it die with its parent."""
     torch.set_num_threads(1)
-    warnings.simplefilter('ignore')  # of the stacks
     # the log of each run has what they print
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

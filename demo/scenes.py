@@ -7,13 +7,14 @@ a photograph.
 
 from __future__ import annotations
 
-import shutil
 from colorsys import hsv_to_rgb
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
+
+from mmseg_jml.conversion.files import whole_file
 
 SCENES = Path('data/demo_scenes')  # as in config.py
 SIZE = 64
@@ -87,15 +88,13 @@ def write_scenes(root: Path) -> None:
     """Write images and masks to a folder, unless it exists."""
     if root.exists():
         return
-    fresh = root.with_name(f'{root.name}.unfinished')
-    shutil.rmtree(fresh, ignore_errors=True)
-    for seed, (split, number) in enumerate(NUM_SCENES.items()):
-        random, parts = np.random.RandomState(seed), materials(split)
-        for kind in ('images', 'annotations'):
-            (fresh / kind / split).mkdir(parents=True)
-        for index in range(number):
-            image, mask = compose(random, *parts)
-            name = f'{split}/{index:04}.png'
-            Image.fromarray(image).save(fresh / 'images' / name)
-            Image.fromarray(mask).save(fresh / 'annotations' / name)
-    fresh.rename(root)
+    with whole_file(root) as fresh:
+        for seed, (split, number) in enumerate(NUM_SCENES.items()):
+            random, parts = np.random.RandomState(seed), materials(split)
+            for kind in ('images', 'annotations'):
+                (fresh / kind / split).mkdir(parents=True, exist_ok=True)
+            for index in range(number):
+                image, mask = compose(random, *parts)
+                name = f'{split}/{index:04}.png'
+                Image.fromarray(image).save(fresh / 'images' / name)
+                Image.fromarray(mask).save(fresh / 'annotations' / name)

@@ -201,6 +201,14 @@ def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     return (Runner if verbose else QuietRunner).from_cfg(cfg)
 
 
+def evaluate_again(runner: Runner, evaluator: dict) -> dict[str, float]:
+    """Run over the images of the test loop again, with another evaluator."""
+    loop = runner.test_loop
+    loop.evaluator = runner.build_evaluator([evaluator])
+    loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
+    return loop.run()
+
+
 def _distribute_on_cpu(cfg: Config) -> None:
     # mmengine would select a CUDA device before it looks at the backend, and
     # give it to the wrapper. It uses a process group and a wrapper config

@@ -26,7 +26,7 @@ SMALL = {
     'distillation': '--batch 2 --size 32 --rounds 1',
 }
 STUDENT = 'fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py'
-SHAPE = 1, 3, 16, 16
+SHAPE = '1x3x16x16'
 CHANGED = {
     'scaling': dict(CLASSES=[SHAPE], PIXELS=[SHAPE]),
     'training_step': dict(MODELS={'FCN-R18': (STUDENT, 2, '32x32')}),

@@ -198,7 +198,7 @@ def unguarded(source: str) -> list[str]:
 
 # What Python has since 3.9, by the word that code uses for it. Its syntax is
 # what ruff looks at.
-SINCE_3_9 = {'cache', 'removeprefix', 'removesuffix'}
+SINCE_3_9 = {'cache', 'cancel_futures', 'removeprefix', 'removesuffix'}
 
 
 def newer_than_3_8(source: str) -> list[str]:
@@ -215,9 +215,9 @@ def newer_than_3_8(source: str) -> list[str]:
         if isinstance(node, ast.Subscript):
             if ast.unparse(node.value) in generic:
                 found.append(ast.unparse(node))
-        if isinstance(node, (ast.Attribute, ast.alias)):
-            name = node.name if isinstance(node, ast.alias) else node.attr
-            found.extend({name} & SINCE_3_9)
+        if isinstance(node, (ast.Attribute, ast.alias, ast.keyword)):
+            names = (getattr(node, key, '') for key in ('attr', 'name', 'arg'))
+            found.extend(SINCE_3_9.intersection(names))
         for field, value in ast.iter_fields(node):
             if field not in ('annotation', 'returns'):
                 for child in value if isinstance(value, list) else [value]:
@@ -264,6 +264,7 @@ FULL = f'torch.nn.functional.{SDPA}'
         ),
         (newer_than_3_8, 'from functools import cache', 'cache'),
         (newer_than_3_8, '"a".removeprefix("b")', 'removeprefix'),
+        (newer_than_3_8, 'x.shutdown(cancel_futures=True)', 'cancel_futures'),
     ],
 )
 def test_what_is_too_new_is_found(search, source, name):

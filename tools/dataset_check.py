@@ -50,19 +50,14 @@ def frequencies(found: Sequence[Findings]) -> PrettyTable:
     """Tabulate the share of each class in the labelled pixels, in percent."""
     from prettytable import PrettyTable
 
-    table = PrettyTable(['class', *(findings.name for findings in found)])
-    table.align = 'r'
-    table.align['class'] = 'l'
+    table = PrettyTable()
     names = max((findings.classes for findings in found), key=len)
-    shares = [
-        100 * findings.pixels / max(findings.pixels[:-1].sum(), 1)
-        for findings in found
-    ]
-    for i, name in enumerate(names):
-        cells = [
-            f'{share[i]:.2f}' if i < len(share) - 1 else '' for share in shares
-        ]
-        table.add_row([name, *cells])
+    table.add_column('class', list(names), align='l')
+    for findings in found:
+        pixels = findings.pixels[:-1]
+        cells = [f'{n:.2f}' for n in 100 * pixels / max(pixels.sum(), 1)]
+        cells += [''] * (len(names) - len(cells))
+        table.add_column(findings.name, cells, align='r')
     return table
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -21,36 +22,36 @@ def show_progress(items: Iterable, total: int, action: str) -> Iterator:
 
 
 def convert_all(
-    names: list[str],
-    convert: Callable[[str], None],
-    output: Callable[[str], Path],
-    skip_corrupt: bool = False,
-) -> dict[str, str]:
+    outputs: Mapping[str, Path],
+    convert: Callable[[str, Path], None],
+    skip_corrupt: bool,
+) -> list[str]:
     """Convert the images that were not converted before.
 
     Args:
-        names (list[str]): Names of the images.
-        convert (Callable): Converts the image of a name. It writes the
-            ``output`` of the name last, by :func:`whole_file`.
-        output (Callable): Returns the file whose existence shows that a name
-            is done.
-        skip_corrupt (bool, optional): Whether to go on after a corrupt file,
-            in place of raising its error. Defaults to False.
+        outputs (Mapping[str, Path]): For the name of each image the file
+            whose existence shows that it is done.
+        convert (Callable): Converts the image of a name. It writes the output
+            last, by :func:`whole_file`.
+        skip_corrupt (bool): Whether to go on after a corrupt file and print
+            its error, in place of ending the process.
 
     Returns:
-        dict[str, str]: The reason for each name that was skipped.
+        list[str]: The names that were skipped.
     """
     skipped = {}
-    for name in show_progress(names, len(names), 'Converting'):
-        if output(name).exists():
+    for name in show_progress(outputs, len(outputs), 'Converting'):
+        if outputs[name].exists():
             continue
         try:
-            convert(name)
+            convert(name, outputs[name])
         except CorruptFileError as error:
             if not skip_corrupt:
-                raise
-            skipped[name] = str(error)
-    return skipped
+                sys.exit(f'{error}\nReplace the file, or pass --skip-corrupt.')
+            skipped[name] = error
+    for error in skipped.values():
+        print(f'skipped: {error}')
+    return list(skipped)
 
 
 def shorten(names: Iterable[object], most: int = 5) -> str:

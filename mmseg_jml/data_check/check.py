@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -11,6 +12,7 @@ from mmseg.datasets import BaseSegDataset
 
 from ..conversion.progress import shorten
 from ..datasets.parts import build_dataset, missing_paths, parts_of
+from ..visualization import View
 from .advice import advise
 from .entries import (
     UNLABELED,
@@ -22,7 +24,7 @@ from .entries import (
 from .files import missing_files
 from .findings import Findings
 from .labels import Loaded, examine, label_problems, what_is_wrong
-from .views import check_crop, check_views, show_wrong, spread
+from .views import check_crop, check_views, spread
 
 __all__ = ['check_config', 'find_obstacles']
 
@@ -45,7 +47,7 @@ def find_obstacles(cfg: Config) -> list[str]:
         if dataset is not None and not parts:
             continue
         if not findings.problems:
-            check_views(findings, dataset)
+            check_views(findings, dataset, {})
         if parts and findings.name != UNLABELED:
             findings.problems += _label_obstacles(findings, parts[0], model)
         problems += [f'{findings.name}: {one}' for one in findings.problems]
@@ -118,15 +120,19 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
         found[name] = findings
         if not parts:
             continue
-        wrong = _check_parts(findings, parts, limit)
+        told = _check_parts(findings, parts, limit)
         paths = [
             part.get_data_info(i)['img_path']
             for part in parts
             for i in range(len(part))
         ]
         images[name] = set(paths)
-        show_wrong(findings, dataset, wrong, paths)
-        check_views(findings, dataset)
+        wrong = {
+            i: View(Path(path).name, problem=told[path])
+            for i, path in enumerate(paths)
+            if told.get(path)
+        }
+        check_views(findings, dataset, wrong)
         check_crop(findings, parts)
         findings.problems += head_problems(
             cfg.get('model') or {}, len(findings.classes)

@@ -85,16 +85,11 @@ def ignored_labels(node: Any) -> set[int]:
 def entry_problems(cfg: Config) -> Iterator[str]:
     """Look for misspelled names and wrong options of losses and hooks."""
     scope = cfg.get('default_scope') or 'mmseg'
-    hooks = {
-        f'custom_hooks.{place}': entry
-        for place, entry in enumerate(cfg.get('custom_hooks') or ())
-    }
-    for name, entry in (cfg.get('default_hooks') or {}).items():
-        hooks[f'default_hooks.{name}'] = entry
     with HOOKS.switch_scope_and_registry(scope) as registry:
-        for path, entry in hooks.items():
-            if isinstance(entry, Mapping):
-                yield from _unknown_type(registry, path, entry)
+        for key in ('custom_hooks', 'default_hooks'):
+            for path, entry in children(cfg.get(key), key):
+                if isinstance(entry, Mapping):
+                    yield from _unknown_type(registry, path, entry)
     with MODELS.switch_scope_and_registry(scope) as registry:
         for path, entry in loss_entries(cfg.get('model'), 'model'):
             yield from _unknown_type(registry, path, entry)

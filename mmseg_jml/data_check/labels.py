@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
 import numpy as np
@@ -24,25 +24,18 @@ class Loaded(NamedTuple):
     Attributes:
         image (str): Path of the image.
         path (str): Path of the label, or of the image if it has none.
-        image_size (tuple[int, int] | None): Height and width of the image.
-        label_size (tuple[int, int] | None): Height and width of the label.
         counts (np.ndarray | None): (256,) or more, pixels of each label value.
         boundary (np.ndarray | None): (3, C), see :func:`boundary_sums`.
+        sizes (tuple | None): Those of label and image, if they differ.
         error (str): Why it could not be loaded; empty if it could.
     """
 
     image: str
     path: str
-    image_size: tuple[int, int] | None = None
-    label_size: tuple[int, int] | None = None
     counts: np.ndarray | None = None
     boundary: np.ndarray | None = None
+    sizes: tuple | None = None
     error: str = ''
-
-    @property
-    def differs(self) -> bool:
-        """Whether label and image differ in size."""
-        return self.counts is not None and self.label_size != self.image_size
 
 
 def examine(
@@ -52,13 +45,11 @@ def examine(
 
     Files that do not exist are left out.
     """
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        results = pool.map(partial(_load, part), indices)
+    # an interrupt does not wait for the other images
+    with ThreadPool() as pool:
+        results = pool.imap(partial(_load, part), indices)
         shown = show_progress(results, len(indices), f'Opening {name}')
         return [loaded for loaded in shown if loaded is not None]
-    finally:  # so that an interrupt does not wait for the other images
-        pool.shutdown(cancel_futures=True)
 
 
 def _load(part: BaseSegDataset, index: int) -> Loaded | None:
@@ -78,18 +69,16 @@ def _load(part: BaseSegDataset, index: int) -> Loaded | None:
             text = f'{path} ({type(error).__name__}: {error})'
             return Loaded(image_path, path, error=text)
     image, label = data.get('img'), data.get('gt_seg_map')
-    size = None if image is None else image.shape[:2]
     if label is None:
-        return Loaded(image_path, image_path, size)
+        return Loaded(image_path, image_path)
+    classes = len(part.metainfo.get('classes') or ())
+    sizes = label.shape, None if image is None else image.shape[:2]
     return Loaded(
         image_path,
         data['seg_map_path'],
-        size,
-        label.shape,
         np.bincount(label.ravel(), minlength=256),
-        boundary_sums(
-            label, len(part.metainfo.get('classes') or ()), part.ignore_index
-        ),
+        boundary_sums(label, classes, part.ignore_index),
+        sizes if sizes[0] != sizes[1] else None,
     )
 
 
@@ -104,8 +93,8 @@ def what_is_wrong(item: Loaded, classes: int, ignored: int) -> str:
     """Say in a few words what is wrong with one image; '' if nothing is."""
     if item.error:
         return 'cannot be read'
-    if item.differs:
-        return f'label is {item.label_size}, image {item.image_size}'
+    if item.sizes:
+        return 'label is {}, image {}'.format(*item.sizes)
     strange = _strange_values(item.counts, classes, ignored)
     return f'label values {shorten(strange, 3)}' if strange else ''
 
@@ -118,9 +107,9 @@ def label_problems(
     if broken:
         yield f'{len(broken)} files cannot be read: {shorten(broken, 3)}'
     unlike = [
-        f'{item.path} is {item.label_size}, its image {item.image_size}'
+        '{} is {}, its image {}'.format(item.path, *item.sizes)
         for item in loaded
-        if item.differs
+        if item.sizes
     ]
     if unlike:
         yield (

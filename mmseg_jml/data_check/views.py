@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..random_state import random_state_kept
 from ..visualization import View
 from .findings import Findings
 
-__all__ = ['check_crop', 'check_views', 'show_wrong', 'spread']
+__all__ = ['check_crop', 'check_views', 'spread']
 
 NUM_VIEWS = 8
 
@@ -54,42 +54,32 @@ def _take_view(dataset: Sequence, index: int) -> View:
     return View(name, image, label[rows][:, columns])
 
 
-def show_wrong(
-    findings: Findings,
-    dataset: Sequence,
-    wrong: dict[str, str],
-    paths: list[str],
+def check_views(
+    findings: Findings, dataset: Sequence, wrong: Mapping[int, View]
 ) -> None:
-    """Add views of some images in which something is ``wrong``, by path.
+    """Send a few images through the pipeline, and add views of them.
 
-    ``paths`` are those of all images, in the order of the data set.
+    Views of some ``wrong`` images, by index, come first. Where the pipeline
+    fails on one of them, it is shown without a picture.
     """
-    places = [i for i, path in enumerate(paths) if wrong.get(path)]
-    for place in places[: NUM_VIEWS // 2]:
-        problem = wrong[paths[place]]
-        try:
-            view = _take_view(dataset, place)
-        except Exception:  # of any transform; the problem is known already
-            view = View(Path(paths[place]).name)
-        findings.views.append(view._replace(problem=problem))
-
-
-def check_views(findings: Findings, dataset: Sequence) -> None:
-    """Send a few images through the pipeline, and add views of them."""
-    failures = []
     indices = spread(len(dataset), NUM_VIEWS)
-    for index in indices:
+    views: dict[str, View] = {}
+    failures: dict[int, str] = {}
+    for index in [*list(wrong)[: NUM_VIEWS // 2], *indices]:
+        view = wrong.get(index, View(''))
         try:
-            view = _take_view(dataset, index)
+            problem = view.problem
+            view = _take_view(dataset, index)._replace(problem=problem)
         except Exception as error:  # of any transform
-            failures.append(f'{type(error).__name__}: {error}')
-        else:
-            if view.name not in {shown.name for shown in findings.views}:
-                findings.views.append(view)
-    if failures:
+            failures[index] = f'{type(error).__name__}: {error}'
+        if view.name:
+            views.setdefault(view.name, view)
+    findings.views = list(views.values())
+    failed = [failures[index] for index in indices if index in failures]
+    if failed:
         findings.problems.append(
-            f'its pipeline fails on {len(failures)} of {len(indices)} images: '
-            f'{failures[0]}'
+            f'its pipeline fails on {len(failed)} of {len(indices)} images: '
+            f'{failed[0]}'
         )
 
 

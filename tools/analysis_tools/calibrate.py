@@ -14,7 +14,6 @@ from mmseg_jml import cli
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from mmengine.runner import Runner
 
 MEASURES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
 
@@ -54,14 +53,6 @@ def on_validation_set(cfg: Config, *evaluators: dict) -> None:
     cfg.test_evaluator = list(evaluators)
 
 
-def again(runner: Runner, *evaluators: dict) -> dict[str, float]:
-    """Run over the same images once more, with other evaluators."""
-    loop = runner.test_loop
-    loop.evaluator = runner.build_evaluator(list(evaluators))
-    loop.evaluator.dataset_meta = loop.dataloader.dataset.metainfo
-    return loop.run()
-
-
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Tabulate the figures before and after."""
     from prettytable import PrettyTable
@@ -92,9 +83,8 @@ def main() -> None:
     runner = cli.build_runner(cfg, args.verbose)
     before = runner.test()
     temperature = before['temperature']
-    after = again(
-        runner, dict(metric, prefix='after', temperature=temperature)
-    )
+    metric.update(prefix='after', temperature=temperature)
+    after = cli.evaluate_again(runner, metric)
     print_log(
         f'temperature {temperature:.4f}\n'
         + table(dict(before=before, after=after)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +140,7 @@ def validation_folds(names: list[str], seed: int | None) -> list[list[str]]:
 
 
 def write_splits(
-    folder: Path, names: list[str], seed: int | None, skipped: dict[str, str]
+    folder: Path, names: list[str], seed: int | None, skipped: list[str]
 ) -> None:
     """Write the folds, and a list of the images that were skipped."""
     kept = [name for name in names if name not in skipped]
@@ -155,26 +155,15 @@ def write_splits(
 def main() -> None:
     """Prepare the folder that the command line names."""
     args = parse_args()
-    folder = args.root / 'land-train'
-
-    def output(name: str) -> Path:
-        return args.root / 'annotations' / f'{name}.png'
-
+    folder, labels = args.root / 'land-train', args.root / 'annotations'
     try:
         names = find_names(folder)
-        skipped = convert_all(
-            names,
-            lambda name: convert(folder, name, output(name)),
-            output,
-            args.skip_corrupt,
-        )
-    except CorruptFileError as error:
-        sys.exit(f'{error}\nReplace the file, or pass --skip-corrupt.')
     except ValueError as error:
         sys.exit(str(error))
+    outputs = {name: labels / f'{name}.png' for name in names}
+    convert_one = partial(convert, folder)
+    skipped = convert_all(outputs, convert_one, args.skip_corrupt)
     write_splits(args.root / 'splits', names, args.seed, skipped)
-    for error in skipped.values():
-        print(f'skipped: {error}')
     print(
         f'{len(names) - len(skipped)} labels and {NUM_FOLDS} folds in '
         f'{args.root}, {len(skipped)} images skipped.'

@@ -16,6 +16,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +138,8 @@ def shares(
     return votes / len(paths)
 
 
-def convert(args: argparse.Namespace, name: str) -> None:
-    """Write the three files of an image.
+def convert(args: argparse.Namespace, name: str, output: Path) -> None:
+    """Write the three files of an image, the ``output`` last.
 
     Raises:
         CorruptFileError: If a file cannot be read, or does not fit.
@@ -155,14 +156,9 @@ def convert(args: argparse.Namespace, name: str) -> None:
     majority = probabilities.argmax(0).astype(np.uint8)
     greys = np.linspace(0, 255, args.classes)[:, None].repeat(3, 1)
     write_label(args.out / 'annotations' / f'{name}.png', majority, greys)
-    with whole_file(output(args.out, name)) as unfinished:
+    with whole_file(output) as unfinished:
         with unfinished.open('wb') as file:
             np.save(file, probabilities.astype(np.float16))
-
-
-def output(out: Path, name: str) -> Path:
-    """Return the file of an image that is written last."""
-    return out / 'probabilities' / f'{name}.npy'
 
 
 def keep_options(args: argparse.Namespace) -> None:
@@ -191,19 +187,14 @@ def main() -> None:
     try:
         names = find_names(args.source, args.image)
         keep_options(args)
+        folder = args.out / 'probabilities'
+        outputs = {name: folder / f'{name}.npy' for name in names}
         skipped = convert_all(
-            names,
-            lambda name: convert(args, name),
-            lambda name: output(args.out, name),
-            args.skip_corrupt,
+            outputs, partial(convert, args), args.skip_corrupt
         )
-    except CorruptFileError as error:
-        sys.exit(f'{error}\nReplace the file, or pass --skip-corrupt.')
     except (ImportError, ValueError) as error:
         sys.exit(str(error))
     write_names(args.out / 'skipped.txt', skipped)
-    for error in skipped.values():
-        print(f'skipped: {error}')
     numbers = Counter(
         len(find_masks(args.source, args.masks, name))
         for name in names
