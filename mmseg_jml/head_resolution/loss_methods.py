@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from typing import cast
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -46,16 +47,22 @@ class HeadWithSmallLogits(BaseDecodeHead):
             _note_larger_logits(type(self).__name__, *sizes)
             return super().loss_by_feat(seg_logits, batch_data_samples)
         losses, logged = {}, {}
+        options = dict(
+            ignore_index=self.ignore_index, align_corners=self.align_corners
+        )
         for module in loss_modules(self):
-            parts = module(
-                seg_logits,
-                label,
-                weight=None,
-                ignore_index=self.ignore_index,
-                align_corners=self.align_corners,
-                with_accuracy='acc_seg' not in logged,
-                with_parts=True,
-            )
+            if isinstance(module, (LossWithParts, CrossEntropyWithParts)):
+                parts = module(
+                    seg_logits,
+                    label,
+                    weight=None,
+                    with_accuracy='acc_seg' not in logged,
+                    with_parts=True,
+                    **options,
+                )
+            else:
+                value = module(seg_logits, label, weight=None, **options)
+                parts = LossParts(value, None, None, None)
             name, value = module.loss_name, parts.loss
             losses[name] = losses[name] + value if name in losses else value
             # without 'loss' in their names these are logged, not optimised
@@ -64,6 +71,8 @@ class HeadWithSmallLogits(BaseDecodeHead):
             if parts.cross_entropy is not None and parts.jaccard is not None:
                 logged.setdefault('ce', parts.cross_entropy)
                 logged.setdefault('jml', parts.jaccard)
+        if 'acc_seg' not in logged:
+            logged['acc_seg'] = _accuracy(seg_logits, label, **options)
         for name, value in logged.items():
             losses.setdefault(name, value)  # a loss may have the name 'ce'
         return losses
@@ -125,6 +134,20 @@ class CrossEntropyWithParts(CrossEntropyLoss):
             **kwargs,
         )
         return parts._replace(loss=self.loss_weight * parts.loss)
+
+
+def _accuracy(logits: Tensor, label: Tensor, **options) -> Tensor:
+    """Compute ``acc_seg``, (1,), where no loss has it from its own pass."""
+    parts = loss_parts(
+        logits.detach(),
+        label,
+        ce_weight=1.0,
+        jml_weight=0.0,
+        check=False,
+        with_accuracy=True,
+        **options,
+    )
+    return cast(Tensor, parts.accuracy).reshape(1)
 
 
 @lru_cache(maxsize=None)

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..heads import named_heads
 from ..losses import JaccardMetricLoss
+from ..losses.loss_entry import takes_small_logits
 from ..stand_in import StandIn
 from .loss_methods import (
     CrossEntropyWithParts,
@@ -53,9 +54,10 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
     """Let a head compute losses from its logits as they are, until removed."""
     handles = [StandIn(head, HeadWithSmallLogits)]
     for loss in loss_modules(head):
-        is_own = isinstance(loss, JaccardMetricLoss)
-        methods = LossWithParts if is_own else CrossEntropyWithParts
-        handles.append(StandIn(loss, methods))
+        if type(loss).forward is JaccardMetricLoss.forward:
+            handles.append(StandIn(loss, LossWithParts))
+        elif type(loss) is CrossEntropyLoss:
+            handles.append(StandIn(loss, CrossEntropyWithParts))
     return handles
 
 
@@ -90,8 +92,9 @@ def _heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
 
 def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
     name = type(loss).__name__
-    if getattr(type(loss), 'forward', None) is JaccardMetricLoss.forward:
-        if loss.ignore_index in (None, head.ignore_index):
+    if takes_small_logits(loss):
+        own = getattr(loss, 'ignore_index', None)
+        if own in (None, head.ignore_index):
             return None
         return f'{name} ignores another label than the head'
     if type(loss) is not CrossEntropyLoss:
