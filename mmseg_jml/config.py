@@ -85,9 +85,7 @@ def has_own_loss(cfg: Config) -> bool:
 def own_losses() -> list[str]:
     """List the losses of this package that learn from hard labels."""
     return [
-        name
-        for name in losses.__all__
-        if issubclass(getattr(losses, name), losses.JaccardMetricLoss)
+        name for name in losses.__all__ if getattr(losses, name).takes_labels
     ]
 
 

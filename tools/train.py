@@ -18,9 +18,10 @@ def parse_args() -> argparse.Namespace:
         '--loss',
         metavar='NAME',
         help='JaccardMetricCELoss (with cross-entropy, the recipe of the '
-        'paper) or JaccardMetricLoss, in place of the pixel cross-entropy of '
-        'the decode head, whatever the config; options of the loss can '
-        'follow in --cfg-options',
+        'paper), JaccardMetricLoss or another loss of this package for '
+        'labels, in place of the pixel cross-entropy of the decode head, '
+        'whatever the config; options of the loss can follow in '
+        '--cfg-options',
     )
     parser.add_argument(
         '--resume',

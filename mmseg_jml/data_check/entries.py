@@ -14,7 +14,7 @@ from mmseg.registry import HOOKS, MODELS
 from ..config import children, loss_entries, type_name
 from ..datasets.parts import source_entries
 from ..heads import HEADS, HeadFacts
-from ..losses import JaccardMetricLoss
+from ..losses.loss_entry import LossEntry
 from ..supervision.weak_pipeline import pipeline_of, weak_pipeline
 
 __all__ = [
@@ -124,7 +124,7 @@ def _wrong_options(
         )
     kind = entry.get('type')
     kind = registry.get(kind) if isinstance(kind, str) else kind
-    if isinstance(kind, type) and issubclass(kind, JaccardMetricLoss):
+    if isinstance(kind, type) and issubclass(kind, LossEntry):
         try:
             registry.build(dict(entry))
         except Exception as error:  # its own, or one of reading a file

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..functional import LossParts, loss_parts
 from ..heads import named_heads
 from ..losses import JaccardMetricLoss
+from ..losses.loss_entry import takes_small_logits
 from ..stand_in import StandIn
 from .stock_code import fingerprint
 
@@ -57,9 +58,10 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
     """Let a head compute losses from its logits as they are, until removed."""
     handles = [StandIn(head, _HeadWithSmallLogits)]
     for loss in loss_modules(head):
-        is_own = isinstance(loss, JaccardMetricLoss)
-        methods = _LossWithParts if is_own else _CrossEntropyWithParts
-        handles.append(StandIn(loss, methods))
+        if type(loss).forward is JaccardMetricLoss.forward:
+            handles.append(StandIn(loss, _LossWithParts))
+        elif type(loss) is CrossEntropyLoss:
+            handles.append(StandIn(loss, _CrossEntropyWithParts))
     return handles
 
 
@@ -81,8 +83,9 @@ def why_full_resolution(head: nn.Module) -> str | None:
 
 def _why_full_logits(loss: nn.Module, head: BaseDecodeHead) -> str | None:
     name = type(loss).__name__
-    if getattr(type(loss), 'forward', None) is JaccardMetricLoss.forward:
-        if loss.ignore_index in (None, head.ignore_index):
+    if takes_small_logits(loss):
+        own = getattr(loss, 'ignore_index', None)
+        if own in (None, head.ignore_index):
             return None
         return f'{name} ignores another label than the head'
     if type(loss) is not CrossEntropyLoss:
@@ -124,16 +127,22 @@ class _HeadWithSmallLogits(BaseDecodeHead):
             _note_larger_logits(type(self).__name__, *sizes)
             return super().loss_by_feat(seg_logits, batch_data_samples)
         losses, logged = {}, {}
+        options = dict(
+            ignore_index=self.ignore_index, align_corners=self.align_corners
+        )
         for module in loss_modules(self):
-            parts = module(
-                seg_logits,
-                label,
-                weight=None,
-                ignore_index=self.ignore_index,
-                align_corners=self.align_corners,
-                with_accuracy='acc_seg' not in logged,
-                with_parts=True,
-            )
+            if isinstance(module, (_LossWithParts, _CrossEntropyWithParts)):
+                parts = module(
+                    seg_logits,
+                    label,
+                    weight=None,
+                    with_accuracy='acc_seg' not in logged,
+                    with_parts=True,
+                    **options,
+                )
+            else:
+                value = module(seg_logits, label, weight=None, **options)
+                parts = LossParts(value, None, None, None)
             name, value = module.loss_name, parts.loss
             losses[name] = losses[name] + value if name in losses else value
             # without 'loss' in their names these are logged, not optimised
@@ -142,6 +151,8 @@ class _HeadWithSmallLogits(BaseDecodeHead):
             if parts.cross_entropy is not None and parts.jaccard is not None:
                 logged.setdefault('ce', parts.cross_entropy)
                 logged.setdefault('jml', parts.jaccard)
+        if 'acc_seg' not in logged:
+            logged['acc_seg'] = _accuracy(seg_logits, label, **options)
         for name, value in logged.items():
             losses.setdefault(name, value)  # a loss may have the name 'ce'
         return losses
@@ -190,6 +201,20 @@ class _CrossEntropyWithParts(CrossEntropyLoss):
             **kwargs,
         )
         return parts._replace(loss=self.loss_weight * parts.loss)
+
+
+def _accuracy(logits: Tensor, label: Tensor, **options) -> Tensor:
+    """Compute ``acc_seg``, (1,), where no loss has it from its own pass."""
+    parts = loss_parts(
+        logits.detach(),
+        label,
+        ce_weight=1.0,
+        jml_weight=0.0,
+        check=False,
+        with_accuracy=True,
+        **options,
+    )
+    return parts.accuracy.reshape(1)
 
 
 @lru_cache(maxsize=None)

@@ -26,8 +26,9 @@ class HeadResolutionHook(Hook):
     included.
 
     The losses have to take smaller logits: :class:`JaccardMetricLoss`,
-    :class:`JaccardMetricCELoss` and mmseg's ``CrossEntropyLoss`` with softmax
-    do. A head stays as it is if it has another loss, a pixel sampler, or a
+    :class:`JaccardMetricCELoss`, mmseg's ``CrossEntropyLoss`` with softmax
+    and every loss whose ``forward`` has an argument ``align_corners`` do. A
+    head stays as it is if it has another loss, a pixel sampler, or a
     ``loss_by_feat`` of its own that does not call mmseg's. The log names each
     head and, for one that stays, the reason.
 

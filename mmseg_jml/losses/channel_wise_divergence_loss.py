@@ -48,6 +48,8 @@ class ChannelWiseDivergenceLoss(LossEntry):
         tensor(0.8876)
     """
 
+    takes_labels = False
+
     def __init__(
         self,
         temperature: float = 4.0,

@@ -42,6 +42,8 @@ class KLDivergenceLoss(LossEntry):
         tensor(0.1438)
     """
 
+    takes_labels = False
+
     def __init__(
         self,
         loss_weight: float = 1.0,

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmseg_jml.functional.options import check_not_negative
 
-__all__ = ['LossEntry']
+__all__ = ['LossEntry', 'takes_small_logits']
 
 
 class LossEntry(nn.Module):
@@ -28,6 +28,9 @@ class LossEntry(nn.Module):
             that is meant.
         ValueError: If the factor is negative.
     """
+
+    # whether it can take the place of a cross-entropy, in --loss too
+    takes_labels = True
 
     def __init__(
         self, loss_weight: float, loss_name: str, unknown: Mapping[str, Any]
@@ -61,3 +64,16 @@ class LossEntry(nn.Module):
             f'{name}={value!r}; {hint} A key that a merged config leaves '
             'behind goes with _delete_=True'
         )
+
+
+def takes_small_logits(loss: nn.Module) -> bool:
+    """Tell whether a loss upsamples logits that are smaller than the label.
+
+    It does so if its ``forward`` has an argument ``align_corners``.
+
+    Examples:
+        >>> takes_small_logits(nn.CrossEntropyLoss())
+        False
+    """
+    forward = getattr(type(loss), 'forward', type(loss).__call__)
+    return 'align_corners' in inspect.signature(forward).parameters

@@ -11,13 +11,11 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..heads import dense_heads, is_main, uses_sigmoid
-from ..losses import JaccardMetricLoss, KLDivergenceLoss
+from ..losses.loss_entry import takes_small_logits
 from .lesson import SoftTarget, StudentOutput
 
 __all__ = ['LossEntry', 'SoftLosses', 'SupervisedLosses']
 
-# The methods of losses that take logits smaller than the label.
-_FORWARDS = JaccardMetricLoss.forward, KLDivergenceLoss.forward
 LossEntry = Union[dict, 'Sequence[dict]']
 # The recipe of the paper; 0.4 is what stock configs give to auxiliary heads.
 MAIN_LOSS = dict(type='mmseg_jml.JaccardMetricCELoss')
@@ -87,7 +85,7 @@ class SoftLosses:
         return [
             name
             for name, losses in self._losses.items()
-            if not all(type(loss).forward in _FORWARDS for loss in losses)
+            if not all(takes_small_logits(loss) for loss in losses)
         ]
 
     def terms(

@@ -321,6 +321,10 @@ CE, NEW = 'CrossEntropyLos', 'mmseg_jml.JaccardMetricCELos'
             dict(type='JaccardMetricLoss', smooth=-1),
             [f'{LOSS}: Expected smooth'],
         ),
+        (
+            dict(type='KLDivergenceLoss', use_sigmod=True),
+            [f'{LOSS}: Expected KLDivergenceLoss to get its own options'],
+        ),
         (dict(type=JaccardMetricLoss), []),
     ],
 )

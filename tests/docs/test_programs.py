@@ -10,11 +10,14 @@ import torch
 from mmengine.runner import Runner
 from mmseg.registry import MODELS as PARENT
 
+from mmseg_jml import cli
+from mmseg_jml import losses as own
+from mmseg_jml.config import replace_pixel_loss
 from mmseg_jml.registry import MODELS
 from tests.hooks.runs import assert_same, student_config
 from tests.hooks.semi import learn, write_pictures
 from tests.tiny_run import tiny_config, write_images
-from tests.tools.run import losses
+from tests.tools.run import log_of, losses
 
 from .pages import ROOT, blocks
 
@@ -80,7 +83,7 @@ def test_page_names_the_files_that_it_shows(modules):
     text = (ROOT / f'docs/{PAGE}.md').read_text()
     files = re.findall(r'^\| `([\w/]+\.py)`', text, re.MULTILINE)
     named = {path.removesuffix('.py').replace('/', '.') for path in files}
-    assert named == {*MODULES, f'tests.losses.test_{STEM}_loss'}
+    assert named == {*MODULES}
 
 
 def test_its_tests_pass(modules):
@@ -93,13 +96,19 @@ def test_its_tests_pass(modules):
         law()
 
 
-def test_it_trains_by_its_entry(modules, tmp_path):
-    # as the line in losses/__init__.py would
-    MODELS.register_module(module=modules[1].PooledJaccardLoss)
+def test_it_trains_by_its_entry(modules, tmp_path, monkeypatch):
+    """In place of a stock entry, with logits of half the label's sides."""
+    loss = modules[1].PooledJaccardLoss
+    # as the lines in losses/__init__.py would
+    monkeypatch.setattr(own, 'PooledJaccardLoss', loss, raising=False)
+    monkeypatch.setattr(own, '__all__', [*own.__all__, 'PooledJaccardLoss'])
+    MODELS.register_module(module=loss)
     write_images(tmp_path / 'data')
     cfg = tiny_config(tmp_path / 'data', tmp_path / 'work')
-    entry = dict(type='mmseg_jml.PooledJaccardLoss', sync=True)
-    cfg.model.decode_head.loss_decode = entry
+    entry = dict(type='CrossEntropyLoss', loss_name='loss_pooled')
+    cfg.model.decode_head.update(loss_decode=entry, in_index=1, in_channels=8)
+    assert replace_pixel_loss(cfg, 'PooledJaccardLoss')
+    cli.use_head_resolution(cfg)
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
     try:
@@ -107,8 +116,11 @@ def test_it_trains_by_its_entry(modules, tmp_path):
     finally:
         for registry in (MODELS, PARENT):
             registry._module_dict.pop('PooledJaccardLoss', None)
+    told = "decode (FCNHead): losses at the head's resolution"
+    assert told in log_of(tmp_path / 'work')
     steps = losses(tmp_path / 'work')
     assert len(steps) == 2
     for step in steps:
         assert 0 < step['decode.loss_pooled'] < 1
         assert step['loss'] == step['decode.loss_pooled']
+        assert 0 < step['decode.acc_seg'] < 100

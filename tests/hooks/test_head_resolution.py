@@ -30,6 +30,7 @@ CE = dict(type='CrossEntropyLoss')
 JML = dict(type='mmseg_jml.JaccardMetricLoss')
 JML_CE = dict(type='mmseg_jml.JaccardMetricCELoss')
 BOUNDARY = dict(mode='boundary', epsilon=0.5, kernel_size=3)
+KL = dict(type='mmseg_jml.KLDivergenceLoss')
 SMOOTHED = dict(JML_CE, label_smoothing=BOUNDARY)
 WEIGHTS = [0.5, 1.0, 2.0, 0.1, 3.0]
 FCN = dict(type='FCNHead', in_channels=4, in_index=-1, num_convs=1)
@@ -53,6 +54,8 @@ LOSSES = {
     'smoothed JML and CE': SMOOTHED,
     'JML of sigmoids': dict(JML, use_sigmoid=True),
     'smoothed sigmoids': dict(SMOOTHED, use_sigmoid=True, norm=2),
+    'KL, which has no parts': KL,
+    'KL and JML': [KL, JML],
     'two': [dict(CE, loss_weight=0.3), dict(JML, class_weight=WEIGHTS)],
     'two of one name': [
         dict(CE, loss_name='loss_sum'),
@@ -234,6 +237,10 @@ class TwiceHead(heads.FCNHead):
         (dict(loss=dict(CE, use_sigmoid=True)), 'one of sigmoids'),
         (dict(loss=dict(CE, reduction='sum')), "reduction='sum'"),
         (dict(loss=dict(JML, ignore_index=0)), 'ignores another label'),
+        (
+            dict(loss=dict(type='mmseg_jml.ChannelWiseDivergenceLoss')),
+            'ChannelWiseDivergenceLoss takes no smaller',
+        ),
         (
             dict(ONE_CHANNEL, loss=dict(JML, use_sigmoid=True)),
             'single channel',
