@@ -44,7 +44,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     they fade in as confidence grows.
 
     The teacher is no part of the model: ``state_dict`` in a checkpoint is
-    that of the student, with the average beside it under
+    that of the student; the moving average stands beside it, under
     ``pseudo_label_teacher``. The log has the losses, such as
     ``decode.loss_pseudo_jml_ce``, and these figures:
 
