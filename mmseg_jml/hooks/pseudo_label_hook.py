@@ -55,8 +55,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
       of confident pixels.
 
     Args:
-        unlabeled_dataloader (dict): A dataloader of images. What it leaves
-            out is taken from that of the labelled images:
+        unlabeled_dataloader (dict): A dataloader of images. Batch size,
+            workers and pipeline are those of the labelled images if left out:
             ``dict(dataset=dict(type=..., data_root=..., data_prefix=...))``
             is enough.
         teacher (str | dict): 'ema', the moving average of the student;
