@@ -1,9 +1,9 @@
 """Jaccard metric losses for MMSegmentation.
 
-Names are imported when they are first used. The losses and the mathematics
-(``functional``, ``kernels``) need torch alone; hooks and metrics need
-MMSegmentation. Once both are imported, in either order, MMSegmentation's
-registries hold all classes of this package.
+Names are imported when they are first used. The losses, and the functions
+behind them (``functional``, ``kernels``), need torch alone; hooks and metrics
+need MMSegmentation. Once MMSegmentation is imported too, before or after this
+package, its registries hold all classes of this package.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
 
 __version__ = '0.1.0'
 
-# The room of a class, by the last word of its name.
+# The subpackage of a class, by the last word of its name.
 _ROOM_OF = {
     'Hook': 'hooks',
     'Loss': 'losses',

@@ -59,5 +59,5 @@ def _fill() -> None:
         MODELS.register_module(module=getattr(losses, name))
 
 
-# This comes last, because the rooms import the registries above.
+# This comes last, because what it imports needs the registries above.
 _fill()

@@ -27,8 +27,8 @@ def allow_training_checkpoints() -> None:
     these are declared then.
 
     Older versions of torch load weights only if they are asked to, as the
-    tools and the distillation hook do. Their unpickler is replaced by one
-    that accepts declarations.
+    tools do, and hooks that load a teacher. Their unpickler is replaced by
+    one that accepts declarations.
     """
     if digit_version(torch.__version__) < (2, 6):
         training_unpickler.declare(_number_types() + _log_history())

@@ -1,4 +1,4 @@
-"""The mathematics: tensors in, tensors out, torch alone."""
+"""Losses and metrics as functions of tensors, which need torch alone."""
 
 from .calibration import (
     CalibrationState,

@@ -1,4 +1,4 @@
-"""Distances between maps of a student and a teacher, nothing to learn."""
+"""Distances between feature maps of a student and of its teacher."""
 
 from __future__ import annotations
 

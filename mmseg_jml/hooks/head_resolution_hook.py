@@ -28,9 +28,9 @@ class HeadResolutionHook(Hook):
     The losses have to take smaller logits: :class:`JaccardMetricLoss`,
     :class:`JaccardMetricCELoss`, mmseg's ``CrossEntropyLoss`` with softmax
     and every loss whose ``forward`` has an argument ``align_corners`` do. A
-    head stays as it is if it has another loss, a pixel sampler, or a
-    ``loss_by_feat`` of its own that does not call mmseg's. The log names each
-    head and, for one that stays, the reason.
+    head stays as it is if it has another loss, a pixel sampler, a single
+    channel, or a ``loss_by_feat`` of its own that does not call mmseg's. The
+    log names each head and, for one that stays, the reason.
 
     For a loss of two terms the log has both beside the sum, as ``decode.ce``
     and ``decode.jml``. Checkpoints are as without the hook.

@@ -44,7 +44,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     they fade in as confidence grows.
 
     The teacher is no part of the model: ``state_dict`` in a checkpoint is
-    that of the student, with the average beside it under
+    that of the student; the moving average stands beside it, under
     ``pseudo_label_teacher``. The log has the losses, such as
     ``decode.loss_pseudo_jml_ce``, and these figures:
 
@@ -58,8 +58,8 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     :class:`~mmseg_jml.hooks.DistillationHook`.
 
     Args:
-        unlabeled_dataloader (dict): A dataloader of images. What it leaves
-            out is taken from that of the labelled images:
+        unlabeled_dataloader (dict): A dataloader of images. Batch size,
+            workers and pipeline are those of the labelled images if left out:
             ``dict(dataset=dict(type=..., data_root=..., data_prefix=...))``
             is enough.
         teacher (str | dict): 'ema', the moving average of the student;

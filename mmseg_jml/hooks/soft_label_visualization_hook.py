@@ -38,7 +38,8 @@ class SoftLabelVisualizationHook(Hook):
     package, such as the teacher's probabilities in :class:`DistillationHook`.
     A picture shows the image, its label, the most probable class of the soft
     label and the probability of that class; ignored pixels are white. It goes
-    to the backends of the visualizer, and as PNG to the work directory.
+    to the backends of the visualizer, and as PNG to ``vis_data/vis_image``
+    beside the log.
 
     Args:
         interval (int): Iterations between two pictures. Defaults to 500.

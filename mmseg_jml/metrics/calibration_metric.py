@@ -47,9 +47,9 @@ class CalibrationMetric(RunningMetric):
             None.
         temperature (float): The logits are divided by it first.
             ``tools/analysis_tools/calibrate.py`` finds it. Defaults to 1.0.
-        plot (bool): Whether to draw a reliability diagram, into the work
-            directory and to the backends of the visualizer. Defaults to
-            False.
+        plot (bool): Whether to draw a reliability diagram, to
+            ``vis_data/vis_image`` beside the log and to the backends of the
+            visualizer. Defaults to False.
         plot_classes (bool): Whether to draw a diagram for each class.
             Defaults to False.
         ignore_index (int): Label of pixels that do not count. Defaults to

@@ -1,5 +1,5 @@
 """What the hooks that teach share: teachers, targets, schedules and losses."""
 
 # Filling the registries imports the hooks, and these import the modules of
-# this room. It comes first, so that none of them is met half imported.
+# this package. It comes first, so that none of them is half imported then.
 from .. import registry  # noqa: F401

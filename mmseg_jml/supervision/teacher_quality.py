@@ -1,4 +1,4 @@
-"""Evaluation of a teacher, and a warning if it might as well guess."""
+"""Evaluation of a teacher, and a warning if it hardly beats chance."""
 
 from __future__ import annotations
 

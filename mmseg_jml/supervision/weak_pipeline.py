@@ -38,8 +38,9 @@ _WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
 def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
     """Return the part of a training pipeline that needs no label.
 
-    These are the transforms that load, resize, crop, turn and pack images,
-    also inside ``RandomApply`` and ``RandomChoice``.
+    These are the transforms that load, resize, crop, flip, rotate, cut out
+    and pack images or change the colours of all alike, also inside
+    ``RandomApply`` and ``RandomChoice``.
 
     Examples:
         >>> stock = [
