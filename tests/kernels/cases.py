@@ -38,6 +38,28 @@ OPTIONS = (
 )
 
 
+def _crop(value):
+    *rest, height, width = value.shape
+    frame = value.new_full((*rest, height + 3, width + 2), 99)
+    frame[..., 2:-1, 1:-1] = value
+    return frame[..., 2:-1, 1:-1]
+
+
+# How (N, C, H, W) may lie in memory.
+LAYOUTS = {
+    'channels last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'flipped channels': lambda x: (
+        torch.stack(x.unbind(1)[::-1]).transpose(0, 1).flip(1)
+    ),
+    'crop': _crop,
+    'steps': lambda x: x.repeat_interleave(2, 2).repeat_interleave(3, 3)[
+        :, :, ::2, ::3
+    ],
+    'transposed': lambda x: x.mT.contiguous().mT,
+    'batch last': lambda x: torch.stack(x.unbind(0), -1).movedim(-1, 0),
+}
+
+
 def draw(
     kind,
     shape=(3, 5, 12, 13),
