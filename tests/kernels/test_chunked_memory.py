@@ -120,3 +120,31 @@ def test_small_logits_never_exist_at_full_size(kind, shape, stride):
         loss().backward()
     full = torch.Size(shape).numel() * 4
     assert memory.peak <= (0.2 if kind == 'hard' else 0.26) * full
+
+
+@pytest.mark.parametrize('kernel_size', [3, 7])
+def test_memory_of_windows(kernel_size, monkeypatch):
+    """A window costs a byte a pixel, and pieces what they cost anyway."""
+    shape = (2, 19, 256, 256)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', 2**16)
+    logits = torch.randn(shape, requires_grad=True)
+    label = torch.randint(0, 19, (2, 256, 256))
+    pixels = label.numel()
+    smoothing = dict(mode='neighbours', kernel_size=kernel_size)
+    options = dict(ce_weight=0.25, label_smoothing=smoothing, check=False)
+
+    def loss(epsilon):
+        smoothing['epsilon'] = epsilon
+        return jaccard_metric_loss(logits, label, **options)
+
+    held = []
+    for epsilon in (0, 0.5):
+        with Tracked() as memory:
+            kept = loss(epsilon)
+        held.append(memory.held)
+        assert kept.requires_grad
+    assert pixels < held[1] - held[0] < 1.1 * pixels
+    with Tracked() as memory:
+        loss(0.5).backward()
+    # making the window takes a copy of the label for a while
+    assert memory.peak < size_of(logits) + 2 * size_of(label)
