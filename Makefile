@@ -71,7 +71,7 @@ test-gpu: $(call ready,$(firstword $(STACKS))) $(VENV)/torchvision  ## run the t
 	OMP_NUM_THREADS=1 $(tools_of)/python -m pytest $(PYTEST_ARGS) -m gpu
 
 zoo: $(STACKS:%=zoo-%)  ## train a step of every kind of mmseg's configs, and write docs/zoo.md (half an hour)
-	$(tools_of)/python -m tests.zoo.report $(STACKS:%=work_dirs/zoo/%.xml) > docs/zoo.md
+	$(tools_of)/python -m tests.zoo.report docs/zoo.md $(STACKS:%=work_dirs/zoo/%.xml)
 
 zoo-%: $(call ready,%) $(VENV)/torchvision
 	ZOO=all OMP_NUM_THREADS=1 $(VENV)/$*/bin/python -m pytest $(PYTEST_ARGS) \

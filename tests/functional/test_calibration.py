@@ -109,21 +109,6 @@ def test_sigmoid_heads():
     assert_same(ours, theirs, ROUNDED_FIGURES)
 
 
-def test_nll_is_the_cross_entropy():
-    logits, label = noisy()
-    expected = F.cross_entropy(logits.double(), label, ignore_index=255)
-    found = figures(logits, label)['NLL']
-    assert found == pytest.approx(expected.item(), abs=1e-6)
-
-
-def test_certain_prediction_is_wrong_by_its_share_of_errors():
-    logits = torch.tensor([100.0, 0.0]).repeat(10, 1).T
-    label = torch.tensor([0] * 7 + [1] * 3)
-    ours = figures(logits[None], label[None])
-    assert ours['ECED'] == ours['SCED'] == pytest.approx(30)
-    assert ours['Brier'] == pytest.approx(0.6)
-
-
 @pytest.mark.parametrize('binning', ['equal_width', 'equal_mass'])
 def test_ignored_pixels_and_images_change_nothing(binning):
     logits, label = noisy()

@@ -2,23 +2,15 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from mmseg.evaluation import IoUMetric
-from torch.testing import assert_close
-from torchmetrics.functional.segmentation import mean_iou
 
 from tests.functional.on_device import (
-    class_scores,
-    dataset_scores,
     fine_grained_iou,
-    image_scores,
     region_counts,
     worst_mean,
 )
 from tests.metric_oracles import (
-    NAMES,
     RECORDED,
     assert_same,
     iou_figures,
@@ -80,53 +72,6 @@ def test_binary_figures_by_loops(q):
     assert_same(figures_of(*arguments), iou_figures(*arguments), FIGURES)
 
 
-def test_images_of_torchmetrics():
-    # predictions of classes that are not labelled count as 0 there
-    label = torch.randint(0, 4, (8, 10, 10))
-    label[::2] %= 3
-    prediction = label.flip(1)
-    ours = image_scores(region_counts(prediction, label, 4))['IoU']
-    theirs = mean_iou(prediction, label, num_classes=4, input_format='index')
-    assert_close(ours, theirs.double(), rtol=0, atol=1e-6)
-
-
-def test_dataset_level_is_that_of_mmseg():
-    prediction, label = noisy()
-    areas = [
-        IoUMetric.intersect_and_union(p, y, 5, 255)
-        for p, y in zip(prediction, label)
-    ]
-    theirs = IoUMetric.total_area_to_metrics(
-        *(sum(area) for area in zip(*areas)), metrics=['mIoU', 'mDice']
-    )
-    scores = dataset_scores(region_counts(prediction, label, 5))
-    expected = {'Acc': 100 * theirs['aAcc']}
-    for name in NAMES:
-        np.testing.assert_allclose(scores[name], theirs[name], atol=1e-6)
-        expected[f'm{name}D'] = 100 * np.nanmean(theirs[name])
-    figures = figures_of(prediction, label)
-    assert_same({k: figures[k] for k in expected}, expected, ROUNDED_FIGURES)
-
-
-def test_absent_class_changes_nothing():
-    prediction, label = noisy(classes=4)
-    three, more = (
-        region_counts(prediction.clamp(max=2), label, classes)
-        for classes in (3, 30)
-    )
-    assert_same(fine_grained_iou(more), fine_grained_iou(three), FIGURES)
-    assert class_scores(more)['IoU'][3:].isnan().all()
-
-
-def test_ignored_pixels_and_images_change_nothing():
-    prediction, label = noisy()
-    figures = figures_of(prediction, label)
-    other = torch.where(label == 255, (prediction + 1) % 5, prediction)
-    assert figures_of(other, label) == figures
-    kept = [i for i in range(len(label)) if i != 2]
-    assert figures_of(prediction[kept], label[kept]) == figures
-
-
 def test_ignored_label_of_the_caller():
     prediction, label = noisy()
     label[label == 255] = 0
@@ -135,12 +80,6 @@ def test_ignored_label_of_the_caller():
     assert all(map(torch.equal, counts, expected))
     counts = region_counts(prediction, label, 5, ignore_index=None)
     assert counts.labelled.sum() == label.numel()
-
-
-def test_perfect_prediction_scores_100():
-    _, label = noisy()
-    figures = figures_of(label.where(label != 255, 0), label)
-    assert {*figures.values()} == {100.0}
 
 
 @pytest.mark.parametrize(

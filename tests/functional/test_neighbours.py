@@ -9,9 +9,7 @@ from mmseg_jml import functional
 from mmseg_jml.kernels import Probabilities, label_entropy, region_sums
 from tests.devices import on_device
 from tests.functional.on_device import LEVELS, loss_and_gradient
-from tests.functional.test_distributed import SHARES
 from tests.oracles import windows
-from tests.processes import run_in_processes
 from tests.tolerances import EXACT
 
 smooth_label = on_device(functional.smooth_label)
@@ -172,22 +170,3 @@ def test_a_head_with_one_channel(size, impl):
     keywords['label_smoothing'] = smoothing()
     smooth = loss_and_gradient(logits, label, **keywords)
     assert_close(smooth, expected, **EXACT)
-
-
-def sync(rank):
-    """Two processes with batches of unequal size, and one with all images."""
-    generator = torch.Generator().manual_seed(3)
-    label = draw(3, size=(12, 12)).repeat(2, 1, 1)[:5]
-    share = SHARES[rank]
-    keywords = dict(LEVELS, ce_weight=0.5, label_smoothing=smoothing(0.3, 5))
-    for size in [(12, 12), (5, 6)]:
-        logits = torch.randn(5, CLASSES, *size, generator=generator).double()
-        loss, whole = loss_and_gradient(logits, label, **keywords)
-        part = logits[share], label[share]
-        ours = loss_and_gradient(*part, sync=True, **keywords)
-        # DistributedDataParallel divides by the number of processes
-        assert_close(ours, (loss, 2 * whole[share]), **EXACT)
-
-
-def test_sync_is_the_loss_of_the_global_batch(tmp_path):
-    run_in_processes(sync, tmp_path)

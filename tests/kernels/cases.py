@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from mmseg_jml.functional import boundary_mask
+from mmseg_jml.functional import boundary_mask, smooth_label
 from mmseg_jml.kernels import (
     HardLabel,
     Probabilities,
@@ -20,6 +20,8 @@ from mmseg_jml.kernels import (
 from tests.tolerances import assert_within_budget
 
 KINDS = ('hard', 'all counted', 'boundary', 'uniform', 'soft', 'teacher')
+# and smoothed towards neighbours, which Triton does not serve
+EVERY_KIND = (*KINDS, 'neighbours')
 
 SMALL_TEACHERS = ('small teacher', 'other teacher')
 
@@ -36,6 +38,28 @@ OPTIONS = (
     dict(ALL, norm=2, use_sigmoid=True, class_weight=True, with_product=False),
     dict(largest_of='label'),
 )
+
+
+def _crop(value):
+    *rest, height, width = value.shape
+    frame = value.new_full((*rest, height + 3, width + 2), 99)
+    frame[..., 2:-1, 1:-1] = value
+    return frame[..., 2:-1, 1:-1]
+
+
+# How (N, C, H, W) may lie in memory.
+LAYOUTS = {
+    'channels last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'flipped channels': lambda x: (
+        torch.stack(x.unbind(1)[::-1]).transpose(0, 1).flip(1)
+    ),
+    'crop': _crop,
+    'steps': lambda x: x.repeat_interleave(2, 2).repeat_interleave(3, 3)[
+        :, :, ::2, ::3
+    ],
+    'transposed': lambda x: x.mT.contiguous().mT,
+    'batch last': lambda x: torch.stack(x.unbind(0), -1).movedim(-1, 0),
+}
 
 
 def draw(
@@ -73,6 +97,9 @@ def draw(
     if kind != 'all counted':
         label[ignored] = 255
     label = label.to(device)
+    if kind == 'neighbours':
+        target = smooth_label(label, shape[1], kind, 0.4, kernel_size=5)
+        return logits, target, weight
     options = {}
     if kind == 'all counted':
         options['ignore_index'] = None

@@ -12,7 +12,7 @@ from mmseg_jml.kernels import (
     region_sums,
 )
 from mmseg_jml.kernels.upsampling import axis
-from tests.kernels.cases import CE, KINDS, OPTIONS, assert_same, draw, run
+from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
 # 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
@@ -51,7 +51,7 @@ def check(*data, sizes='other', **options):
 @pytest.mark.parametrize('weighted', [False, True])
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
 @pytest.mark.parametrize('sizes', SIZES)
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', EVERY_KIND)
 def test_float64_equals_the_reference(kind, sizes, options, weighted):
     """The reference upsamples by F.interpolate, to full size."""
     data = enlarge(kind, sizes, weighted, 'use_sigmoid' in options)

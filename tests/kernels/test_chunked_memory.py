@@ -1,14 +1,19 @@
 """What impl='torch' keeps, and what it copies: nothing of the logits' size."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from benchmarks.measure import Tracked, size_of
 from mmseg_jml.functional import RegionLossOptions, jaccard_metric_loss
 from mmseg_jml.kernels import HardLabel, TeacherLogits, chunked
-from tests.kernels.cases import CE, KINDS, OPTIONS, assert_same, draw, run
+from tests.kernels.cases import (
+    KINDS,
+    LAYOUTS,
+    OPTIONS,
+    assert_same,
+    draw,
+    run,
+)
 
 LIMITS = {
     (2, 19, 512, 1024): (1.15, 0.10),
@@ -26,16 +31,6 @@ def cut(monkeypatch):
         monkeypatch.setattr(chunked, '_PIECE_ON_CPU', logits.numel() // 64)
 
     return cut
-
-
-def test_tracked_counts_bytes():
-    with Tracked() as memory:
-        kept = torch.zeros(1000)
-        gone = torch.zeros(500, dtype=torch.float64)
-        del gone
-        torch.zeros(10)
-    assert memory.held == size_of(kept) == 4000
-    assert memory.peak == 8000
 
 
 def loss_of(kind, shape, stride=1):
@@ -96,53 +91,6 @@ def test_choosing_active_classes_makes_no_dense_copy(kind, mode, cut):
     assert memory.peak < 0.25 * size_of(data[0])
 
 
-def crop(value):
-    *rest, height, width = value.shape
-    frame = value.new_full((*rest, height + 3, width + 2), 99)
-    frame[..., 2:-1, 1:-1] = value
-    return frame[..., 2:-1, 1:-1]
-
-
-# The first two are for four dimensions.
-LAYOUTS = {
-    'channels last': lambda x: x.contiguous(memory_format=torch.channels_last),
-    'flipped channels': lambda x: (
-        torch.stack(x.unbind(1)[::-1]).transpose(0, 1).flip(1)
-    ),
-    'crop': crop,
-    'transposed': lambda x: x.mT.contiguous().mT,
-    'every other': lambda x: x.repeat_interleave(2, -1)[..., ::2],
-    'batch last': lambda x: torch.stack(x.unbind(0), -1).movedim(-1, 0),
-}
-
-
-@pytest.mark.parametrize('work', [2**19, 256])
-@pytest.mark.parametrize('which', ['logits', 'others', 'all'])
-@pytest.mark.parametrize('layout', LAYOUTS)
-@pytest.mark.parametrize('kind', ['boundary', 'soft'])
-def test_any_layout(kind, layout, which, work, monkeypatch):
-    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', work)
-    logits, target, weight = draw(kind, weighted=True)
-    expected = run(logits, target, weight, **CE)
-
-    def change(value):
-        of_images = layout in ('channels last', 'flipped channels')
-        return (
-            value if of_images and value.ndim < 4 else LAYOUTS[layout](value)
-        )
-
-    if which in ('logits', 'all'):
-        logits = change(logits)
-    if which in ('others', 'all'):
-        weight = change(weight)
-        names = ['value'] if kind == 'soft' else ['label', 'smoothed']
-        parts = {name: change(getattr(target, name)) for name in names}
-        target = replace(target, **parts)
-    result = run(logits, target, weight, **CE)
-    assert_same(result, expected)
-    assert result[1].shape == logits.shape
-
-
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_no_layout_costs_a_copy(layout, cut):
     logits, target, _ = draw('hard', (2, 19, 128, 128), torch.float32)
@@ -172,3 +120,31 @@ def test_small_logits_never_exist_at_full_size(kind, shape, stride):
         loss().backward()
     full = torch.Size(shape).numel() * 4
     assert memory.peak <= (0.2 if kind == 'hard' else 0.26) * full
+
+
+@pytest.mark.parametrize('kernel_size', [3, 7])
+def test_memory_of_windows(kernel_size, monkeypatch):
+    """A window costs a byte a pixel, and pieces what they cost anyway."""
+    shape = (2, 19, 256, 256)
+    monkeypatch.setattr(chunked, '_PIECE_ON_CPU', 2**16)
+    logits = torch.randn(shape, requires_grad=True)
+    label = torch.randint(0, 19, (2, 256, 256))
+    pixels = label.numel()
+    smoothing = dict(mode='neighbours', kernel_size=kernel_size)
+    options = dict(ce_weight=0.25, label_smoothing=smoothing, check=False)
+
+    def loss(epsilon):
+        smoothing['epsilon'] = epsilon
+        return jaccard_metric_loss(logits, label, **options)
+
+    held = []
+    for epsilon in (0, 0.5):
+        with Tracked() as memory:
+            kept = loss(epsilon)
+        held.append(memory.held)
+        assert kept.requires_grad
+    assert pixels < held[1] - held[0] < 1.1 * pixels
+    with Tracked() as memory:
+        loss(0.5).backward()
+    # making the window takes a copy of the label for a while
+    assert memory.peak < size_of(logits) + 2 * size_of(label)

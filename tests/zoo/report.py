@@ -1,4 +1,7 @@
-"""Writes docs/zoo.md from a whole run on both stacks: see ``make zoo``."""
+"""Writes the figures of docs/zoo.md from a whole run: see ``make zoo``.
+
+They stand between comments such as ``<!-- steps -->`` and ``<!-- end -->``.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +9,12 @@ import json
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from string import ascii_uppercase
 from xml.etree import ElementTree
 
 VARIANTS = ('main head', 'auxiliary heads', 'both with CE', 'stock')
 NAMES = dict(openmmlab='OpenMMLab', onedl='OneDL')
-INTRODUCTION = """\
-# The zoo: one training step of MMSegmentation's own configs
-
-MMSegmentation ships 681 configs (the OneDL fork one more). 656 (657) of them
-hold a cross-entropy over pixels, which `tools/train.py --loss` or one merged
-entry replaces; the other 25 classify masks (mask2former 13, maskformer 4,
-san 6) or regress depth (vpd 2), and `--loss` refuses them with that reason.
-
-Configs with the same family, segmentor, backbone, heads, losses with all
-their arguments and sampler are one group; the cheapest of each group stands
-for it below. Each was built with its entry replaced by the name
-`mmseg_jml.JaccardMetricLoss`, and took one training step on a CPU: two random
-images of 64x64 pixels (416x416 for LRASPP) with ignored pixels, no pretrained
-weights, SyncBN as BN. A step counts (✓) when the value of each call equals
-the formula worked out in float64, the log holds it under its own name and the
-terms add up to the optimised loss, its gradient in the logits is finite and
-not zero, and so are the gradients of the head's parameters. A call without
-any labelled pixel (the boundary term of PIDNet, before the boundary branch has
-learnt) has to give 0 with a gradient of 0.
-
-The four marks are:
-
-1. `JaccardMetricLoss` in the main head, what `--loss` does;
-2. `JaccardMetricLoss` in the auxiliary heads, the main head as shipped;
-3. `JaccardMetricCELoss` in both (here the value is only checked to be finite);
-4. the stock losses, as a baseline.
-
-A dash: the config has no auxiliary head with such an entry, or the stack does
-not ship it. A number: the stack itself cannot run the config, or in the fourth
-place alone, its own loss; the reasons are below the table.
-
-This page is written by `tests/zoo/report.py` from the reports of the tests.
-"""
-RESOLUTION = """\
-## At the heads' resolution
-
-With [`HeadResolutionHook`](head_resolution.md) a step was taken once more,
-with `JaccardMetricCELoss` in the main head and with the stock losses. Each
-term of the log and the gradient of each parameter equal those of the step
-without the hook to 1e-4 (float32). The column `heads` says how many of a
-config's heads with losses compute them from their own logits when its main
-loss is replaced. In configs, and why heads do not:
-"""
 
 
 @dataclass
@@ -181,34 +142,26 @@ def rows(runs: list[Run], calls: Legend, reasons: Legend):
         ]
 
 
-def page(runs: list[Run]) -> str:
-    """Returns the whole page."""
+def write(path: Path, runs: list[Run]) -> None:
+    """Writes what was found into the page, between its comments."""
     calls, reasons = Legend(ascii_uppercase), Legend(map(str, range(1, 100)))
-    lines = rows(runs, calls, reasons)
-    table = ['| ' + ' | '.join(row) + ' |' for row in lines]
-    parts = [
-        INTRODUCTION,
-        *map(summary, runs),
-        '',
-        *table,
-        '',
-        RESOLUTION,
-        *(line for run in runs for line in resolution(run)),
-        '',
-        '## Calls and reasons',
-        '',
-        'How the main head calls the replaced loss (`map`: a weight of each '
-        'pixel; `NCP`: points in place of pixels):',
-        '',
-        *(f'- {label}: `{text}`' for text, label in calls.texts.items()),
-        '',
-        'What a stack says that cannot run a config or its loss:',
-        '',
-        *(f'{label}. {text}' for text, label in reasons.texts.items()),
-    ]
-    return '\n'.join(parts)
+    table = ['| ' + ' | '.join(x) + ' |' for x in rows(runs, calls, reasons)]
+    parts = dict(
+        steps=[*map(summary, runs), '', *table],
+        resolution=[line for run in runs for line in resolution(run)],
+        calls=[f'- {label}: `{text}`' for text, label in calls.texts.items()],
+        reasons=[f'{x}. {text}' for text, x in reasons.texts.items()],
+    )
+    page = path.read_text()
+    for name, lines in parts.items():
+        before, _, rest = page.partition(f'<!-- {name} -->\n')
+        after = rest[rest.index('<!-- end -->') :]
+        text = '\n'.join(lines)
+        page = f'{before}<!-- {name} -->\n\n{text}\n\n{after}'
+    path.write_text(page)
 
 
 if __name__ == '__main__':
-    found = sorted(map(read, sys.argv[1:]), key=lambda run: run.stack)
-    print(page(found[::-1]))
+    page, *reports = sys.argv[1:]
+    found = sorted(map(read, reports), key=lambda run: run.stack)
+    write(Path(page), found[::-1])
