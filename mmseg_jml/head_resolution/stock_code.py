@@ -61,7 +61,9 @@ def fingerprint(method: Callable) -> str:
     if not isinstance(definition, ast.FunctionDef):
         return ''
     body = definition.body
-    return hashlib.sha256(_described(body[1:]).encode()).hexdigest()[:16]
+    if ast.get_docstring(definition) is not None:
+        body = body[1:]
+    return hashlib.sha256(_described(body).encode()).hexdigest()[:16]
 
 
 def _described(node: object) -> str:
