@@ -15,6 +15,7 @@ from ..functional import as_target
 from ..heads import dense_heads, unwrapped
 from ..kernels import Request
 from ..kernels.reference import upsampled
+from ..losses import JaccardMetricLoss
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass
 from ..supervision.recorders import StudentOutputs
@@ -76,10 +77,10 @@ class SoftLabelVisualizationHook(Hook):
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
         self._smoothing = {
-            name: loss.label_smoothing
+            name: loss
             for name, head in dense_heads(segmentor).items()
             for loss in head.modules()
-            if getattr(loss, 'label_smoothing', None)
+            if isinstance(loss, JaccardMetricLoss) and loss.label_smoothing
         }
         if self._smoothing:
             student = StudentOutputs(segmentor, full_size=())
@@ -141,17 +142,19 @@ class SoftLabelVisualizationHook(Hook):
         outputs, targets = student.take(), {}
         if not self._due:
             return
-        for name, smoothing in self._smoothing.items():
+        for name, loss in self._smoothing.items():
             if name in outputs:
                 logits, label, ignore_index, use_sigmoid, _ = outputs[name]
+                label, ignored = loss.one_ignored(logits, label, ignore_index)
                 target, _ = as_target(
                     logits,
                     label,
-                    ignore_index=ignore_index,
+                    ignore_index=ignored,
                     use_sigmoid=use_sigmoid,
-                    label_smoothing=smoothing,
+                    label_smoothing=loss.label_smoothing,
                 )
-                targets[name] = SoftTarget(target, outputs[name].counted())
+                weight = (label != ignored).float()
+                targets[name] = SoftTarget(target, weight)
         inputs = (*args, *kwargs.values())[0]
         student_pass = StudentPass(inputs, [], outputs)
         self._keep('smoothed', Lesson(student_pass, targets, {}))

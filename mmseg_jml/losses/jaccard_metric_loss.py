@@ -172,9 +172,14 @@ class JaccardMetricLoss(LossEntry):
                 'no sum'
             )
         if reduction_override == 'none':
-            target, shared = self._shared(pred, target, ignore_index)
+            target, ignore_index = self.one_ignored(pred, target, ignore_index)
             return self.loss_weight * pixel_loss(
-                pred, target, weight, align_corners=align_corners, **shared
+                pred,
+                target,
+                weight,
+                ignore_index=ignore_index,
+                align_corners=align_corners,
+                **self._shared(),
             )
         return self.parts(
             pred,
@@ -207,7 +212,7 @@ class JaccardMetricLoss(LossEntry):
         """
         if avg_factor is not None and self.ce_weight == 0:
             note_once(type(self).__name__, 'avg_factor')
-        target, shared = self._shared(pred, target, ignore_index)
+        target, ignore_index = self.one_ignored(pred, target, ignore_index)
         parts = loss_parts(
             pred,
             target,
@@ -217,34 +222,38 @@ class JaccardMetricLoss(LossEntry):
             avg_non_ignore=self.avg_non_ignore,
             sync=self.sync,
             impl=self.impl,
-            **shared,
+            ignore_index=ignore_index,
+            **self._shared(),
             **arguments,
         )
         if self.loss_weight == 1:
             return parts
         return parts._replace(loss=self.loss_weight * parts.loss)
 
-    def _shared(
+    def one_ignored(
         self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
-    ) -> tuple[Tensor | Target, dict[str, Any]]:
-        """Return the target, and the arguments that both reductions take.
+    ) -> tuple[Tensor | Target, int | None]:
+        """Let one value stand for all that is ignored in a hard label.
 
-        If the head and the constructor ignore different labels, the head's
-        becomes the constructor's in the target.
+        The head and the constructor may ignore different values. The head's,
+        ``ignore_index``, then becomes the constructor's in the target.
+
+        Returns:
+            tuple[Tensor | Target, int | None]: The target, and the value.
         """
         own = self.ignore_index
-        if (
-            isinstance(target, Tensor)
-            and target.ndim < pred.ndim
-            and own not in (None, ignore_index)
-        ):
-            if ignore_index is not None:
-                target = target.masked_fill(target == ignore_index, own)
-            ignore_index = own
-        return target, dict(
+        is_hard = isinstance(target, Tensor) and target.ndim < pred.ndim
+        if not is_hard or own in (None, ignore_index):
+            return target, ignore_index
+        if ignore_index is not None:
+            target = target.masked_fill(target == ignore_index, own)
+        return target, own
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments that both reductions take."""
+        return dict(
             ce_weight=self.ce_weight,
             jml_weight=self.jml_weight,
-            ignore_index=ignore_index,
             use_sigmoid=self.use_sigmoid,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
