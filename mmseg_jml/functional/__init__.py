@@ -20,7 +20,7 @@ from .inputs import as_target, make_request
 from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
-from .options import RegionLossOptions
+from .options import RegionLossOptions, check_at_least
 from .overlap_index import overlap_index
 from .pixel_loss import pixel_loss
 from .prediction import Canvas, View, Window, predicted_classes
@@ -28,6 +28,7 @@ from .pseudo_labels import pseudo_label
 from .region_counts import RegionCounts, region_counts
 from .region_scores import (
     chance_iou,
+    check_percent,
     class_scores,
     dataset_scores,
     image_scores,
@@ -60,6 +61,8 @@ __all__ = [
     'chance_iou',
     'channel_wise_divergence',
     'check_label_smoothing',
+    'check_at_least',
+    'check_percent',
     'class_scores',
     'complementary_dropout',
     'confidence_sums',

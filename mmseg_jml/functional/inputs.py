@@ -43,6 +43,7 @@ def make_request(
         Request: The logits, the target and the weights; no optional sum is
         asked for yet.
     """
+    _check_kinds(logits, target)
     _check_logits(logits, use_sigmoid, class_weight)
     if isinstance(target, HardLabel):
         values, ignore_index = target.label, target.ignore_index
@@ -78,6 +79,20 @@ def make_request(
             f'but got {_describe(weight)}'
         )
     return request
+
+
+def _check_kinds(logits: object, target: object) -> None:
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f'Expected pred to be a tensor, but got {type(logits).__name__}'
+        )
+    if not isinstance(
+        target, (Tensor, HardLabel, Probabilities, TeacherLogits)
+    ):
+        raise TypeError(
+            'Expected target to be a tensor, or a target of '
+            f'mmseg_jml.kernels, but got {type(target).__name__}'
+        )
 
 
 def _check_logits(

@@ -138,11 +138,7 @@ def choose(request: Request, impl: str = 'auto') -> str:
     source = 'impl'
     if impl == 'auto' and _VARIABLE in os.environ:
         impl, source = os.environ[_VARIABLE], _VARIABLE
-    if impl not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
-            f'but got {impl!r}'
-        )
+    check_implementation(impl, source)
     if impl == 'auto' and not request.logits.is_cuda:
         return 'torch'
     if impl not in ('auto', 'triton'):
@@ -157,6 +153,15 @@ def choose(request: Request, impl: str = 'auto') -> str:
         )
     _say_once(reason)
     return 'torch'
+
+
+def check_implementation(name: str, source: str = 'impl') -> None:
+    """Raise a ValueError, which names the source, if nothing is called so."""
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
+            f'but got {name!r}'
+        )
 
 
 def _why_not_triton(request: Request) -> str | None:

@@ -9,12 +9,13 @@ from torch import Tensor
 from mmseg_jml.functional import (
     LossParts,
     RegionLossOptions,
+    check_at_least,
     check_label_smoothing,
     loss_parts,
     pixel_loss,
 )
-from mmseg_jml.functional.options import ActiveClasses, check_not_negative
-from mmseg_jml.kernels import Target
+from mmseg_jml.functional.options import ActiveClasses
+from mmseg_jml.kernels import Target, check_implementation
 
 from .class_weight import load_class_weight
 from .loss_entry import LossEntry
@@ -123,6 +124,7 @@ class JaccardMetricLoss(LossEntry):
             self.ignore_index = used.get('ignore_label')
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = check_label_smoothing(label_smoothing)
+        check_implementation(impl)
         self.sync = sync
         self.impl = impl
         self.check = check
@@ -297,7 +299,7 @@ class JaccardMetricCELoss(JaccardMetricLoss):
         loss_name: str = 'loss_jml_ce',
         **kwargs: Any,
     ) -> None:
-        check_not_negative(ce_weight=ce_weight, jml_weight=jml_weight)
+        check_at_least(0, ce_weight=ce_weight, jml_weight=jml_weight)
         if ce_weight == jml_weight == 0:
             raise ValueError(
                 'Expected ce_weight or jml_weight to be above 0, but got 0 '

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..functional import (
     RegionCounts,
+    check_percent,
     class_scores,
     dataset_scores,
     fine_grained_iou,
@@ -56,6 +57,11 @@ class FineGrainedIoUMetric(BaseMetric):
         prefix (str, optional): Put before the names of figures, with a
             slash. Defaults to None.
 
+    Raises:
+        ValueError: If ``worst`` or ``worst_images`` is out of range; in the
+            evaluation, if ``binary`` is True and there are not two classes,
+            or if there is no image.
+
     Examples:
         >>> val_evaluator = [
         ...     dict(type='IoUMetric', iou_metrics=['mIoU']),
@@ -75,6 +81,12 @@ class FineGrainedIoUMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        check_percent(worst=worst)
+        if not isinstance(worst_images, int) or worst_images < 0:
+            raise ValueError(
+                'Expected worst_images to be a whole number of 0 or more, but '
+                f'got {worst_images!r}'
+            )
         self.worst = worst
         self.binary = binary
         self.worst_images = worst_images

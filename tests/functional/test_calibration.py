@@ -200,13 +200,20 @@ def test_nothing_counted():
     [
         (dict(binning='mass'), "binning to be one of .* but got 'mass'"),
         (dict(sce='paper'), "sce to be one of .* but got 'paper'"),
-        (dict(num_bins=0), 'num_bins of 1 or more, but got 0'),
+        (dict(num_bins=0), 'num_bins .* 1 or more, but got 0'),
+        (dict(num_bins=2.5), 'num_bins .* whole number .* got 2.5'),
+        (dict(temperature=math.inf), 'temperature to be finite'),
         (dict(temperature=0), 'temperature above 0, but got 0'),
     ],
 )
 def test_options_that_cannot_be(change, message):
     with pytest.raises(ValueError, match=message):
         CalibrationOptions(**change)
+
+
+def test_figures_of_no_image():
+    with pytest.raises(ValueError, match='one image or more, but got 0'):
+        calibration_figures([])
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ TYPE_ERRORS = {
     "got gamma_neg=4; did you mean 'gamma'.* _delete_=True": dict(gamma_neg=4),
     'got lovasz=True; its options are .*loss_weight, ': dict(lovasz=True),
     'label_smoothing to be a dict': dict(label_smoothing=0.1),
+    "gamma to be a number, but got '1'": dict(gamma='1'),
 }
 VALUE_ERRORS = {
     "Expected reduction='mean' for .*, but got 'none': an index": dict(
