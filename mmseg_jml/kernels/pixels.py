@@ -58,10 +58,8 @@ def times_class_weight(piece: Request, value: Tensor) -> Tensor:
     return value * piece.class_weight.to(value)
 
 
-def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor | None:
+def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor:
     """Sum the weights where the labelled class has the largest logit, (B,)."""
-    if not piece.with_hits:
-        return None
     logits = piece.logits
     hit = logits.gather(1, index) >= logits.amax(1, keepdim=True)
     return (weight * hit).sum((1, 2), dtype=torch.float64)
