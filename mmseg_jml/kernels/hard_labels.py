@@ -70,7 +70,7 @@ def hard_sums(piece: Request, out: Tensor | None) -> RegionSums:
     return RegionSums(
         torch.cat(by_class, 1),
         rows[:, :2].sum(2),
-        hits=hits(piece, index, weight),
+        hits=hits(piece, index, weight) if piece.with_hits else None,
         kept=HardPixels(prob, own, index, twice, weight),
     )
 
