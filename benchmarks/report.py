@@ -66,8 +66,10 @@ def measure_losses(
         for found in (losses, rivals)
     )
     calls |= running(others, lambda call: call().backward())
-    rows, options = [], (unit, arguments.device, arguments.rounds)
-    for row in compare(calls, inputs[0], *options, **common):
+    rows = []
+    for row in compare(
+        calls, inputs[0], unit, arguments.device, arguments.rounds, **common
+    ):
         rows.append(row)
         host = '   host {host_ms:6.2f} ms' * (row['host_ms'] != '')
         print(('{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms '
