@@ -63,7 +63,7 @@ def hard_sums(piece: Request, out: Tensor | None = None) -> RegionSums:
     likelihood.clamp_(torch.finfo(piece.dtype).min)
     own, scale = prob.gather(1, index), weight
     if piece.class_weight is not None:
-        scale = weight * piece.class_weight.to(piece.dtype)[index]
+        scale = weight * piece.class_weight.to(likelihood)[index]
     likelihood.mul_(scale if piece.with_cross_entropy else 0)
     rows = torch.cat([likelihood, scale, weight, own], 1).double()
     label_and_overlap = _sum_by_class(rows[:, 2:], twice, prob.shape[1])

@@ -12,6 +12,7 @@ from mmseg_jml.kernels import (
     region_sums,
 )
 from mmseg_jml.kernels.upsampling import axis
+from tests.devices import move
 from tests.kernels.cases import CE, KINDS, OPTIONS, assert_same, draw, run
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
@@ -118,3 +119,11 @@ def test_ratio_one_is_the_full_size():
     small = TeacherLogits(teacher, size=(12, 13))
     full = TeacherLogits(teacher)
     assert_same(run(logits, small, weight), run(logits, full, weight))
+
+
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
+def test_class_weights_may_lie_on_another_device(kind):
+    logits, target, _ = (move(part, 'meta') for part in draw(kind))
+    weights = torch.rand(logits.shape[1])
+    sums = chunked.sums(Request(logits, target, None, weights, **CE))
+    assert sums.mass.is_meta
