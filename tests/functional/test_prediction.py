@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from benchmarks.measure import Tracked
 from mmseg_jml.functional import Canvas, View, Window, predicted_classes
 from mmseg_jml.functional.resized_rows import resized_rows
-from tests.devices import move
+from tests.devices import AsOnGPU, move
 
 VIEWS = {
     'nothing': ((130, 190), None),
@@ -96,12 +96,6 @@ def test_the_first_of_equal_classes(device):
     logits[[20, 30], 1] = 1
     found = predicted_classes(whole(logits, (3, 3)), View((3, 3)))
     assert found.tolist() == [[0] * 3, [20] * 3, [0] * 3]
-
-
-class AsOnGPU(torch.Tensor):
-    """Goes the way of a GPU, wherever it is."""
-
-    is_cuda = True
 
 
 @pytest.mark.parametrize('kind', [torch.Tensor, AsOnGPU])
