@@ -10,6 +10,7 @@ from mmseg_jml.kernels import (
     chunked,
     region_sums,
 )
+from tests.devices import AsOnGPU, move
 from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
@@ -86,3 +87,19 @@ def test_ratio_one_is_the_full_size():
     small = TeacherLogits(teacher, size=(12, 13))
     full = TeacherLogits(teacher)
     assert_same(run(logits, small, weight), run(logits, full, weight))
+
+
+@pytest.mark.parametrize('options', OPTIONS[:4], ids=str)
+def test_hard_labels_on_a_gpu_are_summed_in_float64_too(options):
+    logits, target, weight = draw('hard', weighted=True)
+    there = HardLabel(target.label.as_subclass(AsOnGPU))
+    theirs = run(logits, target, weight, impl='reference', **options)
+    assert_same(run(logits, there, weight, **options), theirs)
+
+
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
+def test_class_weights_may_lie_on_another_device(kind):
+    logits, target, _ = (move(part, 'meta') for part in draw(kind))
+    weights = torch.rand(logits.shape[1])
+    sums = chunked.sums(Request(logits, target, None, weights, **CE))
+    assert sums.mass.is_meta
