@@ -1,13 +1,14 @@
-"""Replace methods and flags of modules, until they are put back."""
+"""Replace methods and attributes of objects, until they are put back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
-__all__ = ['StandIn', 'switched']
+__all__ = ['StandIn', 'replaced']
 
 
 class StandIn:
@@ -55,22 +56,27 @@ class StandIn:
 
 
 @contextmanager
-def switched(objects: Iterable, flag: str, *, to: bool) -> Iterator[None]:
-    """Set a flag of some objects, and restore it at the end of the block.
+def replaced(*objects: Any, **values: Any) -> Iterator[None]:
+    """Set attributes of objects, and restore them at the end of the block.
 
     Examples:
         >>> module = nn.ReLU()
-        >>> with switched([module], 'training', to=False):
+        >>> with replaced(module, training=False):
         ...     module.training
         False
         >>> module.training
         True
     """
-    changed = [one for one in objects if getattr(one, flag) != to]
-    for one in changed:
-        setattr(one, flag, to)
+    changed = [
+        (one, name, getattr(one, name))
+        for one in objects
+        for name, value in values.items()
+        if getattr(one, name) is not value
+    ]
     try:
+        for one, name, _ in changed:
+            setattr(one, name, values[name])
         yield
     finally:
-        for one in changed:
-            setattr(one, flag, not to)
+        for one, name, value in changed:
+            setattr(one, name, value)

@@ -1,5 +1,6 @@
 """Losses and metrics as functions of tensors, which need torch alone."""
 
+from .attention_distance import attention_distance
 from .calibration import (
     CalibrationState,
     calibration_figures,
@@ -11,9 +12,9 @@ from .calibration_error import (
     expected_calibration_error,
     static_calibration_error,
 )
+from .channel_wise_divergence import channel_wise_divergence
 from .confidence import ConfidenceSums, confidence_sums
 from .cutmix import cutmix_boxes, paste
-from .feature_distances import attention_distance, channel_wise_divergence
 from .feature_dropout import complementary_dropout
 from .fine_grained_iou import fine_grained_iou
 from .inputs import as_target, make_request

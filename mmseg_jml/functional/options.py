@@ -23,6 +23,12 @@ class RegionLossOptions:
         index = (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)
         term  = (1 - index) ** gamma          # or (-log(index)) ** gamma
 
+    With alpha and beta of its own it is the "Tversky loss function for image
+    segmentation using 3D fully convolutional deep networks" (arXiv
+    1706.05721); with gamma too the loss of "A Novel Focal Tversky loss
+    function with improved Attention U-Net for lesion segmentation" (arXiv
+    1810.07842).
+
     Args:
         alpha (float): Weight of false positives. Jaccard 1, Dice 0.5; any
             other pair with ``beta`` is a Tversky index. Defaults to 1.0.

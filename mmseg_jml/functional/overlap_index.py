@@ -21,7 +21,8 @@ def overlap_index(sums: RegionSums, options: RegionLossOptions) -> Tensor:
     With P, Y and T of :class:`mmseg_jml.kernels.RegionSums` and s for
     ``smooth`` it is ``(tp + s) / (tp + alpha (P - T) + beta (Y - T) + s)``,
     where tp is T, or for JML2 the sum of p y. It is 1 where nothing is
-    labelled and nothing predicted, also with s = 0.
+    labelled and nothing predicted, also with s = 0. For papers see
+    :func:`jaccard_metric_loss` and :class:`RegionLossOptions`.
 
     Args:
         sums (RegionSums): Sums of N images and C classes.

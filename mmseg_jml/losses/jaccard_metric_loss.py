@@ -29,9 +29,17 @@ class JaccardMetricLoss(LossEntry):
 
     It takes the place of the cross-entropy in any stock config. The formula is
     that of :func:`mmseg_jml.functional.jaccard_metric_loss`. The options
-    ``alpha`` to ``active_classes_mode_soft``, which choose the index, its
-    levels and its classes, are those of
-    :class:`mmseg_jml.functional.RegionLossOptions`, with the same defaults.
+    ``alpha`` to ``active_classes_mode_soft`` are those of
+    :class:`mmseg_jml.functional.RegionLossOptions`, with the same defaults:
+
+    - ``alpha``, ``beta``, ``smooth``, ``norm`` and ``variant`` choose the
+      index: Jaccard, Dice, Tversky, or a squared form of one.
+    - ``gamma`` and ``log_loss`` turn an index into a term of the loss: focal
+      power, and -log(index) in place of 1 - index.
+    - ``mIoUD``, ``mIoUI`` and ``mIoUC`` weigh the levels: the index of the
+      whole batch, of each image, and of each class in each image.
+    - ``active_classes_mode_hard``, ``active_classes_mode_soft`` and
+      ``threshold`` choose the classes that are averaged.
 
     Args:
         loss_weight (float): Factor of the loss, at least 0. Defaults to 1.0.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Callable
-from unittest.mock import patch
 
 import torch.utils.checkpoint
 from mmengine.dist import all_reduce_params
@@ -15,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..stand_in import switched
+from ..stand_in import replaced
 
 __all__ = ['share_statistics', 'statistics_kept']
 
@@ -50,15 +49,15 @@ def statistics_kept(segmentor: nn.Module) -> Iterator[None]:
     def kept(function: Callable, *args: Any, **options: Any) -> Any:
         @wraps(function)
         def run(*inputs: Any, **keywords: Any) -> Any:
-            with switched(norms, 'track_running_stats', to=False):
+            with replaced(*norms, track_running_stats=False):
                 return function(*inputs, **keywords)
 
         return checkpoint(run, *args, **options)
 
     # where backbones and mmengine look up checkpoint()
-    blocks = patch.object(torch.utils.checkpoint, 'checkpoint', kept)
-    models = patch.object(activation_checkpointing, 'checkpoint', kept)
-    with blocks, models, switched(norms, 'track_running_stats', to=False):
+    blocks = replaced(torch.utils.checkpoint, checkpoint=kept)
+    models = replaced(activation_checkpointing, checkpoint=kept)
+    with blocks, models, replaced(*norms, track_running_stats=False):
         yield
 
 

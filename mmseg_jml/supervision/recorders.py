@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ..heads import dense_heads, facts_of, losses_of, uses_sigmoid
-from ..stand_in import switched
+from ..stand_in import replaced
 from .lesson import StudentOutput
 
 __all__ = ['ModuleOutputs', 'StudentOutputs']
@@ -127,7 +127,7 @@ class StudentOutputs(_Recorder):
 
     def recording(self) -> AbstractContextManager:
         """Record direct calls of the segmentor's ``loss`` in a block too."""
-        return switched([self], '_listens', to=True)
+        return replaced(self, _listens=True)
 
     def take(self) -> dict[str, StudentOutput]:
         """Return the recorded outputs by name, and forget them."""

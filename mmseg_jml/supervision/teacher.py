@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..functional import score_logits
 from ..heads import auxiliary_heads, facts_of, predicting_head, uses_sigmoid
 from ..normalisation import Normalisation, swap_channels
-from ..stand_in import switched
+from ..stand_in import replaced
 
 __all__ = ['Teacher']
 
@@ -92,7 +92,7 @@ class Teacher:
             precision = torch.autocast(
                 inputs.device.type, self.amp, enabled=self.amp is not None
             )
-        with precision, switched(self.model.modules(), 'training', to=False):
+        with precision, replaced(*self.model.modules(), training=False):
             logits = self._predict(self._normalise(inputs), set(names))
         return {
             name: (value.float(), self._sigmoid[name])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -141,11 +141,23 @@ def load_weights(
     return None
 
 
-def _read(checkpoint: str) -> Mapping:
-    # torch below 2.6 would unpickle any object
-    weights_only = patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD='1')
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Load weights and plain values only, also below torch 2.6."""
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(name)
+    os.environ[name] = '1'
     try:
-        with weights_only:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def _read(checkpoint: str) -> Mapping:
+    try:
+        with _weights_only():
             content = CheckpointLoader.load_checkpoint(
                 str(checkpoint), map_location='cpu'
             )

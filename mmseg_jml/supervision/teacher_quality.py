@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -18,6 +17,7 @@ from torch import nn
 from ..functional import RegionCounts, chance_iou, mean_iou, region_counts
 from ..kernels import TeacherLogits
 from ..random_state import random_state_kept
+from ..stand_in import replaced
 from .lesson import StudentOutput
 
 __all__ = [
@@ -154,7 +154,7 @@ def evaluate_beside(
     device = next(model.parameters()).device.type
     with ExitStack() as stack:
         for metric in loop.evaluator.metrics:
-            stack.enter_context(patch.multiple(metric, **_own(metric, name)))
+            stack.enter_context(replaced(metric, **_own(metric, name)))
         stack.enter_context(
             torch.autocast(device, enabled=getattr(loop, 'fp16', False))
         )

@@ -39,3 +39,8 @@ def loss_and_gradient(logits, target, *arguments, **keywords):
     logits = logits.detach().requires_grad_()
     loss = loss_of(logits, target, *arguments, **keywords)
     return loss.detach(), *torch.autograd.grad(loss, logits)
+
+
+def with_gradient(value, parameter):
+    gradient = torch.autograd.grad(value, parameter, retain_graph=True)
+    return value.detach(), *gradient

@@ -1,6 +1,4 @@
-"""Distances of maps against numpy, torch's own, and numbers by hand."""
-
-import math
+"""The channel-wise divergence against numpy and torch's own."""
 
 import numpy as np
 import pytest
@@ -11,21 +9,8 @@ from torch.testing import assert_close
 from mmseg_jml import losses
 from mmseg_jml.kernels import Probabilities, TeacherLogits
 from tests.devices import on_device
-from tests.functional.on_device import attention_distance as attention
 from tests.functional.on_device import channel_wise_divergence as divergence
-
-DISTANCES = pytest.mark.parametrize('distance', [attention, divergence])
-
-
-@pytest.fixture
-def maps():
-    student, teacher = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
-    return student.requires_grad_(), 3 * teacher
-
-
-def with_gradient(value, student):
-    gradient = torch.autograd.grad(value, student, retain_graph=True)
-    return value.detach(), *gradient
+from tests.functional.on_device import with_gradient
 
 
 def by_numpy(maps, weight, temperature):
@@ -84,57 +69,8 @@ def test_ignored_pixels_change_nothing(maps):
     assert divergence(student, teacher, weight) == value
 
 
-def test_attention_by_hand():
-    """Maps (1, 4) and (9, 0): the cosine is 1 / sqrt(17)."""
-    student = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])
-    value = attention(student, torch.tensor([[[[3.0, 0.0]]]]))
-    assert value.item() == pytest.approx(1 - 1 / math.sqrt(17))
-
-
-def test_attention_is_the_authors_mean_square(maps):
-    """1000 times theirs is 2000 / (H W) times ours, as the docstring says."""
-    first, second = (
-        F.normalize(value.pow(2).mean(1).flatten(1)) for value in maps
-    )
-    theirs = 1000 * (first - second).pow(2).mean()
-    ours = 2000 / 20 * attention(*maps)
-    assert_close(*(with_gradient(x, maps[0]) for x in (ours, theirs)))
-
-
-@DISTANCES
-def test_is_zero_and_flat_where_the_student_is_the_teacher(maps, distance):
-    student, _ = maps
-    value = distance(student, student.detach())
-    (gradient,) = torch.autograd.grad(value, student)
-    assert value == 0
-    assert gradient.abs().max() < 1e-12
-
-
-@pytest.mark.parametrize('step', [1, -1])
-def test_the_smaller_map_is_resized(maps, step):
-    first, second = maps
-    small = F.interpolate(second, (2, 3), mode='bilinear')
-    large = F.interpolate(small, (4, 5), mode='bilinear')
-    squares = small.square().sum(1, keepdim=True)
-    squares = F.interpolate(squares, (4, 5), mode='bilinear').sqrt()
-    for distance, other in ((divergence, large), (attention, squares)):
-        found = distance(*(first, small)[::step])
-        assert_close(found, distance(*(first, other)[::step]))
-
-
-@DISTANCES
-def test_half_precision_is_computed_in_float32(maps, distance):
-    """A square of 300 is infinite in float16."""
-    halves = [300 * value.detach().half() for value in maps]
-    found = distance(*halves)
-    assert found.dtype == torch.float32
-    expected = distance(*(value.double() for value in halves))
-    assert_close(found.double(), expected, rtol=1e-4, atol=0)
-
-
-def test_attention_compares_other_numbers_of_channels(maps):
+def test_maps_that_cannot_be_compared(maps):
     student, teacher = maps
-    assert attention(student, teacher[:, :2]) > 0
     with pytest.raises(ValueError, match='got 3 channels .* and 2 channels'):
         divergence(student, teacher[:, :2])
     with pytest.raises(ValueError, match=r'shape \(N, C, H, W\).*got 3 chan'):

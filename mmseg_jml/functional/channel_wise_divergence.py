@@ -1,4 +1,4 @@
-"""Distances between feature maps of a student and of its teacher."""
+"""Channel-wise divergence of a student from its teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from torch import Tensor
 
 from mmseg_jml.kernels import TeacherLogits
 
-__all__ = ['attention_distance', 'channel_wise_divergence']
+from .feature_maps import describe, exact, of_one_size
+
+__all__ = ['channel_wise_divergence']
 
 
 def channel_wise_divergence(
@@ -55,11 +57,11 @@ def channel_wise_divergence(
         student = student * teacher.temperature
         temperature = temperature * teacher.temperature
         teacher = teacher.value
-    student, teacher = _of_one_size(_exact(student), _exact(teacher))
+    student, teacher = of_one_size(exact(student), exact(teacher))
     if student.shape != teacher.shape:
         raise ValueError(
             'Expected a student and a teacher of the same number of channels '
-            f'but got {_describe(student)} and {_describe(teacher)}.'
+            f'but got {describe(student)} and {describe(teacher)}.'
         )
     student, teacher = (
         value.flatten(2) / temperature for value in (student, teacher)
@@ -80,69 +82,3 @@ def channel_wise_divergence(
     )
     images = divergence.sum(2).mean(1) * counted
     return temperature**2 * images.sum() / counted.sum().clamp_min(1)
-
-
-def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Compute one minus the cosine between two attention maps.
-
-    Attention transfer (arXiv 1612.03928): the map of an image is the sum of
-    squares over its channels, so that student and teacher may have different
-    numbers of them. For features of one size it is equal to::
-
-        s, t = student.square().sum(1), teacher.square().sum(1)
-        (1 - F.cosine_similarity(s.flatten(1), t.flatten(1))).mean()
-
-    That is half the squared norm of equation 2. The authors' code takes the
-    mean over the H W pixels in place of the sum and weighs it with 1000; their
-    term is 2000 / (H W) times this one.
-
-    Args:
-        student (Tensor): (N, C, H, W) floats.
-        teacher (Tensor): (N, D, h, w). Where height and width differ, the
-            smaller of the two maps is resized bilinearly.
-
-    Returns:
-        Tensor: A scalar in [0, 1], the mean over images. Float32, or float64
-        for a float64 student.
-
-    Examples:
-        >>> student = torch.tensor([[[[1.0, 1.0]]]])
-        >>> attention_distance(student, torch.tensor([[[[1.0, 0.0]]]]))
-        tensor(0.2929)
-    """
-    maps = _of_one_size(
-        *(
-            _exact(value).square().sum(1, keepdim=True)
-            for value in (student, teacher)
-        )
-    )
-    first, second = (F.normalize(value.flatten(1)) for value in maps)
-    return (first - second).square().sum(1).mean() / 2
-
-
-def _exact(value: Tensor) -> Tensor:
-    """Convert to float32 at least: squares overflow in half precision."""
-    return value.to(torch.promote_types(value.dtype, torch.float32))
-
-
-def _of_one_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Resize two maps to the larger height and the larger width."""
-    if first.shape[2:] == second.shape[2:]:
-        return first, second
-    if first.ndim != 4 or second.ndim != 4:
-        raise ValueError(
-            'Expected maps of shape (N, C, H, W), which can be resized to one '
-            f'another, but got {_describe(first)} and {_describe(second)}.'
-        )
-    height, width = map(max, zip(first.shape[2:], second.shape[2:]))
-    resized = [
-        value
-        if value.shape[2:] == (height, width)
-        else F.interpolate(value, (height, width), mode='bilinear')
-        for value in (first, second)
-    ]
-    return resized[0], resized[1]
-
-
-def _describe(value: Tensor) -> str:
-    return f'{value.shape[1]} channels in shape {tuple(value.shape)}'
