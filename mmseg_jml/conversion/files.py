@@ -29,9 +29,9 @@ class CorruptFileError(ValueError):
 def whole_file(path: Path) -> Iterator[Path]:
     """Write a file so that it appears in one step, complete, or not at all.
 
-    The block gets a temporary file to write, in a folder that is made if
-    there is none, and it is renamed at the end. A process that dies leaves it
-    behind; the next one overwrites it.
+    The block gets the path of a temporary file or folder, in a folder that
+    is made if there is none, and it is renamed at the end. A process that
+    dies leaves it behind; the next one overwrites it.
 
     Example:
         >>> import tempfile

@@ -169,7 +169,6 @@ def _check_parts(
         loaded += examine(part, spread(len(part), limit), findings.name)
     findings.examined = len(loaded)
     if not classes:
-        findings.pixels = np.zeros(1, np.int64)
         findings.problems.append('it has no classes: set metainfo.classes')
         return {}
     findings.problems += label_problems(loaded, len(classes), ignored)
