@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import chunked, reference
 from .autograd import Engine, Reduce, differentiable, reduced_by
+from .one_step import as_one_step
 from .request import Request
 from .results import RegionSums
 
@@ -66,7 +64,7 @@ def region_sums(request: Request, impl: str = 'auto') -> RegionSums:
     with torch.autocast(request.logits.device.type, enabled=False):
         if name == 'reference':
             return reference.region_sums(request)
-        sums: RegionSums = _as_one_step(differentiable)(request, _engine(name))
+        sums: RegionSums = as_one_step(differentiable)(request, _engine(name))
         return sums
 
 
@@ -110,7 +108,7 @@ def reduced(
             result = reduce(reference.region_sums(request))
             others = (v if v is None else v.detach() for v in result.others)
             return (result.value, *others)
-        values: tuple[Tensor | None, ...] = _as_one_step(reduced_by)(
+        values: tuple[Tensor | None, ...] = as_one_step(reduced_by)(
             request, _engine(name), reduce
         )
         return values
@@ -180,22 +178,3 @@ def _engine(name: str) -> Engine:
     from .triton import engine
 
     return engine
-
-
-def _as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hide loops and launches from ``torch.compile``.
-
-    A compiler would unroll a loop over chunks into thousands of operations.
-    It is imported only where it is in use, since that takes more than a
-    second; ``torch.compiler.disable`` as a decorator imports it at once.
-    """
-    compiler: Any = getattr(torch, 'compiler', None)  # torch 2.1
-    is_compiling = getattr(compiler, 'is_compiling', None)  # torch 2.3
-    if is_compiling is None:  # whoever compiles has imported this
-        compiler = sys.modules.get('torch._dynamo')
-    elif not is_compiling():
-        compiler = None
-    hidden: Callable[..., Any] = function
-    if compiler is not None:
-        hidden = compiler.disable(function)
-    return hidden
