@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmseg_jml.kernels.one_step import as_one_step
+
 __all__ = ['Arrival', 'Expectation', 'check_later']
 
 # Soft labels that went through float16 sum to 1 only to this.
@@ -168,6 +170,13 @@ def check_later(
     Raises:
         ValueError: As :meth:`Expectation.check`, for an earlier batch.
     """
+    # for a compiler each state of _late would be another function
+    as_one_step(_check)(expected, target, weight)
+
+
+def _check(
+    expected: Expectation, target: Tensor, weight: Tensor | None
+) -> None:
     if torch.cuda.is_current_stream_capturing():
         return
     _late.report()

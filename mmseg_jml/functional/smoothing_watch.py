@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel, Request
-from mmseg_jml.kernels.region_sums import is_compiling
+from mmseg_jml.kernels.one_step import is_compiling
 
 from .checks import Arrival
 

@@ -252,8 +252,9 @@ class JaccardMetricLoss(LossEntry):
             tuple[Tensor | Target, int | None]: The target, and the value.
         """
         own = self.ignore_index
-        is_hard = isinstance(target, Tensor) and target.ndim < pred.ndim
-        if not is_hard or own in (None, ignore_index):
+        if not isinstance(target, Tensor) or target.ndim == pred.ndim:
+            return target, ignore_index
+        if own in (None, ignore_index):
             return target, ignore_index
         if ignore_index is not None:
             target = target.masked_fill(target == ignore_index, own)

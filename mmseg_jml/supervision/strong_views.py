@@ -54,6 +54,7 @@ def strong_views(
     for _ in range(number):
         distorted = weak._replace(images=distort(weak.images, weak.valid))
         boxes = cutmix_boxes(len(weak.images), size, cutmix)
+        boxes = boxes.to(weak.images.device)  # once for all that is mixed
         views.append(distorted.mixed(boxes, source))
     return Views.joined(views)
 
