@@ -89,4 +89,5 @@ class _Watch(MetaPathFinder):
                 self.action()
                 sys.meta_path.remove(self)
 
-        loader.exec_module = run_and_act
+        # seen by this loader alone, whatever its class
+        loader.exec_module = run_and_act  # type: ignore[method-assign]

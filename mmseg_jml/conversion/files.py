@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -152,7 +153,8 @@ def _read_nifti(path: Path) -> np.ndarray:
             'pip install nibabel'
         ) from error
     try:
-        pixels = np.asarray(nibabel.load(path).dataobj).squeeze()
+        image: Any = nibabel.load(path)  # its class depends on the file
+        pixels = np.asarray(image.dataobj).squeeze()
     except Exception as error:  # of nibabel, gzip or zlib
         raise CorruptFileError(
             f'Expected {path} to be a whole NIfTI file but got: {error}'

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 
 from ..functional import as_target
 from ..heads import dense_heads, unwrapped
@@ -133,7 +133,7 @@ class SoftLabelVisualizationHook(Hook):
     def _smooth(
         self,
         student: StudentOutputs,
-        segmentor: nn.Module,
+        segmentor: BaseModel,
         args: tuple,
         kwargs: dict,
         losses: dict,

@@ -51,15 +51,15 @@ class AveragingTTAModel(BaseTTAModel):
         if len(scores[0]) == 1:
             mean = sum(scores) / len(scores)
             prediction = mean > self.module.decode_head.threshold
-            scores, prediction = mean, prediction.to(mean)
+            prediction = prediction.to(mean)
         else:
             mean = sum(score.softmax(0) for score in scores) / len(scores)
             prediction = mean.argmax(0, keepdim=True)
-            scores = score_logits(mean[None])[0]
+            mean = score_logits(mean[None])[0]
         merged = samples[0]
         merged.set_data(
             dict(
-                seg_logits=PixelData(data=scores),
+                seg_logits=PixelData(data=mean),
                 pred_sem_seg=PixelData(data=prediction),
             )
         )

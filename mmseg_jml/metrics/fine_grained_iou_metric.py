@@ -158,7 +158,7 @@ class FineGrainedIoUMetric(BaseMetric):
         table = PrettyTable(('', *levels), title='fine-grained results')
         for name in SCORES:
             values = [figures[f'm{name}{level}'] for level in levels]
-            table.add_row((f'm{name}', *(f'{value:.2f}' for value in values)))
+            table.add_row([f'm{name}', *(f'{value:.2f}' for value in values)])
         return table
 
     def _image_table(
@@ -166,11 +166,11 @@ class FineGrainedIoUMetric(BaseMetric):
     ) -> PrettyTable:
         scores = image_scores(counts, self.binary)
         order = scores['IoU'].nan_to_num(torch.inf).argsort(stable=True)
-        order = order[: self.worst_images].tolist()
+        worst = order[: self.worst_images].tolist()
         table = PrettyTable(title='worst images')
-        table.add_column('Image', [names[i] for i in order], align='l')
+        table.add_column('Image', [names[i] for i in worst], align='l')
         for name in SCORES:
-            table.add_column(name, _percent(scores[name][order]))
+            table.add_column(name, _percent(scores[name][worst]))
         return table
 
 
