@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ..functional import as_target
+from ..functional import as_target, both_classes
 from ..heads import dense_heads, unwrapped
 from ..kernels import Request
 from ..kernels.reference import upsampled
@@ -166,7 +165,7 @@ class SoftLabelVisualizationHook(Hook):
             request = upsampled(Request(logits.detach(), soft.target))
             dense = request.target.dense(logits.shape[1], request.dtype)[first]
             if dense.shape[1] == 1:
-                dense = torch.cat([1 - dense, dense], 1)
+                dense = both_classes(dense, dim=1)
             self._found[f'{name}_{source}'] = [
                 SoftLabelPicture(
                     restore_image(image, self._preprocessor), *one
