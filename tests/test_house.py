@@ -55,15 +55,33 @@ def test_the_mathematics_knows_no_framework(room):
             assert roots <= TORCH_ONLY | sys.stdlib_module_names, path
 
 
-@pytest.mark.parametrize(
-    'path', sorted((ROOT / 'losses').glob('*.py')), ids=lambda path: path.stem
+# What adapters may compute: the factor of a loss, percentages, and arithmetic
+# on sizes, names and numbers of images.
+NO_FORMULA = (
+    'self.loss_weight * ',
+    '100 * mean_iou(counts)',
+    '(self._images - 1) * processes',
+    'self._images - 1',
+    "f'_{number + 1}' * bool(number)",
+    'data_samples * self._views',
+    'size[0] - height',
+    'size[1] - width',
 )
-def test_adapters_hold_no_formula(path):
-    """No arithmetic on tensors in a loss entry but its own factor."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        operator = getattr(node, 'op', None)
-        if isinstance(operator, (ast.Mult, ast.Div, ast.Pow, ast.Sub)):
-            assert ast.unparse(node).startswith('self.loss_weight * ')
+ARITHMETIC = (ast.Mult, ast.Div, ast.Pow, ast.Sub)
+MATHEMATICS = {'exp', 'log', 'log_softmax', 'mean', 'sigmoid', 'softmax'}
+
+
+@pytest.mark.parametrize('room', ['losses', 'metrics', 'hooks'])
+def test_adapters_hold_no_formula(room):
+    """All arithmetic on tensors is in functional/ and kernels/."""
+    for path in (ROOT / room).glob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ast.unparse(node)
+            if isinstance(getattr(node, 'op', None), ARITHMETIC):
+                assert text.startswith(NO_FORMULA), path
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, 'attr', None)
+                assert name not in MATHEMATICS, f'{path}: {text}'
 
 
 @pytest.mark.parametrize('name', PUBLIC)

@@ -10,6 +10,7 @@ from .options import check_at_least
 
 __all__ = [
     'CalibrationOptions',
+    'bin_means',
     'equal_mass_bins',
     'expected_calibration_error',
     'static_calibration_error',
@@ -92,6 +93,26 @@ def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:
     index = (middle * num_bins).long().clamp(max=num_bins - 1)
     bins = cells.new_zeros(*cells.shape[:-1], num_bins)
     return bins.scatter_add(-1, index.unsqueeze(-2).expand_as(cells), cells)
+
+
+def bin_means(bins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean confidence of each bin, and its accuracy.
+
+    Args:
+        bins (Tensor): (*, 3, B), as in :class:`ConfidenceSums`.
+
+    Returns:
+        tuple[Tensor, Tensor]: Confidence and share of hits, (*, B) in [0, 1];
+        NaN in a bin without a pixel.
+
+    Examples:
+        >>> import torch
+        >>> bins = torch.tensor([[2.0, 8.0], [0.6, 7.2], [1.0, 6.0]])
+        >>> bin_means(bins)
+        (tensor([0.3000, 0.9000]), tensor([0.5000, 0.7500]))
+    """
+    count, confidence, hit = bins.unbind(-2)
+    return confidence / count, hit / count
 
 
 def expected_calibration_error(bins: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 __all__ = [
     'certain_logits',
     'class_maxima',
+    'confident_share',
     'pixel_accuracy',
     'pseudo_label',
     'running_threshold',
@@ -46,6 +47,25 @@ def pseudo_label(
     if use_sigmoid:
         return label, highest.sigmoid()
     return label, (highest - torch.logsumexp(logits, 1)).exp()
+
+
+def confident_share(confident: Tensor, valid: Tensor) -> Tensor:
+    """Return the share of the valid pixels that are confident.
+
+    Args:
+        confident (Tensor): (N, *) bool, some of the valid pixels.
+        valid (Tensor): (N, *) bool.
+
+    Returns:
+        Tensor: Scalar in [0, 1]. 0 if no pixel is valid.
+
+    Examples:
+        >>> valid = torch.tensor([[True, True, True, True, False]])
+        >>> confident = torch.tensor([[True, False, False, False, False]])
+        >>> confident_share(confident, valid)
+        tensor(0.2500)
+    """
+    return confident.sum() / valid.sum().clamp_min(1)
 
 
 def pixel_accuracy(

@@ -14,6 +14,7 @@ __all__ = [
     'check_percent',
     'class_scores',
     'dataset_scores',
+    'gain_over_chance',
     'image_scores',
     'mean_iou',
     'worst_mean',
@@ -98,6 +99,29 @@ def chance_iou(counts: RegionCounts) -> Tensor:
     pixels = total.labelled.sum().clamp_min(1)
     hit = total.predicted * total.labelled / pixels
     return mean_iou(total._replace(hit=hit))
+
+
+def gain_over_chance(counts: RegionCounts) -> Tensor:
+    """Return the share of the way from chance to 1 that predictions cover.
+
+    It is ``(mean_iou(counts) - c) / (1 - c)`` for ``c = chance_iou(counts)``.
+
+    Args:
+        counts (RegionCounts): One row per image.
+
+    Returns:
+        Tensor: Scalar, 1 for perfect predictions, about 0 for those that do
+        not depend on the image, below 0 for worse ones; NaN if there is no
+        pixel, or one class alone that is found everywhere.
+
+    Examples:
+        >>> half = torch.tensor([[50, 50]])  # chance is 1/3
+        >>> hit = torch.tensor([[40, 40]])  # 40 of 60: 2/3
+        >>> gain_over_chance(RegionCounts(hit, half, half))
+        tensor(0.5000, dtype=torch.float64)
+    """
+    chance = chance_iou(counts)
+    return (mean_iou(counts) - chance) / (1 - chance)
 
 
 def image_scores(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from ..functional import as_target
+from ..functional import as_target, both_classes
 from ..heads import dense_heads, unwrapped
-from ..kernels import Request
+from ..kernels import HardLabel, Request
 from ..kernels.reference import upsampled
 from ..losses import JaccardMetricLoss
 from ..registry import HOOKS
@@ -145,15 +145,16 @@ class SoftLabelVisualizationHook(Hook):
         for name, loss in self._smoothing.items():
             if name in outputs:
                 logits, label, ignore_index, use_sigmoid, _ = outputs[name]
-                label, ignored = loss.one_ignored(logits, label, ignore_index)
-                target, _ = as_target(
+                label, ignored = loss.one_ignored(label, ignore_index)
+                target, weight = as_target(
                     logits,
                     label,
                     ignore_index=ignored,
                     use_sigmoid=use_sigmoid,
                     label_smoothing=loss.label_smoothing,
                 )
-                weight = (label != ignored).float()
+                if weight is None:
+                    weight = cast(HardLabel, target).counted()
                 targets[name] = SoftTarget(target, weight)
         inputs = (*args, *kwargs.values())[0]
         student_pass = StudentPass(inputs, [], outputs)
@@ -169,7 +170,7 @@ class SoftLabelVisualizationHook(Hook):
             request = upsampled(Request(logits.detach(), soft.target))
             dense = request.target.dense(logits.shape[1], request.dtype)[first]
             if dense.shape[1] == 1:
-                dense = torch.cat([1 - dense, dense], 1)
+                dense = both_classes(dense, dim=1)
             self._found[f'{name}_{source}'] = [
                 SoftLabelPicture(
                     restore_image(image, self._preprocessor), *one

@@ -182,14 +182,9 @@ class JaccardMetricLoss(LossEntry):
                 'no sum'
             )
         if reduction_override == 'none':
-            target, ignore_index = self.one_ignored(pred, target, ignore_index)
+            target, shared = self._shared(pred, target, ignore_index)
             return self.loss_weight * pixel_loss(
-                pred,
-                target,
-                weight,
-                ignore_index=ignore_index,
-                align_corners=align_corners,
-                **self._shared(),
+                pred, target, weight, align_corners=align_corners, **shared
             )
         return self.parts(
             pred,
@@ -222,7 +217,7 @@ class JaccardMetricLoss(LossEntry):
         """
         if avg_factor is not None and self.ce_weight == 0:
             note_once(type(self).__name__, 'avg_factor')
-        target, ignore_index = self.one_ignored(pred, target, ignore_index)
+        target, shared = self._shared(pred, target, ignore_index)
         parts = loss_parts(
             pred,
             target,
@@ -232,8 +227,7 @@ class JaccardMetricLoss(LossEntry):
             avg_non_ignore=self.avg_non_ignore,
             sync=self.sync,
             impl=self.impl,
-            ignore_index=ignore_index,
-            **self._shared(),
+            **shared,
             **arguments,
         )
         if self.loss_weight == 1:
@@ -241,30 +235,33 @@ class JaccardMetricLoss(LossEntry):
         return parts._replace(loss=self.loss_weight * parts.loss)
 
     def one_ignored(
-        self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
-    ) -> tuple[Tensor | Target, int | None]:
+        self, label: Tensor, ignore_index: int | None
+    ) -> tuple[Tensor, int | None]:
         """Let one value stand for all that is ignored in a hard label.
 
         The head and the constructor may ignore different values. The head's,
-        ``ignore_index``, then becomes the constructor's in the target.
+        ``ignore_index``, then becomes the constructor's in the label.
 
         Returns:
-            tuple[Tensor | Target, int | None]: The target, and the value.
+            tuple[Tensor, int | None]: The label, and the value.
         """
         own = self.ignore_index
-        if not isinstance(target, Tensor) or target.ndim == pred.ndim:
-            return target, ignore_index
         if own in (None, ignore_index):
-            return target, ignore_index
+            return label, ignore_index
         if ignore_index is not None:
-            target = target.masked_fill(target == ignore_index, own)
-        return target, own
+            label = label.masked_fill(label == ignore_index, own)
+        return label, own
 
-    def _shared(self) -> dict[str, Any]:
-        """Return the arguments that both reductions take."""
-        return dict(
+    def _shared(
+        self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
+    ) -> tuple[Tensor | Target, dict[str, Any]]:
+        """Return the target, and the arguments that both reductions take."""
+        if isinstance(target, Tensor) and target.ndim < pred.ndim:
+            target, ignore_index = self.one_ignored(target, ignore_index)
+        return target, dict(
             ce_weight=self.ce_weight,
             jml_weight=self.jml_weight,
+            ignore_index=ignore_index,
             use_sigmoid=self.use_sigmoid,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,

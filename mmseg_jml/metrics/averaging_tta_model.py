@@ -8,7 +8,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from ..functional import score_logits
+from ..functional import average_scores
+from ..heads import predicting_head
 from ..registry import MODELS
 
 __all__ = ['AveragingTTAModel']
@@ -48,14 +49,9 @@ class AveragingTTAModel(BaseTTAModel):
 
     def _merge(self, samples: Sequence[SegDataSample]) -> SegDataSample:
         scores = [sample.seg_logits.data for sample in samples]
-        if len(scores[0]) == 1:
-            mean = sum(scores) / len(scores)
-            prediction = mean > self.module.decode_head.threshold
-            prediction = prediction.to(mean)
-        else:
-            mean = sum(score.softmax(0) for score in scores) / len(scores)
-            prediction = mean.argmax(0, keepdim=True)
-            mean = score_logits(mean[None])[0]
+        # heads that classify masks have none, and need none
+        threshold = getattr(predicting_head(self.module), 'threshold', 0.5)
+        mean, prediction = average_scores(scores, threshold)
         merged = samples[0]
         merged.set_data(
             dict(

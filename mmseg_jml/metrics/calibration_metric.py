@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmengine.logging import print_log
 from prettytable import PrettyTable
 from torch import Tensor
 
 from ..functional import (
     CalibrationOptions,
     CalibrationState,
+    bin_means,
     calibration_figures,
     calibration_state,
     expected_calibration_error,
@@ -18,6 +18,7 @@ from ..functional import (
 from ..registry import METRICS
 from ..visualization import log_image, reliability_diagram
 from .running_metric import RunningMetric
+from .tables import log_tables, percent
 
 __all__ = ['CalibrationMetric']
 
@@ -106,11 +107,10 @@ class CalibrationMetric(RunningMetric):
         figures = calibration_figures([state], self.options)
         top, classes = state.bins(self.options)
         names = self.dataset_meta['classes']
-        for table in (
+        log_tables(
             _class_table(names, classes),
             _figure_table(figures, top, self.options),
-        ):
-            print_log(f'\n{table.get_string()}', logger='current')
+        )
         name = '_'.join(filter(None, ('reliability', self.prefix)))
         name = name.replace('/', '_')  # a slash would make a folder
         if self.plot:
@@ -123,22 +123,20 @@ class CalibrationMetric(RunningMetric):
 def _class_table(names: Sequence[str], classes: Tensor) -> PrettyTable:
     """Compare the mean probability of each class with its frequency."""
     table = PrettyTable(title='calibration per class')
-    count, confidence, hit = classes.sum(-1).unbind(-1)
+    probability, share = bin_means(classes.sum(-1, keepdim=True))
     table.add_column('Class', list(names))
-    table.add_column('ECE', _percent(expected_calibration_error(classes)))
-    table.add_column('mean probability', _percent(confidence / count))
-    table.add_column('share of pixels', _percent(hit / count))
+    table.add_column('ECE', percent(expected_calibration_error(classes)))
+    table.add_column('mean probability', percent(probability[:, 0]))
+    table.add_column('share of pixels', percent(share[:, 0]))
     return table
 
 
 def _figure_table(
     figures: dict[str, float], top: Tensor, options: CalibrationOptions
 ) -> PrettyTable:
-    count, confidence, hit = top.sum(-1)
-    cells = {
-        'confidence (%)': f'{100 * confidence / count:.2f}',
-        'accuracy (%)': f'{100 * hit / count:.2f}',
-    }
+    means = bin_means(top.sum(-1, keepdim=True))
+    (confidence,), (accuracy,) = map(percent, means)
+    cells = {'confidence (%)': confidence, 'accuracy (%)': accuracy}
     for name, value in figures.items():
         if 'CE' not in name:
             cells[name] = f'{value:.4f}'
@@ -149,7 +147,3 @@ def _figure_table(
     table = PrettyTable(list(cells), title='calibration')
     table.add_row(list(cells.values()))
     return table
-
-
-def _percent(values: Tensor) -> list[str]:
-    return [f'{100 * value:.2f}' for value in values.tolist()]

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 from prettytable import PrettyTable
-from torch import Tensor
 
 from ..functional import (
     RegionCounts,
@@ -23,6 +21,7 @@ from ..functional import (
 )
 from ..registry import METRICS
 from .predictions import read_label, read_prediction
+from .tables import log_tables, percent
 
 __all__ = ['FineGrainedIoUMetric']
 
@@ -130,12 +129,11 @@ class FineGrainedIoUMetric(BaseMetric):
         names, rows = zip(*results)
         counts = RegionCounts(*torch.from_numpy(np.stack(rows, 1)))
         figures = fine_grained_iou(counts, self.worst, self.binary)
-        for table in (
+        log_tables(
             self._class_table(counts),
             self._level_table(figures),
             self._image_table(names, counts),
-        ):
-            print_log(f'\n{table.get_string()}', logger='current')
+        )
         return figures
 
     def _class_table(self, counts: RegionCounts) -> PrettyTable:
@@ -146,9 +144,9 @@ class FineGrainedIoUMetric(BaseMetric):
         table = PrettyTable(title='fine-grained results per class')
         table.add_column('Class', list(self.dataset_meta['classes']))
         for name in SCORES:
-            table.add_column(name, _percent(whole[name]))
-        table.add_column('IoUC', _percent(by_image['IoU']))
-        table.add_column(f'IoUC{self.worst:g}', _percent(worst['IoU']))
+            table.add_column(name, percent(whole[name]))
+        table.add_column('IoUC', percent(by_image['IoU']))
+        table.add_column(f'IoUC{self.worst:g}', percent(worst['IoU']))
         table.add_column('Images', images.tolist())
         return table
 
@@ -170,9 +168,5 @@ class FineGrainedIoUMetric(BaseMetric):
         table = PrettyTable(title='worst images')
         table.add_column('Image', [names[i] for i in worst], align='l')
         for name in SCORES:
-            table.add_column(name, _percent(scores[name][worst]))
+            table.add_column(name, percent(scores[name][worst]))
         return table
-
-
-def _percent(scores: Tensor) -> list[str]:
-    return [f'{100 * score:.2f}' for score in scores.tolist()]

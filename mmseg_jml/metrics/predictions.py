@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from ..functional import are_probabilities, both_classes
 
 __all__ = ['read_label', 'read_prediction', 'read_scores']
 
@@ -57,12 +58,10 @@ def read_scores(
         )
     one_channel = len(scores) == 1
     if one_channel:
-        # float32 has no number between these and 1
-        scores = scores.float().clamp(2.0**-24, 1 - 2.0**-24)
-        scores, kind = torch.cat([1 - scores, scores]), 'probabilities'
+        scores, kind = both_classes(scores), 'probabilities'
     elif kind is None:
         kind = 'logits'
-        if (scores.sum(0) - 1).abs().max() < 1e-3 and scores.min() >= 0:
+        if are_probabilities(scores):
             raise ValueError(
                 'Expected logits in seg_logits, but got numbers that are at '
                 "least 0 and sum to 1. Set scores='probabilities', or "

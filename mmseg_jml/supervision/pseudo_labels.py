@@ -12,13 +12,15 @@ from torch import Tensor
 
 from ..functional import (
     as_target,
+    certain_logits,
+    confident_share,
     mean_iou,
     paste,
+    pixel_accuracy,
     pseudo_label,
     region_counts,
     teacher_target,
 )
-from ..functional.pseudo_labels import certain_logits, pixel_accuracy
 from .lesson import SoftTarget, StudentOutput
 from .teacher import Teacher
 from .threshold import Threshold
@@ -74,7 +76,7 @@ class Views(NamedTuple):
 
     def share(self) -> Tensor:
         """Return the share of the confident pixels among the valid ones."""
-        return self.confident.sum() / self.valid.sum().clamp_min(1)
+        return confident_share(self.confident, self.valid)
 
     def target(self, output: StudentOutput) -> SoftTarget:
         """Return the target of an output with logits of the images' size."""

@@ -15,7 +15,13 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
-from ..functional import RegionCounts, chance_iou, mean_iou, region_counts
+from ..functional import (
+    RegionCounts,
+    chance_iou,
+    gain_over_chance,
+    mean_iou,
+    region_counts,
+)
 from ..kernels import TeacherLogits
 from ..random_state import random_state_kept
 from ..stand_in import replaced
@@ -66,10 +72,10 @@ class TeacherQuality:
             return
         if int((counts.labelled > 0).sum()) < 2:
             return
-        found, chance = float(mean_iou(counts)), float(chance_iou(counts))
-        if found >= chance + _LEAST_GAIN * (1 - chance):
+        if gain_over_chance(counts) >= _LEAST_GAIN:
             return
         self._warned = True
+        found, chance = mean_iou(counts), chance_iou(counts)
         logging.getLogger('mmseg_jml').warning(
             f'The teacher {self._who} has an mIoU of {100 * found:.2f} on '
             f'{self._where}; its predictions, shuffled over the pixels, '

@@ -8,8 +8,7 @@ from typing import Union
 import torch
 from torch import Tensor
 
-from ..functional.distributed import largest_of_all
-from ..functional.pseudo_labels import class_maxima, running_threshold
+from ..functional import class_maxima, largest_of_all, running_threshold
 from .options import check_shares, refuse
 
 __all__ = ['Threshold', 'ThresholdOption']

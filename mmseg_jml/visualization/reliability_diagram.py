@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from ..functional import expected_calibration_error
+from ..functional import bin_means, expected_calibration_error
 from .drawing import new_figure, to_array
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def reliability_diagram(
 
 def _draw(upper: Axes, lower: Axes, bins: Tensor) -> None:
     error = 100 * expected_calibration_error(bins)
-    count, confidence, hit = bins[:, bins[0] > 0]
-    where, share = confidence / count, hit / count
+    bins = bins[:, bins[0] > 0]
+    count, (where, share) = bins[0], bin_means(bins)
     upper.plot((0, 1), (0, 1), '--', color=MASS, linewidth=1)
     upper.vlines(where, where, share, color=GAP, linewidth=5, alpha=0.5)
     upper.plot(where, share, 'o-', color=LINE, markersize=4)

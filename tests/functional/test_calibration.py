@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from mmseg_jml.functional import CalibrationOptions, pixel_chunks
 from tests.functional.on_device import (
+    bin_means,
     calibration_figures,
     calibration_state,
     confidence_sums,
@@ -36,6 +37,15 @@ def figures(scores, label, kind='logits', **options):
         for s, y in zip(scores, label)
     ]
     return calibration_figures(states, options)
+
+
+def test_means_of_bins_by_hand():
+    """Four pixels at 0.6, three of them hits; and a bin without a pixel."""
+    bins = torch.tensor([[4.0, 0.0], [2.4, 0.0], [3.0, 0.0]])
+    confidence, accuracy = bin_means(bins)
+    nan = math.nan
+    assert_close(confidence, torch.tensor([0.6, nan]), equal_nan=True)
+    assert_close(accuracy, torch.tensor([0.75, nan]), equal_nan=True)
 
 
 @RECORDED

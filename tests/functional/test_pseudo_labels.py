@@ -11,14 +11,16 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.functional import accuracy, jaccard_index
 
-from mmseg_jml.functional import mean_iou, pseudo_labels, region_counts
-from mmseg_jml.functional.pseudo_labels import pixel_accuracy
-from tests.devices import on_device
-from tests.functional.on_device import cutmix_boxes, paste, pseudo_label
-
-certain_logits = on_device(pseudo_labels.certain_logits)
-class_maxima = on_device(pseudo_labels.class_maxima)
-running_threshold = on_device(pseudo_labels.running_threshold)
+from mmseg_jml.functional import mean_iou, pixel_accuracy, region_counts
+from tests.functional.on_device import (
+    certain_logits,
+    class_maxima,
+    confident_share,
+    cutmix_boxes,
+    paste,
+    pseudo_label,
+    running_threshold,
+)
 
 
 def by_hand(logits: list[float], use_sigmoid: bool) -> tuple[int, float]:
@@ -54,6 +56,15 @@ def test_logits_that_overflow():
     label, confidence = pseudo_label(logits)
     assert label.tolist() == [[0, 1]]
     assert confidence.tolist() == [[1.0, 1.0]]
+
+
+def test_share_of_confident_pixels_by_hand():
+    """Two of three; none of none is 0, as the weight of a loss must be."""
+    valid = torch.tensor([[True, True], [True, False]])
+    confident = torch.tensor([[True, True], [False, False]])
+    assert confident_share(confident, valid).item() == pytest.approx(2 / 3)
+    nothing = torch.zeros_like(valid)
+    assert confident_share(nothing, nothing) == 0
 
 
 def sides(boxes: torch.Tensor) -> torch.Tensor:

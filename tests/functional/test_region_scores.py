@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_jml.functional import chance_iou, mean_iou
+from mmseg_jml.functional import chance_iou, gain_over_chance, mean_iou
 from tests.functional.on_device import region_counts as count
 
 
@@ -30,15 +30,19 @@ def test_chance_by_hand():
     expected = (3 / 8 / (7 / 8) + 1 / 8 / (5 / 8)) / 2
     assert chance_iou(found).item() == pytest.approx(expected)
     assert chance_iou(found) < mean_iou(found)
+    gain = ((2 / 3 + 1 / 2) / 2 - expected) / (1 - expected)
+    assert gain_over_chance(found).item() == pytest.approx(gain)
 
 
 def test_one_class_everywhere_is_exactly_chance():
     """What a teacher says that sees nothing it knows."""
     found = counts([1, 1, 1, 1], [0, 0, 1, 2])
     assert chance_iou(found) == mean_iou(found)
+    assert gain_over_chance(found) == 0
 
 
 def test_no_pixel():
     found = counts([0], [255])
     assert mean_iou(found).isnan()
     assert chance_iou(found).isnan()
+    assert gain_over_chance(found).isnan()
