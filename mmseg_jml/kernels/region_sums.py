@@ -156,7 +156,16 @@ def choose(request: Request, impl: str = 'auto') -> str:
 
 
 def check_implementation(name: str, source: str = 'impl') -> None:
-    """Raise a ValueError, which names the source, if nothing is called so."""
+    """Check the name of an implementation.
+
+    Args:
+        name (str): The name.
+        source (str): The option that it comes from, for the message. Defaults
+            to 'impl'.
+
+    Raises:
+        ValueError: If it is none of ``IMPLEMENTATIONS``.
+    """
     if name not in IMPLEMENTATIONS:
         raise ValueError(
             f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
