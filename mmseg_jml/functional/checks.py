@@ -20,11 +20,7 @@ _FIRST, _EVERY = 20, 47
 
 
 class Arrival:
-    """Numbers on their way from a GPU to the host, which does not wait.
-
-    Args:
-        numbers (Tensor): Of any shape; on a CPU they are there at once.
-    """
+    """Numbers on their way from a GPU to the host, which does not wait."""
 
     def __init__(self, numbers: Tensor) -> None:
         self._event: torch.cuda.Event | None = None

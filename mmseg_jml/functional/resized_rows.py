@@ -13,15 +13,7 @@ __all__ = ['resized_dtype', 'resized_rows']
 
 
 def resized_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype that ``F.interpolate`` gives; autocast may change it.
-
-    Args:
-        dtype (torch.dtype): Dtype of the input.
-        device (torch.device): Device of the input.
-
-    Returns:
-        torch.dtype: A floating-point type.
-    """
+    """Return the dtype of ``F.interpolate``, which autocast may change."""
     one = torch.zeros(1, 1, 1, 1, dtype=dtype, device=device)
     return F.interpolate(one, (1, 1), mode='bilinear').dtype
 
