@@ -89,5 +89,5 @@ class _Watch(MetaPathFinder):
                 self.action()
                 sys.meta_path.remove(self)
 
-        # seen by this loader alone, whatever its class
+        # for this loader alone: others of its class keep their method
         loader.exec_module = run_and_act  # type: ignore[method-assign]

@@ -35,7 +35,8 @@ def allow_training_checkpoints() -> None:
     """
     if digit_version(torch.__version__) < (2, 6):
         training_unpickler.declare(_number_types() + _log_history())
-        torch.serialization._weights_only_unpickler = training_unpickler  # type: ignore[attr-defined]  # private
+        private: Any = torch.serialization  # where no stub has the name
+        private._weights_only_unpickler = training_unpickler
         return
     # Importing this may be what calls this function.
     from mmengine.runner import checkpoint

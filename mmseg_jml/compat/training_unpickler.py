@@ -60,7 +60,7 @@ class Unpickler(pickle._Unpickler):
     """Build what is declared, and refuse everything else by name."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-    stack: list[Any]  # of load()
+    stack: list[Any]  # where load() collects objects
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what is declared under a name."""
