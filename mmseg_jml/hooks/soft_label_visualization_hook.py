@@ -12,8 +12,7 @@ from torch import nn
 
 from ..functional import as_target, both_classes
 from ..heads import dense_heads, unwrapped
-from ..kernels import Request
-from ..kernels.reference import upsampled
+from ..kernels import Request, upsampled
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass
 from ..supervision.recorders import StudentOutputs

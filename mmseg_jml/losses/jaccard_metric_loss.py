@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from mmseg_jml.functional import (
+    ActiveClasses,
     LossParts,
     RegionLossOptions,
     check_label_smoothing,
+    check_not_negative,
     loss_parts,
     pixel_loss,
 )
-from mmseg_jml.functional.options import ActiveClasses, check_not_negative
 from mmseg_jml.kernels import Target
 
 from .class_weight import load_class_weight

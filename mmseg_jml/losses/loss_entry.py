@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mmseg_jml.functional.options import check_not_negative
+from mmseg_jml.functional import check_not_negative
 
 __all__ = ['LossEntry', 'takes_small_logits']
 
