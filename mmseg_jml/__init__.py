@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .imports import after_import
 
 if TYPE_CHECKING:
+    from .datasets import (
+        DeepGlobeLandDataset,
+        LoadSoftLabels,
+        MarkPixels,
+        PackSoftLabels,
+    )
     from .hooks import (
         DistillationHook,
         ExactResumeHook,
@@ -35,18 +41,24 @@ if TYPE_CHECKING:
         FineGrainedIoUMetric,
         TemperatureMetric,
     )
+    from .optim import FlatDecayConstructor
 
 __all__ = [
     'AveragingTTAModel',
     'CalibrationMetric',
     'ChannelWiseDivergenceLoss',
+    'DeepGlobeLandDataset',
     'DistillationHook',
     'ExactResumeHook',
     'FineGrainedIoUMetric',
+    'FlatDecayConstructor',
     'HeadResolutionHook',
     'JaccardMetricCELoss',
     'JaccardMetricLoss',
     'KLDivergenceLoss',
+    'LoadSoftLabels',
+    'MarkPixels',
+    'PackSoftLabels',
     'PseudoLabelHook',
     'SoftLabelHook',
     'SoftLabelVisualizationHook',
@@ -56,12 +68,26 @@ __all__ = [
 
 __version__ = '0.1.0'
 
-# The subpackage of a class, by the last word of its name.
 _ROOM_OF = {
-    'Hook': 'hooks',
-    'Loss': 'losses',
-    'Metric': 'metrics',
-    'Model': 'metrics',
+    'AveragingTTAModel': 'metrics',
+    'CalibrationMetric': 'metrics',
+    'ChannelWiseDivergenceLoss': 'losses',
+    'DeepGlobeLandDataset': 'datasets',
+    'DistillationHook': 'hooks',
+    'ExactResumeHook': 'hooks',
+    'FineGrainedIoUMetric': 'metrics',
+    'FlatDecayConstructor': 'optim',
+    'HeadResolutionHook': 'hooks',
+    'JaccardMetricCELoss': 'losses',
+    'JaccardMetricLoss': 'losses',
+    'KLDivergenceLoss': 'losses',
+    'LoadSoftLabels': 'datasets',
+    'MarkPixels': 'datasets',
+    'PackSoftLabels': 'datasets',
+    'PseudoLabelHook': 'hooks',
+    'SoftLabelHook': 'hooks',
+    'SoftLabelVisualizationHook': 'hooks',
+    'TemperatureMetric': 'metrics',
 }
 _ROOMS = (
     'compat',
@@ -79,9 +105,8 @@ _ROOMS = (
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f'{__name__}.{name}')
-    if name in __all__:
-        room = next(r for word, r in _ROOM_OF.items() if name.endswith(word))
-        return getattr(import_module(f'{__name__}.{room}'), name)
+    if name in _ROOM_OF:
+        return getattr(import_module(f'{__name__}.{_ROOM_OF[name]}'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

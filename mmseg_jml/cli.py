@@ -20,6 +20,20 @@ from .imports import config_path
 if TYPE_CHECKING:
     from mmengine.runner import Runner
 
+__all__ = [
+    'add_config_options',
+    'add_options',
+    'apply_options',
+    'build_runner',
+    'check',
+    'config_file',
+    'evaluate_again',
+    'load_config',
+    'resume_exactly',
+    'resume_latest',
+    'use_head_resolution',
+]
+
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the config file and ``--cfg-options``."""
@@ -161,8 +175,12 @@ def resume_exactly(cfg: Config) -> None:
 def use_head_resolution(cfg: Config, in_test: bool = False) -> None:
     """Add :class:`mmseg_jml.hooks.HeadResolutionHook` where it helps.
 
-    For training it is added if a head has a loss of this package, for testing
-    always. A config that lists the hook stays as it is.
+    A config that lists the hook stays as it is.
+
+    Args:
+        cfg (Config): The config; changed in place.
+        in_test (bool): Whether the config is tested. If it is trained, a head
+            must have a loss of this package. Defaults to False.
     """
     from .config import has_own_loss
 
@@ -179,7 +197,10 @@ def _add_hook(cfg: Config, name: str) -> None:
 def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     """Build the runner, on CPUs if there is no accelerator.
 
-    If verbose, the console shows versions, config and hooks too.
+    Args:
+        cfg (Config): The config.
+        verbose (bool): Whether the console shows versions, config and hooks
+            too. Defaults to False.
     """
     from mmengine.device import get_device
     from mmengine.runner import Runner

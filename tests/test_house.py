@@ -84,6 +84,24 @@ def test_adapters_hold_no_formula(room):
                 assert name not in MATHEMATICS, f'{path}: {text}'
 
 
+def test_rooms_use_one_another_by_their_indices():
+    """What else they import of a room, its index calls internal."""
+    rooms = {path.parent.name for path in ROOT.glob('*/__init__.py')}
+    for path in ROOT.rglob('*.py'):
+        own, *_ = path.relative_to(ROOT).parts
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            name = node.module.replace('mmseg_jml.', '')
+            room, _, module = name.partition('.')
+            if room in rooms - {own} and module and node.level != 1:
+                index = importlib.import_module(f'mmseg_jml.{room}').__doc__
+                is_named = (
+                    'internal' in index.lower() and f'`{module}`' in index
+                )
+                assert is_named or 'no index' in index, f'{path}: {name}'
+
+
 @pytest.mark.parametrize('name', PUBLIC)
 def test_public_names_are_documented(name):
     doc = inspect.getdoc(PUBLIC[name]) or ''

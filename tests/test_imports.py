@@ -1,6 +1,8 @@
 """What importing the package costs, and what it brings to mmseg."""
 
+import ast
 import importlib
+import inspect
 import re
 
 import pytest
@@ -132,12 +134,23 @@ def test_checkpoints_of_mmengine_load_without_mmseg():
 
 
 def test_everything_of_the_rooms_is_offered_by_the_package():
-    for room in ('losses', 'hooks', 'metrics'):
+    for room in ('datasets', 'hooks', 'losses', 'metrics', 'optim'):
         module = importlib.import_module(f'mmseg_jml.{room}')
         for name in module.__all__:
             assert getattr(mmseg_jml, name) is getattr(module, name)
             assert name in mmseg_jml.__all__
             assert name in dir(mmseg_jml)
+
+
+def test_type_checkers_see_what_the_package_offers():
+    """The imports for them are the classes that it imports on demand."""
+    source = inspect.getsource(mmseg_jml)
+    (block,) = (x for x in ast.parse(source).body if isinstance(x, ast.If))
+    seen = {
+        alias.name: node.module for node in block.body for alias in node.names
+    }
+    assert seen == mmseg_jml._ROOM_OF
+    assert {*mmseg_jml.__all__} == {*seen, '__version__'}
 
 
 def test_unknown_names_are_attribute_errors():

@@ -1,4 +1,8 @@
-"""Datasets and transforms, for `dataset` of a config's data loaders."""
+"""Datasets and transforms, for `dataset` of a config's data loaders.
+
+Internal, for hooks and checks of data, are the modules `named_images`,
+`numbered_batches` and `parts`, and the values of `pixel_marks`.
+"""
 
 from .deepglobe_land import DeepGlobeLandDataset
 from .pixel_marks import MarkPixels

@@ -23,8 +23,9 @@ from .inputs import as_target, make_request
 from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
-from .options import RegionLossOptions, check_at_least
+from .options import ActiveClasses, RegionLossOptions, check_at_least
 from .overlap_index import overlap_index
+from .pixel_chunks import SCORE_KINDS
 from .pixel_loss import pixel_loss
 from .prediction import Canvas, View, Window, predicted_classes
 from .probabilities import are_probabilities, average_scores, both_classes
@@ -54,6 +55,8 @@ from .temperature import TemperatureSums, fit_temperature, temperature_sums
 from .windows import boundary_mask, label_windows
 
 __all__ = [
+    'SCORE_KINDS',
+    'ActiveClasses',
     'CalibrationOptions',
     'CalibrationState',
     'Canvas',

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmseg_jml.kernels.one_step import as_one_step
+from mmseg_jml.kernels import as_one_step
 
 __all__ = ['Arrival', 'Expectation', 'check_later']
 

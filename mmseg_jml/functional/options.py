@@ -9,6 +9,7 @@ from typing import Union
 
 __all__ = ['ActiveClasses', 'RegionLossOptions', 'check_at_least']
 
+#: The name of a rule by which classes are averaged, or a list of classes.
 ActiveClasses = Union[str, 'Sequence[int]']
 _MODES = ('ALL', 'PRESENT', 'PROB', 'LABEL', 'BOTH')
 

@@ -10,9 +10,16 @@ from torch import Tensor
 
 from mmseg_jml.kernels import HardLabel
 
-__all__ = ['KINDS', 'PixelChunk', 'check_kind', 'check_range', 'pixel_chunks']
+__all__ = [
+    'SCORE_KINDS',
+    'PixelChunk',
+    'check_kind',
+    'check_range',
+    'pixel_chunks',
+]
 
-KINDS = ('logits', 'sigmoid', 'probabilities')
+#: What the scores of an image may be.
+SCORE_KINDS = ('logits', 'sigmoid', 'probabilities')
 # Elements of scores in a chunk. On a CPU a chunk and its work buffers stay
 # in the cache; on a GPU a launch costs more than memory.
 _CHUNK_ON_CPU = 2**18
@@ -23,11 +30,11 @@ def check_kind(kind: str) -> None:
     """Check the name of a kind of scores.
 
     Raises:
-        ValueError: If ``kind`` is not one of ``KINDS``.
+        ValueError: If ``kind`` is not one of ``SCORE_KINDS``.
     """
-    if kind not in KINDS:
+    if kind not in SCORE_KINDS:
         raise ValueError(
-            f'Expected kind to be one of {KINDS}, but got {kind!r}'
+            f'Expected kind to be one of {SCORE_KINDS}, but got {kind!r}'
         )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmseg_jml.kernels import Target
-from mmseg_jml.kernels.reference import (
+from mmseg_jml.kernels import (
+    Target,
     class_weight,
     cross_entropy,
     pixel_weight,

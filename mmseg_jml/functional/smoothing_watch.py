@@ -15,8 +15,7 @@ import logging
 import torch
 from torch import Tensor
 
-from mmseg_jml.kernels import HardLabel, Request
-from mmseg_jml.kernels.one_step import is_compiling
+from mmseg_jml.kernels import HardLabel, Request, is_compiling
 
 from .checks import Arrival
 

@@ -13,8 +13,7 @@ from mmengine.runner import Runner
 
 from ..functional import as_target, both_classes
 from ..heads import dense_heads, unwrapped
-from ..kernels import HardLabel, Request
-from ..kernels.reference import upsampled
+from ..kernels import HardLabel, Request, upsampled
 from ..losses import JaccardMetricLoss
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass

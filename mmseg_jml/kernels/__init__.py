@@ -1,6 +1,8 @@
 """All work on pixels: from a :class:`Request` to its :class:`RegionSums`."""
 
 from .chunked import label_entropy
+from .one_step import as_one_step, is_compiling
+from .reference import class_weight, cross_entropy, pixel_weight, upsampled
 from .region_sums import (
     IMPLEMENTATIONS,
     check_implementation,
@@ -21,9 +23,15 @@ __all__ = [
     'Request',
     'Target',
     'TeacherLogits',
+    'as_one_step',
     'check_implementation',
     'choose',
+    'class_weight',
+    'cross_entropy',
+    'is_compiling',
     'label_entropy',
+    'pixel_weight',
     'reduced',
     'region_sums',
+    'upsampled',
 ]

@@ -25,6 +25,7 @@ __all__ = [
     'region_sums',
 ]
 
+#: The implementations of the region sums, by the names of the option `impl`.
 IMPLEMENTATIONS = ('auto', 'reference', 'torch', 'triton')
 _VARIABLE = 'MMSEG_JML_IMPL'
 

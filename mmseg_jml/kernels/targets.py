@@ -161,4 +161,5 @@ class TeacherLogits:
         return logits.sigmoid() if self.use_sigmoid else logits.softmax(1)
 
 
+#: Any kind of label.
 Target = Union[HardLabel, Probabilities, TeacherLogits]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from mmseg_jml.functional import (
+    ActiveClasses,
     LossParts,
     RegionLossOptions,
     check_at_least,
@@ -14,7 +15,6 @@ from mmseg_jml.functional import (
     loss_parts,
     pixel_loss,
 )
-from mmseg_jml.functional.options import ActiveClasses
 from mmseg_jml.kernels import Target, check_implementation
 
 from .class_weight import load_class_weight

@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from ..functional.pixel_chunks import KINDS
+from ..functional import SCORE_KINDS
 from .predictions import read_label, read_prediction, read_scores
 
 __all__ = ['RunningMetric']
@@ -41,9 +41,10 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if scores not in (None, *KINDS):
+        if scores not in (None, *SCORE_KINDS):
             raise ValueError(
-                f'Expected scores to be one of {KINDS} but got {scores!r}.'
+                f'Expected scores to be one of {SCORE_KINDS} but got '
+                f'{scores!r}.'
             )
         self.scores = scores
         self.ignore_index = ignore_index

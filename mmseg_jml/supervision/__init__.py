@@ -1,4 +1,7 @@
-"""What the hooks that teach share: teachers, targets, schedules and losses."""
+"""What the hooks that teach share: teachers, targets, schedules and losses.
+
+It is internal and has no index: hooks import its modules.
+"""
 
 # Filling the registries imports the hooks, and these import the modules of
 # this package. It comes first, so that none of them is half imported then.
