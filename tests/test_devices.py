@@ -6,14 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
 from mmengine.device import get_device
-from torch import Tensor
 
-from tests.devices import move, on_device
 from tests.docs.programs import dry_run
 from tests.tools.run import ROOT, apart
 
@@ -33,35 +28,6 @@ def test_runs_and_processes_share_the_device(device):
 def test_others_see_no_gpu():
     """Nor does what they start."""
     assert_here_and_in_processes('cpu')
-
-
-class Sums(NamedTuple):
-    first: Tensor
-    second: Tensor | None
-
-
-@dataclass(frozen=True)
-class Target:
-    value: Tensor
-    temperature: float
-
-
-def test_functions_get_and_give_tensors_in_any_container(device):
-    def double(sums, target, *, options):
-        seen = sums.first, target.value, options['weight'][0]
-        assert {value.device.type for value in seen} == {device.type}
-        return sums._replace(first=2 * sums.first), options
-
-    leaf = torch.ones((), requires_grad=True)
-    sums = Sums(leaf, None)
-    target = Target(torch.ones(2), temperature=3.0)
-    options = dict(weight=(torch.ones(2),), name='any')
-    found, same = on_device(double)(sums, target, options=options)
-    assert found.first.device.type == 'cpu'
-    found.first.backward()
-    assert leaf.grad == 2
-    assert same['name'] == 'any'
-    assert move(target, device).temperature == 3.0
 
 
 def test_make_says_that_there_is_no_gpu():
