@@ -4,8 +4,6 @@ mmengine's ``get_device()`` tells a Runner where to put its model, and tests
 where to put what they compare it with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps

@@ -1,7 +1,5 @@
 """Where tests compute, and the part of them that needs a GPU."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

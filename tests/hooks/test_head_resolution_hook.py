@@ -1,7 +1,5 @@
 """Runs with losses at the resolution of the heads, beside runs without."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """A mean teacher is validated and tested beside its student."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

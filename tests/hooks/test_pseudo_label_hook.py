@@ -1,7 +1,5 @@
 """A stock student learns from images without labels, as sums by hand do."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

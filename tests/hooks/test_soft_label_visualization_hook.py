@@ -1,7 +1,5 @@
 """Pictures of soft labels, and what is on them."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Recognition of mmseg's code, whatever the version of Python."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 

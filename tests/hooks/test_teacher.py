@@ -1,7 +1,5 @@
 """Teachers see what they were trained on, and are warned of otherwise."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

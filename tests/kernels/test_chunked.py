@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from mmseg_jml.kernels import (
     HardLabel,
@@ -11,7 +10,6 @@ from mmseg_jml.kernels import (
     chunked,
     region_sums,
 )
-from mmseg_jml.kernels.upsampling import axis
 from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
@@ -75,40 +73,10 @@ def test_a_teacher_of_another_size(student, teacher, aligned, use_sigmoid):
     check(logits, target, use_sigmoid=use_sigmoid, **CE)
 
 
-@pytest.mark.parametrize('aligned', [False, True])
-@pytest.mark.parametrize('sizes', [(4, 7), (5, 20), (3, 24), (6, 6), (1, 3)])
-def test_an_axis_interpolates_as_torch_does(sizes, aligned):
-    table = axis(*sizes, aligned, torch.float64, torch.device('cpu'))
-    value = torch.randn(sizes[0], dtype=torch.float64)
-    padded = F.pad(value[None], (1, 1), mode='replicate')[0]
-    left, right = padded[:-1, None], padded[1:, None]
-    result = value.new_zeros(sizes[1])
-    every = (left + table.share * (right - left))[table.inside]
-    result[table.position[table.inside]] = every
-    options = dict(mode='bilinear', align_corners=aligned)
-    column = F.interpolate(value.view(1, 1, -1, 1), (sizes[1], 1), **options)
-    torch.testing.assert_close(result, column.flatten())
-    assert table.inside.sum() == sizes[1]
-
-
 def test_only_images_are_upsampled():
     label = HardLabel(torch.zeros(1, 4, 4, 9, dtype=torch.long))
     with pytest.raises(ValueError, match=r'logits of shape \(N, C, h, w\)'):
         region_sums(Request(torch.zeros(1, 3, 2, 2, 3), label))
-
-
-@pytest.mark.parametrize('sizes', ['even', 'aligned', 'no divisor'])
-@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
-def test_gradcheck_of_small_logits(kind, sizes):
-    logits, target, _ = enlarge(kind, sizes)
-    options = dict(CE, align_corners=SIZES[sizes][2])
-
-    def overlap(x):
-        sums = region_sums(Request(x, target, **options), 'torch')
-        return sums.overlap, sums.cross_entropy
-
-    few = logits[:, :, :3, :2].clone().requires_grad_()
-    assert torch.autograd.gradcheck(overlap, few, atol=1e-6)
 
 
 def test_ratio_one_is_the_full_size():

@@ -219,15 +219,6 @@ def test_two_terms_are_the_sum_of_one_each(batch):
 
 
 @BOTH
-def test_a_weight_of_zero_is_one_more_way_to_ignore(cls, batch):
-    logits, label = batch
-    weight = torch.ones(2, 6, 6, device=label.device)
-    weight[:, 3:] = 0
-    expected = cls()(logits, label.masked_fill(weight == 0, 255))
-    assert_close(cls()(logits, label, weight=weight), expected)
-
-
-@BOTH
 def test_class_weight_of_zero_silences_a_class(cls, batch):
     """Only pixels that could belong to the other classes move."""
     logits, _ = batch

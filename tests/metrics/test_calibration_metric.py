@@ -1,7 +1,5 @@
 """CalibrationMetric as a config lists it."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

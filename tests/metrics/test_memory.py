@@ -1,7 +1,5 @@
 """What an evaluation keeps does not grow with pixels."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import subprocess
