@@ -1,4 +1,4 @@
-"""Fine-grained scores against recorded figures, torchmetrics and loops."""
+"""Fine-grained scores against recorded figures and loops."""
 
 import math
 
