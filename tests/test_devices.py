@@ -1,8 +1,6 @@
 """Where tests compute, and the part of them that needs a GPU."""
 
-import os
 import shlex
-import subprocess
 import sys
 
 from mmengine.device import get_device
@@ -31,11 +29,7 @@ def test_others_see_no_gpu():
 def test_make_says_that_there_is_no_gpu():
     """The first line of the recipe, in this environment."""
     *check, test = dry_run('test-gpu')
-    program = [sys.executable, *shlex.split(' '.join(check))[1:]]
-    environment = dict(os.environ, CUDA_VISIBLE_DEVICES='')
-    done = subprocess.run(
-        program, env=environment, capture_output=True, text=True
-    )
+    done = apart(sys.executable, *shlex.split(' '.join(check))[1:])
     assert done.returncode == 1
     assert 'Expected a GPU for make test-gpu but torch ' in done.stderr
     assert test.endswith('-m gpu')
