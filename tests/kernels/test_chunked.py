@@ -10,7 +10,15 @@ from mmseg_jml.kernels import (
     chunked,
     region_sums,
 )
-from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
+from tests.kernels.cases import (
+    CE,
+    EVERY_KIND,
+    OPTIONS,
+    assert_same,
+    draw,
+    draw_upsampled,
+    run,
+)
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
 # 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
@@ -30,14 +38,6 @@ def piece(request, monkeypatch):
     monkeypatch.setattr(chunked, '_PIECE_ON_CPU', request.param)
 
 
-def enlarge(kind, sizes, weighted=False, use_sigmoid=False):
-    """Logits, a target of the label's size, and pixel weights."""
-    low, size, _ = SIZES[sizes]
-    logits = draw(kind, (2, 4, *low), use_sigmoid=use_sigmoid)[0]
-    keywords = dict(weighted=weighted, use_sigmoid=use_sigmoid)
-    return logits, *draw(kind, (2, 4, *size), **keywords)[1:]
-
-
 def check(*data, sizes='other', **options):
     """At full size nothing is rounded otherwise."""
     error = 1e-12 if sizes == 'the same' else 1e-9
@@ -52,7 +52,8 @@ def check(*data, sizes='other', **options):
 @pytest.mark.parametrize('kind', EVERY_KIND)
 def test_float64_equals_the_reference(kind, sizes, options, weighted):
     """The reference upsamples by F.interpolate, to full size."""
-    data = enlarge(kind, sizes, weighted, 'use_sigmoid' in options)
+    keywords = dict(weighted=weighted, use_sigmoid='use_sigmoid' in options)
+    data = draw_upsampled(kind, *SIZES[sizes], **keywords)
     aligned = SIZES[sizes][2]
     check(*data, sizes=sizes, align_corners=aligned, **options)
 
