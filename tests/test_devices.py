@@ -6,6 +6,7 @@ import sys
 from mmengine.device import get_device
 
 from tests.docs.programs import dry_run
+from tests.kernels.conftest import engines, marked
 from tests.tools.run import ROOT, apart
 
 PROGRAM = 'from mmengine.device import get_device; print(get_device())'
@@ -24,6 +25,17 @@ def test_runs_and_processes_share_the_device(device):
 def test_others_see_no_gpu():
     """Nor does what they start."""
     assert_here_and_in_processes('cpu')
+
+
+def test_the_kernels_are_run_where_a_gpu_is(monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('tests.kernels.conftest.INTERPRETED', False)
+    marks = {x.values[0]: [m.name for m in x.marks] for x in marked(engines())}
+    assert marks == {
+        ('torch', 'cpu'): [],
+        ('torch', 'cuda'): ['gpu'],
+        ('triton', 'cuda'): ['gpu'],
+    }
 
 
 def test_make_says_that_there_is_no_gpu():
