@@ -168,6 +168,11 @@ def check_not_negative(**values: float) -> None:
 
     Raises:
         ValueError: If one of them is below 0, or NaN.
+
+    Examples:
+        >>> check_not_negative(loss_weight=-1.0)
+        Traceback (most recent call last):
+        ValueError: Expected loss_weight to be at least 0, but got -1.0
     """
     for name, value in values.items():
         if not value >= 0:

@@ -135,6 +135,12 @@ def choose(request: Request, impl: str = 'auto') -> str:
 
     Raises:
         ValueError: As for :func:`region_sums`.
+
+    Examples:
+        >>> from mmseg_jml.kernels import HardLabel
+        >>> label = HardLabel(torch.zeros(1, 3, dtype=torch.long))
+        >>> choose(Request(torch.zeros(1, 2, 3), label), 'reference')
+        'reference'
     """
     source = 'impl'
     if impl == 'auto' and _VARIABLE in os.environ:
@@ -198,7 +204,12 @@ def _run(
 
 
 def is_compiling() -> bool | None:
-    """Tell whether a compiler traces this call; before torch 2.3 None."""
+    """Tell whether a compiler traces this call; before torch 2.3 None.
+
+    Examples:
+        >>> bool(is_compiling())
+        False
+    """
     compiler = getattr(torch, 'compiler', None)  # torch 2.1
     answer = getattr(compiler, 'is_compiling', None)
     return None if answer is None else bool(answer())

@@ -55,6 +55,11 @@ class FineGrainedIoUMetric(BaseMetric):
         prefix (str, optional): Put before the names of figures, with a
             slash. Defaults to None.
 
+    Raises:
+        ValueError: When the figures are computed: if ``worst`` is not in
+            (0, 100], if ``binary`` is True and there are not two classes, or
+            if there is no image.
+
     Examples:
         >>> val_evaluator = [
         ...     dict(type='IoUMetric', iou_metrics=['mIoU']),
