@@ -44,7 +44,7 @@ def replace_pixel_loss(
             hold no cross-entropy over pixels (Mask2Former, MaskFormer, SAN,
             depth estimators).
 
-    Example:
+    Examples:
         >>> cfg = Config(dict(model=dict(decode_head=[
         ...     dict(type='FCNHead', loss_decode=dict(
         ...         type='CrossEntropyLoss', loss_weight=0.4))])))
@@ -72,7 +72,7 @@ def replace_pixel_loss(
 def has_own_loss(cfg: Config) -> bool:
     """Tell whether a head of a config's model has a loss of this package.
 
-    Example:
+    Examples:
         >>> entry = dict(type='mmseg_jml.JaccardMetricLoss')
         >>> has_own_loss(Config(dict(model=dict(decode_head=[
         ...     dict(type='FCNHead', loss_decode=[entry])]))))

@@ -37,6 +37,14 @@ def public_objects():
 
 
 PUBLIC = dict(public_objects())
+INDICES = [
+    module
+    for path in sorted(ROOT.glob('*/__init__.py'))
+    if hasattr(
+        module := importlib.import_module(f'mmseg_jml.{path.parent.name}'),
+        '__all__',
+    )
+]
 
 
 @pytest.mark.skipif(
@@ -106,6 +114,15 @@ def test_rooms_use_one_another_by_their_indices():
 def test_public_names_are_documented(name):
     doc = inspect.getdoc(PUBLIC[name]) or ''
     assert len(doc.split()) > 1, name
+
+
+@pytest.mark.parametrize('room', INDICES)
+def test_what_an_index_offers_has_an_example(room):
+    """It runs as a doctest."""
+    for name in room.__all__:
+        thing = getattr(room, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert '>>> ' in inspect.getdoc(thing), name
 
 
 def parameters(thing):

@@ -14,6 +14,11 @@ __all__ = ['allow_training_checkpoints', 'apply']
 
 
 def apply() -> None:
-    """Apply every repair that this installation needs; safe to repeat."""
+    """Apply every repair that this installation needs; safe to repeat.
+
+    Examples:
+        >>> apply()
+        >>> import mmseg.models  # beside an mmcv without compiled operators
+    """
     stand_in_for_operators()
     allow_training_checkpoints()

@@ -34,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     is made if there is none, and it is renamed at the end. A process that
     dies leaves it behind; the next one overwrites it.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), 'splits', 'train.txt')
         >>> with whole_file(path) as unfinished:

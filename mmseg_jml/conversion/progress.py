@@ -61,7 +61,7 @@ def shorten(names: Iterable[object], most: int = 5) -> str:
         names (Iterable): The names.
         most (int, optional): How many to show. Defaults to 5.
 
-    Example:
+    Examples:
         >>> shorten('abcdefg', 3)
         'a, b, c and 4 more'
     """

@@ -19,7 +19,7 @@ def rank_names(names: Iterable[str], seed: int) -> list[str]:
     that the first 2n contain, and images that are added to a data set later
     do not change the order of the others.
 
-    Example:
+    Examples:
         >>> rank_names('abcd', seed=0)
         ['d', 'a', 'c', 'b']
         >>> rank_names('bcd', seed=0)
@@ -37,7 +37,7 @@ def count_of(ratio: Fraction, total: int) -> int:
 
     The published splits of VOC and Cityscapes have these sizes.
 
-    Example:
+    Examples:
         >>> [count_of(Fraction(1, n), 10582) for n in (16, 8, 4)]
         [662, 1323, 2646]
     """
@@ -56,7 +56,7 @@ def resolve_lines(
     Raises:
         ValueError: If a line matches no image, or several.
 
-    Example:
+    Examples:
         >>> resolve_lines(['JPEGImages/7.jpg Segmentation/7.png', 'b/8'],
         ...               ['7', 'b/8'], '.jpg')
         ['7', 'b/8']

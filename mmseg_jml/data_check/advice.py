@@ -32,6 +32,10 @@ class Advice(NamedTuple):
             annotators were unsure of boundaries; None for no smoothing.
         level (str): The level at which to measure the index: 'D', 'I' or 'C'.
         sentences (list[str]): Both in words, with the measured numbers.
+
+    Examples:
+        >>> Advice(smoothing=None, level='D', sentences=[]).level
+        'D'
     """
 
     smoothing: Mapping | None
@@ -53,6 +57,12 @@ def boundary_sums(
         np.ndarray: (3, C) float32, by class: pixels at a boundary; label, in
         pixels, that the class would keep there, and label that it would get
         from other classes, both for ``epsilon=1``.
+
+    Examples:
+        >>> label = np.zeros((8, 8), np.uint8)
+        >>> label[:, 4:] = 1
+        >>> boundary_sums(label, num_classes=2, ignore_index=255)[0]
+        array([8., 8.], dtype=float32)
     """
     target = smooth_label(
         torch.from_numpy(label).long()[None],
@@ -80,7 +90,7 @@ def advise(pixels: np.ndarray, sums: np.ndarray) -> Advice:
     Returns:
         Advice: The advice.
 
-    Example:
+    Examples:
         >>> label = np.zeros((64, 64), np.uint8)
         >>> label[:, 32:] = 1
         >>> advice = advise(

@@ -42,6 +42,13 @@ def find_obstacles(cfg: Config) -> list[str]:
 
     Returns:
         list[str]: A sentence on each obstacle.
+
+    Examples:
+        >>> dataset = dict(type='BaseSegDataset', data_root='nowhere')
+        >>> cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+        >>> (sentence,) = find_obstacles(cfg)
+        >>> 'data_root of BaseSegDataset does not exist: nowhere' in sentence
+        True
     """
     problems, model = [*entry_problems(cfg)], cfg.get('model') or {}
     for findings, dataset, parts in _opened(cfg):
@@ -114,6 +121,12 @@ def check_config(cfg: Config, limit: int | None = None) -> list[Findings]:
 
     Raises:
         ValueError: If the config has no data set.
+
+    Examples:
+        >>> dataset = dict(type='BaseSegDataset', data_root='nowhere')
+        >>> cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+        >>> [(found.name, found.images) for found in check_config(cfg)]
+        [('train', 0)]
     """
     found, images = {}, {}
     for findings, dataset, parts in _opened(cfg):

@@ -68,7 +68,7 @@ def head_problems(model: Mapping, num_classes: int) -> Iterator[str]:
 def ignored_labels(node: Any) -> set[int]:
     """Find the labels that heads and losses ignore.
 
-    Example:
+    Examples:
         >>> sorted(ignored_labels(dict(decode_head=[
         ...     dict(ignore_index=0, loss_decode=dict(ignore_index=254))])))
         [0, 254]

@@ -29,6 +29,10 @@ class Findings:
         advice (list[str]): Sentences on options that fit the labels.
         views (list[mmseg_jml.visualization.View]): Samples as they leave the
             pipeline; before them some in which something is wrong.
+
+    Examples:
+        >>> Findings('train').problems
+        []
     """
 
     def __init__(self, name: str) -> None:

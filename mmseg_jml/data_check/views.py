@@ -22,7 +22,7 @@ NUM_VIEWS = 8
 def spread(total: int, most: int | None) -> list[int]:
     """Choose indices that are spread evenly over a data set.
 
-    Example:
+    Examples:
         >>> spread(10, 4)
         [0, 3, 6, 9]
     """

@@ -38,15 +38,7 @@ class DeepGlobeLandDataset(BaseSegDataset):
         ├── annotations         100694.png ...
         └── splits              fold0_train.txt, fold0_val.txt ...
 
-    The lines of a split are names such as 100694::
-
-        dict(
-            type='mmseg_jml.DeepGlobeLandDataset',
-            data_root='data/deepglobe_land',
-            ann_file='splits/fold0_train.txt',
-            data_prefix=dict(
-                img_path='land-train', seg_map_path='annotations'),
-            pipeline=...)
+    The lines of a split are names such as 100694.
 
     Args:
         img_suffix (str, optional): Suffix of the images. Defaults to
@@ -54,6 +46,20 @@ class DeepGlobeLandDataset(BaseSegDataset):
         seg_map_suffix (str, optional): Suffix of the labels. Defaults to
             '.png'.
         **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
+
+    Examples:
+        >>> entry = dict(
+        ...     type='mmseg_jml.DeepGlobeLandDataset',
+        ...     data_root='data/deepglobe_land',
+        ...     ann_file='splits/fold0_train.txt',
+        ...     data_prefix=dict(
+        ...         img_path='land-train', seg_map_path='annotations'
+        ...     ),
+        ...     pipeline=[],
+        ... )
+        >>> dataset = DATASETS.build(dict(entry, lazy_init=True))
+        >>> dataset.metainfo['classes'][:2]
+        ('urban_land', 'agriculture_land')
     """
 
     METAINFO = dict(classes=tuple(_COLOURS), palette=list(_COLOURS.values()))

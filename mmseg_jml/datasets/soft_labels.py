@@ -27,20 +27,9 @@ class LoadSoftLabels(BaseTransform):
     resized (to the nearest pixel) like the label.
 
     The path of a file is that of the label with pieces of text replaced, each
-    where it occurs last. For three annotators, whose masks are in folders
-    beside that of the label::
-
-        dict(type='mmseg_jml.LoadSoftLabels', sources=[
-            {'/masks/': '/first/'}, {'/masks/': '/second/'},
-            {'/masks/': '/third/'}])
-
-    For a map of probabilities, saved by ``numpy.save`` as (C, H, W) floats,
-    with 0 for every class where a pixel has no label::
-
-        dict(type='mmseg_jml.LoadSoftLabels', sources={
-            '/masks/': '/probabilities/', '.png': '.npy'})
-
-    Masks are read as ``LoadAnnotations`` reads the label.
+    where it occurs last. Masks are read as ``LoadAnnotations`` reads the
+    label. A map of probabilities is saved by ``numpy.save`` as (C, H, W)
+    floats, with 0 for every class where a pixel has no label.
 
     Required keys: seg_map_path, seg_fields. Added keys: soft_label_0,
     soft_label_1, ...: (H, W) integers, or (H, W, C) floats.
@@ -53,6 +42,25 @@ class LoadSoftLabels(BaseTransform):
     Raises:
         ValueError: If there is no source; while loading, if a path does not
             hold a text to replace, or a file does not hold probabilities.
+
+    Examples:
+        Two annotators, with masks in folders beside that of the label:
+
+        >>> masks = dict(
+        ...     type='mmseg_jml.LoadSoftLabels',
+        ...     sources=[{'/masks/': '/first/'}, {'/masks/': '/second/'}],
+        ... )
+
+        A map of probabilities, here written and loaded:
+
+        >>> import tempfile
+        >>> load = LoadSoftLabels({'.png': '.npy'})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f'{folder}/7.npy', np.full((2, 4, 6), 0.5))
+        ...     path = f'{folder}/7.png'
+        ...     found = load(dict(seg_map_path=path, seg_fields=[]))
+        >>> found['soft_label_0'].shape, found['seg_fields']
+        ((4, 6, 2), ['soft_label_0'])
     """
 
     def __init__(
@@ -94,6 +102,14 @@ class PackSoftLabels(BaseTransform):
     Raises:
         ValueError: While packing, if there is no soft label, or more than one
             map of probabilities.
+
+    Examples:
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> soft = np.full((4, 6, 2), 0.5, np.float32)
+        >>> pack = PackSoftLabels(meta_keys=())
+        >>> packed = pack(dict(img=image, soft_label_0=soft))
+        >>> packed['data_samples'].soft_label.data.shape
+        torch.Size([2, 4, 6])
     """
 
     def __init__(self, **kwargs: Any) -> None:

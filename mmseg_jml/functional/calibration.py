@@ -36,6 +36,14 @@ class CalibrationState:
         ece (Tensor): Scalar, sum over images of their own ECE.
         sce (Tensor): Scalar, sum over images of their own SCE.
         images (Tensor): Scalar, images with a counted pixel.
+
+    Examples:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]])
+        >>> label = torch.tensor([0, 0])
+        >>> state = calibration_state(scores, label, kind='probabilities')
+        >>> state.plus(state).images
+        tensor(2., dtype=torch.float64)
     """
 
     sums: ConfidenceSums

@@ -33,6 +33,13 @@ class ConfidenceSums(NamedTuple):
         nll (Tensor): Scalar, sum of the negative log-likelihoods.
         brier (Tensor): Scalar, sum of the squared distances between the
             probabilities and the one-hot label.
+
+    Examples:
+        >>> scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]])
+        >>> label = torch.tensor([0, 0])
+        >>> sums = confidence_sums(scores, label, kind='probabilities')
+        >>> sums.plus(sums).labelled
+        tensor([4., 0.], dtype=torch.float64)
     """
 
     top: Tensor

@@ -18,7 +18,19 @@ def number_of_processes() -> int:
 
 @torch.no_grad()
 def largest_of_all(value: Tensor) -> Tensor:
-    """Take the largest of all processes' values, element by element."""
+    """Take the largest of all processes' values, element by element.
+
+    Args:
+        value (Tensor): Of the same shape in all processes.
+
+    Returns:
+        Tensor: Of the same shape, without gradient; without a process group
+        the value itself.
+
+    Examples:
+        >>> largest_of_all(torch.tensor([1.0, 3.0]))
+        tensor([1., 3.])
+    """
     if number_of_processes() > 1:
         value = value.clone()
         dist.all_reduce(value, op=dist.ReduceOp.MAX)

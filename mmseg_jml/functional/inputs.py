@@ -42,6 +42,11 @@ def make_request(
     Returns:
         Request: The logits, the target and the weights; no optional sum is
         asked for yet.
+
+    Examples:
+        >>> logits, label = torch.zeros(1, 2, 3), torch.tensor([[0, 1, 255]])
+        >>> make_request(logits, label).target.counted()
+        tensor([[ True,  True, False]])
     """
     _check_kinds(logits, target)
     _check_logits(logits, use_sigmoid, class_weight)

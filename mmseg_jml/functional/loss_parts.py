@@ -33,6 +33,12 @@ class LossParts(NamedTuple):
         accuracy (Tensor, optional): Share of the counted pixels whose
             labelled class has the largest logit, in percent, float32; 100
             where no pixel counts.
+
+    Examples:
+        >>> logits, label = torch.zeros(1, 2, 3), torch.tensor([[0, 1, 255]])
+        >>> parts = loss_parts(logits, label, ce_weight=1.0)
+        >>> parts.loss == parts.cross_entropy + parts.jaccard
+        tensor(True)
     """
 
     loss: Tensor

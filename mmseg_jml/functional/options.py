@@ -171,6 +171,11 @@ def check_at_least(least: float, **values: float) -> None:
     Raises:
         TypeError: If one of them is no number.
         ValueError: If one of them is below ``least``, infinite or NaN.
+
+    Examples:
+        >>> check_at_least(0, loss_weight=-1.0)
+        Traceback (most recent call last):
+        ValueError: Expected loss_weight to be at least 0, but got -1.0
     """
     for name, value in values.items():
         try:

@@ -27,6 +27,10 @@ class Window(NamedTuple):
         logits (Tensor): (C, h, w).
         rows (slice): Start and stop of the window's rows in the image.
         columns (slice): Start and stop of its columns.
+
+    Examples:
+        >>> Window(torch.zeros(3, 2, 2), slice(0, 8), slice(8, 16)).columns
+        slice(8, 16, None)
     """
 
     logits: Tensor
@@ -44,6 +48,11 @@ class Canvas:
         align_corners (bool): As in ``F.interpolate``. Defaults to False.
         dtype (torch.dtype, optional): Dtype in which resized logits are added
             and kept. None means that of ``F.interpolate``. Defaults to None.
+
+    Examples:
+        >>> window = Window(torch.zeros(3, 2, 2), slice(0, 8), slice(0, 8))
+        >>> Canvas([window], size=(8, 8)).classes
+        3
     """
 
     windows: Sequence[Window]
@@ -117,6 +126,10 @@ class View(NamedTuple):
             rows at the top and bottom, that are cut off first.
         flip (str, optional): 'horizontal' or 'vertical', undone after the
             padding. Defaults to None.
+
+    Examples:
+        >>> View(size=(512, 1024), flip='horizontal').padding
+        (0, 0, 0, 0)
     """
 
     size: tuple[int, int]

@@ -22,6 +22,11 @@ class RegionCounts(NamedTuple):
             class.
         predicted (Tensor): (N, C) int64, pixels predicted as the class.
         labelled (Tensor): (N, C) int64, pixels labelled as the class.
+
+    Examples:
+        >>> label = torch.tensor([[0, 1, 0], [1, 1, 255]])
+        >>> region_counts(torch.zeros_like(label), label, 2).total().labelled
+        tensor([[2, 3]])
     """
 
     hit: Tensor

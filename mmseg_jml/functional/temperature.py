@@ -25,6 +25,13 @@ class TemperatureSums:
         slope (Tensor): (K,) float64, the derivative of the summed NLL by the
             factor of the logits, at K factors from 0.1 to 10.
         curvature (Tensor): (K,) float64, the second derivative.
+
+    Examples:
+        >>> zeros = torch.zeros(17, dtype=torch.float64)
+        >>> TemperatureSums(zeros, zeros + 1).plus(
+        ...     TemperatureSums(zeros, zeros + 2)
+        ... ).curvature[0]
+        tensor(3., dtype=torch.float64)
     """
 
     slope: Tensor
@@ -55,6 +62,16 @@ def temperature_sums(
 
     Returns:
         TemperatureSums: Sums on the CPU.
+
+    Examples:
+        The factor in the middle is 1; there the derivative is the mean of the
+        logits, 2 / 2 for one pixel, minus that of the label:
+
+        >>> logits = torch.tensor([[2.0], [0.0]])
+        >>> sums = temperature_sums(logits, torch.tensor([0]))
+        >>> expected = 2 * logits.softmax(0)[0] - 2
+        >>> torch.allclose(sums.slope[8], expected.double())
+        True
     """
     check_kind(kind)
     total = torch.zeros(2, len(_FACTORS), dtype=torch.float64)

@@ -37,6 +37,11 @@ class ExactResumeHook(Hook):
     the checkpoint falls between two updates, and kernels of a GPU that are not
     deterministic, unless `randomness=dict(deterministic=True)`.
 
+    Raises:
+        TypeError: Before training, if the loop is not iteration-based.
+        ValueError: Before training, if the training data is not configured by
+            a dictionary with a sampler and a batch size.
+
     Examples:
         >>> custom_hooks = [dict(type='mmseg_jml.ExactResumeHook')]
     """

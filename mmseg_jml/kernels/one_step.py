@@ -17,6 +17,10 @@ def as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
     A compiler would unroll a loop over chunks into thousands of operations.
     It is not imported here, since that takes more than a second;
     ``torch.compiler.disable`` as a decorator imports it at once.
+
+    Examples:
+        >>> as_one_step(sum)([1, 2])
+        3
     """
     compiler: Any = sys.modules.get('torch._dynamo')
     if compiler is None or is_compiling() is False:
@@ -26,7 +30,12 @@ def as_one_step(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_compiling() -> bool | None:
-    """Tell whether a compiler traces this call; before torch 2.3 None."""
+    """Tell whether a compiler traces this call; before torch 2.3 None.
+
+    Examples:
+        >>> bool(is_compiling())
+        False
+    """
     compiler = getattr(torch, 'compiler', None)  # torch 2.1
     answer = getattr(compiler, 'is_compiling', None)
     return None if answer is None else bool(answer())

@@ -49,7 +49,13 @@ def region_sums(request: Request) -> RegionSums:
 
 
 def upsampled(request: Request) -> Request:
-    """Return the request in its working dtype, with logits of full size."""
+    """Return the request in its working dtype, with logits of full size.
+
+    Examples:
+        >>> label = HardLabel(torch.zeros(1, 4, 6, dtype=torch.long))
+        >>> upsampled(Request(torch.zeros(1, 2, 2, 3), label)).logits.shape
+        torch.Size([1, 2, 4, 6])
+    """
     logits, target = request.logits.to(request.dtype), request.target
     if request.is_upsampled:
         logits = _resize(logits, request.size, request.align_corners)
@@ -62,7 +68,13 @@ def upsampled(request: Request) -> Request:
 
 
 def pixel_weight(request: Request) -> Tensor:
-    """Return (N, *) weights, 0 on ignored pixels, in the working dtype."""
+    """Return (N, *) weights, 0 on ignored pixels, in the working dtype.
+
+    Examples:
+        >>> label = HardLabel(torch.tensor([[0, 255]]))
+        >>> pixel_weight(Request(torch.zeros(1, 2, 2), label))
+        tensor([[1., 0.]])
+    """
     shape = request.logits.shape[:1] + request.size
     weight = request.weight
     if weight is None:
@@ -76,7 +88,14 @@ def pixel_weight(request: Request) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, label: Tensor, use_sigmoid: bool) -> Tensor:
-    """Return the cross-entropy (N, C, *) before the sum over classes."""
+    """Return the cross-entropy (N, C, *) before the sum over classes.
+
+    Examples:
+        >>> label = torch.tensor([[[0.75], [0.25]]])
+        >>> cross_entropy(torch.zeros(1, 2, 1), label, use_sigmoid=False)
+        tensor([[[0.5199],
+                 [0.1733]]])
+    """
     if use_sigmoid:
         return F.binary_cross_entropy_with_logits(
             logits, label, reduction='none'
@@ -94,7 +113,14 @@ def _resize(value: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
 
 def class_weight(request: Request) -> Tensor:
-    """Return the class weights (C, 1, ...), ones if there are none."""
+    """Return the class weights (C, 1, ...), ones if there are none.
+
+    Examples:
+        >>> label = HardLabel(torch.tensor([[0, 255]]))
+        >>> class_weight(Request(torch.zeros(1, 2, 2), label))
+        tensor([[1.],
+                [1.]])
+    """
     logits, weight = request.logits, request.class_weight
     if weight is None:
         weight = logits.new_ones(logits.shape[1])

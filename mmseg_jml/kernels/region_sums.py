@@ -135,6 +135,12 @@ def choose(request: Request, impl: str = 'auto') -> str:
 
     Raises:
         ValueError: As for :func:`region_sums`.
+
+    Examples:
+        >>> from mmseg_jml.kernels import HardLabel
+        >>> label = HardLabel(torch.zeros(1, 3, dtype=torch.long))
+        >>> choose(Request(torch.zeros(1, 2, 3), label), 'reference')
+        'reference'
     """
     source = 'impl'
     if impl == 'auto' and _VARIABLE in os.environ:
@@ -166,6 +172,11 @@ def check_implementation(name: str, source: str = 'impl') -> None:
 
     Raises:
         ValueError: If it is none of ``IMPLEMENTATIONS``.
+
+    Examples:
+        >>> check_implementation('fast')
+        Traceback (most recent call last):
+        ValueError: Expected impl to be 'auto' or one of ('reference', 'torch', 'triton'), but got 'fast'
     """
     if name not in IMPLEMENTATIONS:
         raise ValueError(

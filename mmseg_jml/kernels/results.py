@@ -123,6 +123,13 @@ class Reduction(NamedTuple):
             share them: the derivatives by P; by the log-likelihood, times
             the weight of the class; by T; and by the sum of w p y.
         others (tuple[Tensor | None, ...]): More results, without derivative.
+
+    Examples:
+        The value -sum(P), whose derivative by P is -1:
+
+        >>> slopes = torch.tensor([[[-1.0], [0.0], [0.0]]])
+        >>> Reduction(torch.tensor(-2.0), slopes).others
+        ()
     """
 
     value: Tensor

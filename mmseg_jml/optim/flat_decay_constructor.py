@@ -18,12 +18,19 @@ class FlatDecayConstructor(DefaultOptimWrapperConstructor):
     of ``custom_keys`` matches obeys this key alone: with ten times the
     learning rate in the heads (``head=dict(lr_mult=10)``), their biases and
     norms decay whatever ``norm_decay_mult``, ``bias_decay_mult`` and
-    ``flat_decay_mult`` say. Here they do not::
+    ``flat_decay_mult`` say. Here they do not.
 
-        optim_wrapper = dict(
-            constructor='mmseg_jml.FlatDecayConstructor',
-            optimizer=dict(type='AdamW', lr=6e-5, weight_decay=0.01),
-            paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.0))))
+    Examples:
+        >>> optim_wrapper = dict(
+        ...     constructor='mmseg_jml.FlatDecayConstructor',
+        ...     optimizer=dict(type='AdamW', lr=6e-5, weight_decay=0.01),
+        ...     paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.0))),
+        ... )
+        >>> from mmengine.optim import build_optim_wrapper
+        >>> model = nn.ModuleDict(dict(head=nn.Conv2d(3, 2, 1)))
+        >>> wrapper = build_optim_wrapper(model, optim_wrapper)
+        >>> [g['weight_decay'] for g in wrapper.optimizer.param_groups]
+        [0.01, 0.0]
     """
 
     def add_params(

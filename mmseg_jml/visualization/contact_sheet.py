@@ -28,6 +28,10 @@ class View(NamedTuple):
             could not be loaded.
         label (np.ndarray | None): (H, W) integers.
         problem (str): What is wrong with it; empty if nothing is.
+
+    Examples:
+        >>> View('7.png', problem='its label has no file').image is None
+        True
     """
 
     name: str
@@ -56,6 +60,13 @@ def draw_contact_sheet(
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
+
+    Examples:
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> views = [View('7.png', image, np.zeros((4, 6), int))]
+        >>> sheet = draw_contact_sheet({'train': views}, ['road'], [[9, 9, 9]])
+        >>> sheet.shape, sheet.dtype
+        ((420, 1200, 3), dtype('uint8'))
     """
     lines = [
         (title, views[i : i + COLUMNS])

@@ -50,6 +50,17 @@ def log_image(name: str, image: np.ndarray) -> None:
     Args:
         name (str): Its name, to which the number of training steps is added.
         image (np.ndarray): (H, W, 3) uint8, RGB.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> backends = [dict(type='LocalVisBackend')]
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Visualizer.get_instance(  # in a run the runner does this
+        ...         'example', vis_backends=backends, save_dir=folder
+        ...     )
+        ...     log_image('black', np.zeros((4, 6, 3), np.uint8))
+        ...     [path.stem[:5] for path in Path(folder).rglob('*.png')]
+        ['black']
     """
     visualizer = Visualizer.get_current_instance()
     # steps that are done, as for scalars in the log; 0 without training

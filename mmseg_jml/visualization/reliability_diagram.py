@@ -37,6 +37,12 @@ def reliability_diagram(
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
+
+    Examples:
+        >>> import torch
+        >>> bins = torch.tensor([[2.0, 8.0], [0.6, 7.2], [1.0, 6.0]])
+        >>> reliability_diagram([bins], ['all classes']).shape
+        (400, 350, 3)
     """
     columns = len(bins) if len(bins) < 5 else math.ceil(len(bins) ** 0.5)
     rows = math.ceil(len(bins) / columns)

@@ -25,6 +25,14 @@ class SoftLabelPicture(NamedTuple):
         label (Tensor): (H, W) integers; a value that is no class is ignored.
         soft (Tensor): (C, H, W), the soft label.
         weight (Tensor): (H, W), 0 where the soft label does not count.
+
+    Examples:
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> label = torch.zeros(4, 6, dtype=torch.long)
+        >>> soft = torch.full((2, 4, 6), 0.5)
+        >>> picture = SoftLabelPicture(image, label, soft, weight=label + 1)
+        >>> picture.soft[:, 0, 0].tolist()
+        [0.5, 0.5]
     """
 
     image: np.ndarray
@@ -50,6 +58,14 @@ def draw_soft_labels(
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
+
+    Examples:
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> label = torch.zeros(4, 6, dtype=torch.long)
+        >>> soft = torch.full((2, 4, 6), 0.5)
+        >>> picture = SoftLabelPicture(image, label, soft, label + 1)
+        >>> draw_soft_labels([picture], [[255, 0, 0], [0, 0, 255]]).shape
+        (300, 1200, 3)
     """
     figure = new_figure(12, 3 * len(pictures))
     axes = figure.subplots(len(pictures), 4, squeeze=False)
@@ -99,6 +115,14 @@ def restore_image(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
 
     Returns:
         np.ndarray: (H, W, 3) uint8, RGB.
+
+    Examples:
+        >>> from mmseg.models import SegDataPreProcessor
+        >>> preprocessor = SegDataPreProcessor(
+        ...     mean=[10.0] * 3, std=[2.0] * 3, bgr_to_rgb=True
+        ... )
+        >>> restore_image(torch.ones(3, 1, 1), preprocessor)  # 10 + 2
+        array([[[12, 12, 12]]], dtype=uint8)
     """
     image = Normalisation.of(preprocessor).restore(inputs.detach())
     image = image.round().clamp(0, 255).to(torch.uint8)
