@@ -40,6 +40,7 @@ def _processor(gpus):
     """Keeps runs, and processes of their own, off the GPUs: see `device`."""
     if torch.cuda.is_available():
         torch.cuda.init()  # this process has seen them
+        torch.cuda.device_count()  # older torch would count them again
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('mmengine.device.utils.DEVICE', 'cpu')
         patch.setenv('CUDA_VISIBLE_DEVICES', '')
