@@ -19,7 +19,7 @@ pins = $(foreach pin,$(PINS),'$(pin)')
 ready = $(VENV)/$(1)/ready
 tools_of = $(VENV)/$(firstword $(STACKS))/bin
 
-.PHONY: help setup demo demo-kd demo-semi test test-gpu zoo recipes lint format docs docs-check check clean
+.PHONY: help setup demo demo-kd demo-semi test test-gpu zoo recipes lint format links docs docs-check check clean
 .SECONDARY:
 
 help:  ## list the targets
@@ -91,6 +91,9 @@ lint: $(call ready,$(firstword $(STACKS)))  ## check style, formatting and types
 format: $(call ready,$(firstword $(STACKS)))  ## mend style and formatting
 	$(tools_of)/ruff check --fix .
 	$(tools_of)/ruff format .
+
+links: $(call ready,$(firstword $(STACKS)))  ## check the links between pages
+	$(tools_of)/python -m pytest -q tests/docs/test_links.py
 
 docs: $(call ready,$(firstword $(STACKS)))  ## build the site in docs/_build/html
 	$(tools_of)/python -m sphinx -W --keep-going -q docs docs/_build/html

@@ -6,6 +6,8 @@ import argparse
 import csv
 import datetime
 import platform
+import shutil
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -66,8 +68,10 @@ def measure_losses(
         for found in (losses, rivals)
     )
     calls |= running(others, lambda call: call().backward())
-    rows, options = [], (unit, arguments.device, arguments.rounds)
-    for row in compare(calls, inputs[0], *options, **common):
+    rows = []
+    for row in compare(
+        calls, inputs[0], unit, arguments.device, arguments.rounds, **common
+    ):
         rows.append(row)
         host = '   host {host_ms:6.2f} ms' * (row['host_ms'] != '')
         print(('{kind:5} {dtype:8} {shape:15} {loss:33} {ms:9.3f} ms '
@@ -91,6 +95,7 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
     packages = [f'{name} {_version(name)}' for name in PACKAGES]
     return {
         'date': datetime.date.today().isoformat(),
+        'commit': _commit(),
         'device': arguments.device.name,
         **{key: str(getattr(arguments, key)) for key in OPTIONS},
         'python': platform.python_version(),
@@ -98,6 +103,17 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
         'triton': _version('triton'),
         'packages': '; '.join(x for x in packages if x.partition(' ')[2]),
     }
+
+
+def _commit() -> str:
+    """Return the commit of the package; '' outside a clone."""
+    root = Path(__file__).parents[1]
+    command = ['git', '-C', str(root), 'describe', '--always', '--dirty']
+    # without one of its own, git would look for a clone further up
+    if not (root / '.git').exists() or not shutil.which('git'):
+        return ''
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    return found.stdout.strip()
 
 
 def _version(package: str) -> str:

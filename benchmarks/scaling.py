@@ -32,7 +32,7 @@ def plot(
         for row in rows
         if row['dtype'] == dtype
     }
-    figure = Figure((10, 7), layout='tight')
+    figure = Figure((10, 7))
     axes = figure.subplots(2, 2, sharex='col')
     for column, shapes in enumerate((CLASSES, PIXELS)):
         sizes = [tuple(map(int, shape.split('x'))) for shape in shapes]
@@ -57,6 +57,7 @@ def plot(
     axes[0, 1].legend(fontsize=7)
     device = arguments.device.type
     figure.suptitle(f'{device}, {dtype}, {arguments.threads} thread')
+    figure.tight_layout()
     figure.savefig(path, dpi=120)
 
 

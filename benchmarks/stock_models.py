@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmseg_jml.imports import configs_of
+from mmseg_jml.imports import config_path
 
 from .candidates import draw_label
 from .measure import size_of
@@ -18,7 +18,7 @@ def read_config(name: str, size: tuple[int, int]) -> Config:
 
     Images have the given height and width.
     """
-    config = Config.fromfile(configs_of('mmseg') / name)
+    config = Config.fromfile(config_path(f'mmseg::{name}'))
     config.model.pretrained = None
     config.model.data_preprocessor.size = size
     return config

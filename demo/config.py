@@ -34,7 +34,6 @@ test_evaluator = [
 
 # Semantic FPN on the first three stages of a ResNet-18 with a quarter of its
 # width, which `experiments` sets: 0.2 million weights.
-norm_cfg = dict(type='BN')
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -51,7 +50,6 @@ model = dict(
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
         out_indices=(0, 1, 2),
-        norm_cfg=norm_cfg,
     ),
     neck=dict(type='FPN', num_outs=3),
     decode_head=dict(
@@ -59,7 +57,7 @@ model = dict(
         in_index=[0, 1, 2],
         feature_strides=[4, 8, 16],
         num_classes=len(classes),
-        norm_cfg=norm_cfg,
+        norm_cfg=dict(type='BN'),
     ),
     test_cfg=dict(mode='whole'),
 )

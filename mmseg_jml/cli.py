@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
-from .imports import configs_of
+from .imports import config_path
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -92,18 +92,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file(name: str) -> str:
-    """Find the file that the command line names, or report its absence.
-
-    The name is a path, or ``PACKAGE::PATH``, a path below the configs of an
-    installed package, with or without ``.py``.
-    """
-    path = Path(name)
-    package, separator, inner = name.partition('::')
-    if separator:
-        folder = configs_of(package)
-        if folder is None:
-            raise argparse.ArgumentTypeError(f'no package {package}: {name}')
-        path = folder / f'{inner[:-3] if inner.endswith(".py") else inner}.py'
+    """Find the file that the command line names, or report its absence."""
+    path = config_path(name)
+    if path is None:
+        package = name.partition('::')[0]
+        raise argparse.ArgumentTypeError(f'no package {package}: {name}')
     if path.is_file():
         return str(path)
     names = [file.name for file in path.parent.glob('*.py')]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -103,13 +103,13 @@ def _known_loss(name: str) -> str:
     return short
 
 
-def type_name(node: dict) -> str:
+def type_name(node: Mapping) -> str:
     """Return the class name of an entry whose type is a string or a class."""
     kind = node.get('type', '')
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def children(node: Any, path: str) -> Iterator[tuple[str, object]]:
+def children(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """List the entries directly inside a part of a config, by path."""
     if isinstance(node, dict):
         return ((f'{path}.{key}', child) for key, child in node.items())
@@ -139,7 +139,7 @@ def _other_task(head: dict) -> str:
 
 def _refusal(model: dict, heads: Sequence[str]) -> str:
     """Explain why no loss of the heads can be replaced."""
-    reasons = []
+    reasons: list[str] = []
     for key in heads:
         found = model.get(key) or ()
         found = found if isinstance(found, (list, tuple)) else [found]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import (
+    BaseModel,
+    BaseModule,
+    BaseTTAModel,
+    is_model_wrapper,
+)
 from torch import nn
 
 __all__ = [
@@ -90,11 +95,11 @@ def facts_of(head: nn.Module) -> HeadFacts:
     return next((HEADS[name] for name in names if name in HEADS), HeadFacts())
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: BaseModel) -> BaseModel:
     """Take a segmentor out of its wrappers.
 
     Args:
-        model (nn.Module): A segmentor, perhaps in a wrapper for distributed
+        model (BaseModel): A segmentor, perhaps in a wrapper for distributed
             training, for test-time augmentation, or in both.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
@@ -102,9 +107,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
+def named_heads(segmentor: BaseModel) -> dict[str, BaseModule]:
     """List the heads of a segmentor by the names that they have in the log."""
-    heads = {}
+    heads: dict[str, BaseModule] = {}
     for name, key in (('decode', 'decode_head'), ('aux', 'auxiliary_head')):
         head = getattr(segmentor, key, None)
         if isinstance(head, nn.ModuleList):
@@ -114,7 +119,7 @@ def named_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
     return heads
 
 
-def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
+def dense_heads(segmentor: BaseModel) -> dict[str, BaseModule]:
     """List the heads that hand the logits of all pixels to their loss."""
     return {
         name: head
@@ -123,7 +128,7 @@ def dense_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def main_head(segmentor: nn.Module) -> str:
+def main_head(segmentor: BaseModel) -> str:
     """Name the last main head that classifies all pixels.
 
     Returns:
@@ -146,7 +151,7 @@ def main_head(segmentor: nn.Module) -> str:
     )
 
 
-def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
+def auxiliary_heads(segmentor: BaseModel) -> dict[str, BaseModule]:
     """List the dense auxiliary heads with the classes of the segmentor."""
     return {
         name: head
@@ -155,12 +160,12 @@ def auxiliary_heads(segmentor: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def outputs_to_teach(segmentor: nn.Module) -> list[str]:
+def outputs_to_teach(segmentor: BaseModel) -> list[str]:
     """Name the main output and the auxiliary heads that can learn with it."""
     return [main_head(segmentor), *auxiliary_heads(segmentor)]
 
 
-def predicting_head(segmentor: nn.Module) -> nn.Module:
+def predicting_head(segmentor: BaseModel) -> BaseModule:
     """Return the head that predicts: in a cascade the last main one."""
     head = segmentor.decode_head
     return head[-1] if isinstance(head, nn.ModuleList) else head

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ['after_import', 'configs_of']
+__all__ = ['after_import', 'config_path']
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:
@@ -33,18 +33,29 @@ def after_import(name: str, action: Callable[[], None]) -> None:
         sys.meta_path.insert(0, _Watch(name, action))
 
 
-def configs_of(package: str) -> Path | None:
-    """Return the folder of a package's configs; None without the package.
+def config_path(name: str) -> Path | None:
+    """Return where a config is, whether or not there is such a file.
 
     mmengine's get_config would try to install a package whose distribution
     has another name, as on the OneDL stack.
+
+    Args:
+        name (str): A path, or ``PACKAGE::PATH``, a path below the configs of
+            an installed package, with or without ``.py``.
+
+    Returns:
+        Path | None: The path; None if there is no such package.
     """
+    package, separator, inner = name.partition('::')
+    if not separator:
+        return Path(name)
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
         return None
     root = Path(spec.origin).parent
     installed = root / '.mim' / 'configs'
-    return installed if installed.is_dir() else root.parent / 'configs'
+    folder = installed if installed.is_dir() else root.parent / 'configs'
+    return folder / f'{inner[:-3] if inner.endswith(".py") else inner}.py'
 
 
 class _Watch(MetaPathFinder):
@@ -78,4 +89,5 @@ class _Watch(MetaPathFinder):
                 self.action()
                 sys.meta_path.remove(self)
 
-        loader.exec_module = run_and_act
+        # for this loader alone: others of its class keep their method
+        loader.exec_module = run_and_act  # type: ignore[method-assign]

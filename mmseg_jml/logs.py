@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
@@ -44,7 +45,7 @@ class QuietRunner(Runner):
         **kwargs: Arguments of mmengine's runner.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for handler in self._consoles:
             handler.removeFilter(_is_short)
@@ -52,7 +53,7 @@ class QuietRunner(Runner):
             'Versions, config and hooks: see %s', self.logger.log_file
         )
 
-    def build_logger(self, *args, **kwargs) -> MMLogger:
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger; at first its console shows short messages only."""
         logger = super().build_logger(*args, **kwargs)
         self._consoles = [

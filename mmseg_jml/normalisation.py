@@ -37,7 +37,8 @@ class Normalisation(NamedTuple):
             for name in ('channel_conversion', '_channel_conversion')
         )
         if getattr(preprocessor, '_enable_normalize', False):
-            return cls(preprocessor.mean, preprocessor.std, is_rgb)
+            mean, std = map(preprocessor.get_buffer, ('mean', 'std'))
+            return cls(mean, std, is_rgb)
         return cls(torch.zeros(()), torch.ones(()), is_rgb)
 
     def swapped(self) -> Normalisation:

@@ -6,6 +6,7 @@ import math
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,6 +78,8 @@ def test_benchmark(name, device, run):
     for key in ('date', 'device', 'torch'):
         assert rows[0][key]
     assert bool(rows[0]['triton']) == bool(find_spec('triton'))
+    clone = Path(report.__file__).parents[1] / '.git'
+    assert bool(rows[0]['commit']) == clone.exists()
 
 
 def test_every_dtype_and_loss_has_a_row(run):

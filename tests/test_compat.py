@@ -16,7 +16,6 @@ from mmseg.registry import MODELS  # noqa: F401 (before what it imports)
 
 import mmseg_jml.compat
 from mmseg_jml.compat import training_unpickler
-from mmseg_jml.supervision.teacher_checkpoint import load_weights
 from tests.tools.run import apart
 
 INSTALLED = {found.metadata['Name'] for found in distributions()}
@@ -190,23 +189,3 @@ def test_attribute_of_anything_but_the_log_history_is_refused(
     path = saved(x=Attribute(owner, name))
     with pytest.raises(TypeError, match=f'of HistoryBuffer only.*{name}'):
         torch.load(path, weights_only=True)
-
-
-def test_a_teacher_from_a_run_of_ones_own_loads(saved):
-    """Whatever the torch, and without unpickling what is foreign."""
-    model, history = torch.nn.Linear(2, 1), HistoryBuffer([3.0], [1])
-    checkpoint = dict(
-        state_dict=torch.nn.Linear(2, 1).state_dict(),
-        message_hub=dict(log_scalars={'train/loss': history}),
-        meta=dict(dataset_meta=dict(classes=('sky', 'road')), iter=1),
-        best=np.float32(61.5),
-    )
-    assert load_weights(model, saved(**checkpoint), strict=True) == [
-        'sky',
-        'road',
-    ]
-    assert torch.equal(model.weight, checkpoint['state_dict']['weight'])
-    with pytest.raises(ValueError, match='which are not loaded'):
-        load_weights(
-            model, saved(**checkpoint, foreign=Fraction(1, 2)), strict=True
-        )

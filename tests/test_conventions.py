@@ -33,15 +33,17 @@ def test_the_code_host_runs_what_a_developer_runs():
     assert os.access(ROOT / '.ci/run', os.X_OK)
 
 
-def test_hooks_before_a_commit_download_nothing():
+def test_hooks_before_a_commit_are_targets_of_make():
+    """Nothing is downloaded for them, and no path of an environment named."""
+    makefile = (ROOT / 'Makefile').read_text()
     (repository,) = read('.pre-commit-config.yaml')['repos']
     assert repository['repo'] == 'local'
     for hook in repository['hooks']:
         assert hook['language'] == 'system'
-        program, *words = shlex.split(hook['entry'])
-        assert program.startswith('.venv/openmmlab/bin/')
-        for word in words:
-            assert '/' not in word or (ROOT / word).exists()
+        assert hook['pass_filenames'] is False
+        *make, target = shlex.split(hook['entry'])
+        assert make == ['make', '-s']
+        assert f'\n{target}: ' in makefile
 
 
 def test_templates_have_what_lists_show():

@@ -194,6 +194,27 @@ def test_nothing_names_a_path_of_some_machine():
             assert not re.search(r'[\'"`]/(home|root|work)/', text), path
 
 
+@pytest.mark.parametrize(
+    'path',
+    sorted(ROOT.rglob('*.py')),
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_arguments_and_results_are_annotated(path):
+    """All but those of Triton's kernels, which are pointers and constants."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if any('jit' in ast.unparse(x) for x in node.decorator_list):
+            continue
+        names = [
+            arg.arg
+            for arg in ast.walk(node.args)
+            if isinstance(arg, ast.arg) and arg.annotation is None
+        ]
+        assert {*names} <= {'self', 'cls'}, node.name
+        assert node.returns is not None, node.name
+
+
 # What torch has since which version. The package runs on torch 2.0.
 NEWER = {
     f'torch.{name}'
@@ -284,8 +305,9 @@ def newer_than_3_8(source: str) -> list[str]:
 @pytest.mark.parametrize('search', [unguarded, newer_than_3_8])
 def test_old_torch_and_python_are_not_asked_for_what_they_lack(search):
     found = {
-        str(path.relative_to(ROOT)): names
-        for path in ROOT.rglob('*.py')
+        str(path): names
+        for folder in (ROOT, ROOT.parent / 'demo', ROOT.parent / 'tools')
+        for path in folder.rglob('*.py')
         if (names := search(path.read_text()))
     }
     assert found == {}

@@ -1,7 +1,5 @@
 """A run of seconds: stock classes, random images, all that draws numbers."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from mmseg_jml import cli
@@ -37,14 +39,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def paint(cfg: Config, args: argparse.Namespace) -> None:
-    """Turn the visualization hook on.
-
-    Raises:
-        ValueError: If the config has no such hook.
-    """
+    """Turn the visualization hook on, or exit if the config has none."""
     hook = cfg.default_hooks.get('visualization')
     if hook is None:
-        raise ValueError(
+        sys.exit(
             'Expected default_hooks.visualization in the config for --show '
             'and --show-dir but got none; add '
             "visualization=dict(type='SegVisualizationHook')."
@@ -54,6 +52,42 @@ def paint(cfg: Config, args: argparse.Namespace) -> None:
         hook.update(show=True, wait_time=args.wait_time)
     if args.show_dir:
         cfg.visualizer.save_dir = args.show_dir
+
+
+def augment(cfg: Config) -> None:
+    """Use test-time augmentation, or exit if the config has none."""
+    missing = {'tta_model', 'tta_pipeline'} - cfg.keys()
+    if missing:
+        sys.exit(
+            'Expected tta_model and tta_pipeline in the config for --tta but '
+            f'got no {" and no ".join(sorted(missing))}; configs/_base_ of '
+            'mmseg has examples of both.'
+        )
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.tta_model.module = cfg.model
+    cfg.model = cfg.tta_model
+
+
+def write_maps(cfg: Config, folder: str) -> None:
+    """Let the metrics that write label maps do so, or exit without one."""
+    from mmseg.registry import METRICS
+
+    entries = cfg.test_evaluator
+    entries = [entries] if isinstance(entries, dict) else entries
+    kinds = [entry['type'] for entry in entries]
+    classes = [METRICS.get(k) if isinstance(k, str) else k for k in kinds]
+    writers = [
+        entry
+        for entry, cls in zip(entries, classes)
+        if cls is not None and 'output_dir' in signature(cls).parameters
+    ]
+    if not writers:
+        sys.exit(
+            'Expected a metric in test_evaluator that writes label maps for '
+            f'--out, such as IoUMetric, but got {", ".join(map(str, kinds))}.'
+        )
+    for entry in writers:
+        entry.update(output_dir=folder, keep_results=True)
 
 
 def main() -> None:
@@ -67,11 +101,9 @@ def main() -> None:
     if args.show or args.show_dir:
         paint(cfg, args)
     if args.tta:
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        cfg.tta_model.module = cfg.model
-        cfg.model = cfg.tta_model
+        augment(cfg)
     if args.out:
-        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+        write_maps(cfg, args.out)
     cli.build_runner(cfg, args.verbose).test()
 
 

@@ -41,16 +41,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def use_amp(cfg: dict) -> None:
-    """Turn on mixed precision.
-
-    Raises:
-        ValueError: If the optimizer wrapper is of another type.
-    """
+    """Turn on mixed precision, or exit if the wrapper is of another type."""
     wrapper = cfg['optim_wrapper']
     if wrapper['type'] == 'AmpOptimWrapper':
         return
     if wrapper['type'] != 'OptimWrapper':
-        raise ValueError(
+        sys.exit(
             'Expected optim_wrapper.type to be OptimWrapper for '
             f'--amp but got {wrapper["type"]}.'
         )

@@ -10,7 +10,7 @@ Each module repairs one thing, and only if the installed stack needs it:
 from .checkpoints import allow_training_checkpoints
 from .operators import stand_in_for_operators
 
-__all__ = ['apply']
+__all__ = ['allow_training_checkpoints', 'apply']
 
 
 def apply() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from mmengine.utils import digit_version
 from . import training_unpickler
 
 __all__ = ['allow_training_checkpoints']
+
+# As torch.serialization.add_safe_globals takes it.
+_Declaration = Union[Callable, 'tuple[Callable, str]']
 
 
 def allow_training_checkpoints() -> None:
@@ -29,10 +32,14 @@ def allow_training_checkpoints() -> None:
     Older versions of torch load weights only if they are asked to, as the
     tools do, and hooks that load a teacher. Their unpickler is replaced by
     one that accepts declarations.
+
+    Examples:
+        >>> allow_training_checkpoints()
     """
     if digit_version(torch.__version__) < (2, 6):
         training_unpickler.declare(_number_types() + _log_history())
-        torch.serialization._weights_only_unpickler = training_unpickler
+        private: Any = torch.serialization  # where no stub has the name
+        private._weights_only_unpickler = training_unpickler
         return
     # Importing this may be what calls this function.
     from mmengine.runner import checkpoint
@@ -43,17 +50,18 @@ def allow_training_checkpoints() -> None:
     torch.serialization.add_safe_globals(declared)
 
 
-def _number_types() -> list[type]:
+def _number_types() -> list[_Declaration]:
     codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
     return [type(np.dtype(code)) for code in codes]
 
 
-def _log_history() -> list[type | tuple[Callable, str]]:
-    reconstruct, *_ = np.empty(0).__reduce__()
-    scalar, *_ = np.float64().__reduce__()
+def _log_history() -> list[_Declaration]:
+    functions: list[Any] = [
+        value.__reduce__()[0] for value in (np.empty(0), np.float64())
+    ]
     numpy_functions = [
         (function, f'{package}.multiarray.{function.__name__}')
-        for function in (reconstruct, scalar)
+        for function in functions
         # numpy 1 and numpy 2 write different names.
         for package in ('numpy.core', 'numpy._core')
     ]

@@ -38,7 +38,7 @@ class MissingOperators(ModuleType):
         return missing
 
 
-def stand_in_for_operators() -> bool:
+def stand_in_for_operators() -> None:
     """Let `import mmseg.models` work without mmcv's compiled operators.
 
     mmsegmentation 1.2.2 imports `mmcv.ops` unconditionally, which needs the
@@ -49,17 +49,10 @@ def stand_in_for_operators() -> bool:
 
     Operators written in plain torch, such as `mmcv.ops.point_sample`, go on
     working. A compiled one raises a RuntimeError with its name when called.
-
-    Returns:
-        bool: Whether the stand-in is in place.
     """
-    if isinstance(sys.modules.get(EXTENSION), MissingOperators):
-        return True
     try:
         importlib.import_module('mmseg.utils')
     except ModuleNotFoundError as error:
         if error.name != EXTENSION:
             raise
         sys.modules[EXTENSION] = MissingOperators()
-        return True
-    return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 from _compat_pickle import IMPORT_MAPPING
 from collections import OrderedDict
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -56,10 +56,11 @@ def _declared() -> dict[str, Any]:
 
 
 # The unpickler written in Python, since its steps can be overridden.
-class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+class Unpickler(pickle._Unpickler):
     """Build what is declared, and refuse everything else by name."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]  # where load() collects objects
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what is declared under a name."""
@@ -74,13 +75,13 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         function = self.stack[-2]
         if not any(function is thing for thing in _declared().values()):
             raise pickle.UnpicklingError(f'Unsupported call: {function!r}')
-        super().load_reduce()
+        super().load_reduce()  # type: ignore[misc]  # the stub lacks it
 
     def load_build(self) -> None:
         """Set the state of an object, but not that of a class."""
         if not isinstance(self.stack[-2], _HOLDS_STATE):
             raise pickle.UnpicklingError(f'Unsupported: {self.stack[-2]!r}')
-        super().load_build()
+        super().load_build()  # type: ignore[misc]  # the stub lacks it
 
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build

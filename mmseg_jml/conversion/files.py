@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,9 +30,9 @@ class CorruptFileError(ValueError):
 def whole_file(path: Path) -> Iterator[Path]:
     """Write a file so that it appears in one step, complete, or not at all.
 
-    The block gets a temporary file to write, in a folder that is made if
-    there is none, and it is renamed at the end. A process that dies leaves it
-    behind; the next one overwrites it.
+    The block gets the path of a temporary file or folder, in a folder that
+    is made if there is none, and it is renamed at the end. A process that
+    dies leaves it behind; the next one overwrites it.
 
     Examples:
         >>> import tempfile
@@ -152,7 +153,8 @@ def _read_nifti(path: Path) -> np.ndarray:
             'pip install nibabel'
         ) from error
     try:
-        pixels = np.asarray(nibabel.load(path).dataobj).squeeze()
+        image: Any = nibabel.load(path)  # its class depends on the file
+        pixels = np.asarray(image.dataobj).squeeze()
     except Exception as error:  # of nibabel, gzip or zlib
         raise CorruptFileError(
             f'Expected {path} to be a whole NIfTI file but got: {error}'

@@ -49,8 +49,8 @@ def convert_all(
             if not skip_corrupt:
                 sys.exit(f'{error}\nReplace the file, or pass --skip-corrupt.')
             skipped[name] = error
-    for error in skipped.values():
-        print(f'skipped: {error}')
+    for reason in skipped.values():
+        print(f'skipped: {reason}')
     return list(skipped)
 
 

@@ -61,7 +61,7 @@ def resolve_lines(
         ...               ['7', 'b/8'], '.jpg')
         ['7', 'b/8']
     """
-    by_file = {}
+    by_file: dict[str, list[str]] = {}
     for name in names:
         by_file.setdefault(name.rpartition('/')[2], []).append(name)
     found, unknown = [], []

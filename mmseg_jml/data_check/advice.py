@@ -71,7 +71,7 @@ def boundary_sums(
         epsilon=1.0,
         ignore_index=ignore_index,
     )
-    at_boundary = label.ravel()[target.smoothed.numpy().ravel()]
+    at_boundary = label[np.asarray(target.smoothed)[0]]
     count = np.bincount(at_boundary, minlength=num_classes)[:num_classes]
     mass = label_mass(target, num_classes).numpy()
     return np.concatenate([count[None], mass]).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -61,7 +62,7 @@ def find_obstacles(cfg: Config) -> list[str]:
     return problems
 
 
-def _opened(cfg: Config) -> Iterator[tuple[Findings, object, list]]:
+def _opened(cfg: Config) -> Iterator[tuple[Findings, Any, list]]:
     """Build the data sets of a config, and look for missing paths.
 
     A data set that cannot be built is None; one that is no ``BaseSegDataset``
@@ -182,7 +183,6 @@ def _check_parts(
         loaded += examine(part, spread(len(part), limit), findings.name)
     findings.examined = len(loaded)
     if not classes:
-        findings.pixels = np.zeros(1, np.int64)
         findings.problems.append('it has no classes: set metainfo.classes')
         return {}
     findings.problems += label_problems(loaded, len(classes), ignored)
@@ -200,15 +200,16 @@ def _count_pixels(
 ) -> None:
     """Count the pixels of each class, and give advice for training."""
     classes = len(findings.classes)
-    labels = [item for item in loaded if item.counts is not None]
-    counts = np.zeros((len(labels), max(256, classes, ignored + 1)), np.int64)
-    for row, item in zip(counts, labels):
-        row[: len(item.counts)] = item.counts
+    known = [item.counts for item in loaded if item.counts is not None]
+    counts = np.zeros((len(known), max(256, classes, ignored + 1)), np.int64)
+    for row, own in zip(counts, known):
+        row[: len(own)] = own
     pixels = counts[:, :classes]
     findings.pixels = np.append(pixels.sum(0), counts[:, ignored].sum())
     if findings.name == 'train' and pixels.any():
-        sums = np.sum([item.boundary for item in labels], 0, np.float64)
-        findings.advice = advise(pixels, sums).sentences
+        sums = [x.boundary for x in loaded if x.boundary is not None]
+        boundary = np.stack(sums).sum(0, np.float64)
+        findings.advice = advise(pixels, boundary).sentences
 
 
 def _check_classes(findings: Findings) -> None:

@@ -28,11 +28,11 @@ __all__ = [
 UNLABELED = 'unlabeled'
 
 
-def data_entries(cfg: Config) -> Iterator[tuple[str, Mapping]]:
+def data_entries(cfg: Config) -> Iterator[tuple[str, dict]]:
     """Find the data sets in a config.
 
     Yields:
-        tuple[str, Mapping]: 'train', 'val' or 'unlabeled', and the entry.
+        tuple[str, dict]: 'train', 'val' or 'unlabeled', and the entry.
     """
     train = (cfg.get('train_dataloader') or {}).get('dataset')
     for name in ('train', 'val'):
@@ -73,7 +73,7 @@ def ignored_labels(node: Any) -> set[int]:
         ...     dict(ignore_index=0, loss_decode=dict(ignore_index=254))])))
         [0, 254]
     """
-    found = set()
+    found: set[int] = set()
     for path, child in children(node, ''):
         if path.endswith('.ignore_index') and child is not None:
             found.add(child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
@@ -66,7 +68,7 @@ class DeepGlobeLandDataset(BaseSegDataset):
         self,
         img_suffix: str = '_sat.jpg',
         seg_map_suffix: str = '.png',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs

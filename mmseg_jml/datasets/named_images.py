@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
 __all__ = ['NamedImages']
@@ -15,11 +16,12 @@ class NamedImages(Dataset):
     Not every library does so, and none of mmseg's datasets does.
 
     Args:
-        dataset (Dataset): A dataset of mmseg.
+        dataset (BaseDataset): A dataset of mmseg.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: BaseDataset) -> None:
         self.dataset = dataset
+        self.metainfo = getattr(dataset, 'metainfo', {})
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.fileio import exists
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def build_dataset(cfg: Mapping) -> object:
+def build_dataset(cfg: dict) -> object:
     """Build the data set of a data loader.
 
     Raises:
@@ -38,7 +38,7 @@ def build_dataset(cfg: Mapping) -> object:
     return dataset
 
 
-def _empty_sources(cfg: Mapping) -> Iterator[str]:
+def _empty_sources(cfg: dict) -> Iterator[str]:
     """Find data sets without images, most of which mmengine cannot build."""
     for entry in source_entries(cfg):
         try:
@@ -55,7 +55,7 @@ def _empty_sources(cfg: Mapping) -> Iterator[str]:
             )
 
 
-def source_entries(cfg: Mapping) -> Iterator[Mapping]:
+def source_entries(cfg: dict) -> Iterator[dict]:
     """Find the entries inside wrappers such as ConcatDataset."""
     if cfg.get('datasets'):
         for entry in cfg['datasets']:
@@ -66,7 +66,7 @@ def source_entries(cfg: Mapping) -> Iterator[Mapping]:
         yield cfg
 
 
-def missing_paths(cfg: Mapping) -> Iterator[str]:
+def missing_paths(cfg: dict) -> Iterator[str]:
     """Find files and folders of an entry that do not exist."""
     for entry in source_entries(cfg):
         root = entry.get('data_root') or ''

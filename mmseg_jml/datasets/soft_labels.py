@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class LoadSoftLabels(BaseTransform):
     """
 
     def __init__(
-        self, sources: Mapping[str, str] | Sequence[Mapping], **kwargs
+        self, sources: Mapping[str, str] | Sequence[Mapping], **kwargs: Any
     ) -> None:
         self._sources = (
             [sources] if isinstance(sources, Mapping) else list(sources)
@@ -111,7 +112,7 @@ class PackSoftLabels(BaseTransform):
         torch.Size([2, 4, 6])
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         self._pack = TRANSFORMS.build(dict(type='PackSegInputs', **kwargs))
 
     def transform(self, results: dict) -> dict:

@@ -23,7 +23,7 @@ from .inputs import as_target, make_request
 from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
-from .options import ActiveClasses, RegionLossOptions, check_not_negative
+from .options import ActiveClasses, RegionLossOptions, check_at_least
 from .overlap_index import overlap_index
 from .pixel_chunks import SCORE_KINDS
 from .pixel_loss import pixel_loss
@@ -40,6 +40,7 @@ from .pseudo_labels import (
 from .region_counts import RegionCounts, region_counts
 from .region_scores import (
     chance_iou,
+    check_percent,
     class_scores,
     dataset_scores,
     gain_over_chance,
@@ -80,7 +81,8 @@ __all__ = [
     'chance_iou',
     'channel_wise_divergence',
     'check_label_smoothing',
-    'check_not_negative',
+    'check_at_least',
+    'check_percent',
     'class_maxima',
     'class_scores',
     'complementary_dropout',

@@ -36,23 +36,13 @@ def largest_of(options: RegionLossOptions, is_hard: bool) -> str | None:
 
 @torch.no_grad()
 def active_classes(
-    sums: RegionSums, mode: ActiveClasses, threshold: float = 0.01
+    sums: RegionSums, mode: ActiveClasses, threshold: float
 ) -> Tensor:
-    """Find the classes that a region loss averages in each image.
+    """Find the classes that a region loss averages in each image, (N, C) bool.
 
-    An image without a counted pixel has none.
-
-    Args:
-        sums (RegionSums): Region sums, with the ``largest`` values that
-            :func:`largest_of` asks for.
-        mode (str | Sequence[int]): 'ALL', 'PRESENT', 'LABEL', 'PROB', 'BOTH'
-            or a list of classes, see
-            :class:`mmseg_jml.functional.RegionLossOptions`.
-        threshold (float): A class is active where its largest value over the
-            pixels exceeds this. Defaults to 0.01.
-
-    Returns:
-        Tensor: (N, C) bool.
+    An image without a counted pixel has none. Mode and threshold are those of
+    the :class:`mmseg_jml.functional.RegionLossOptions`, and ``sums`` have the
+    ``largest`` values that :func:`largest_of` asks for.
 
     Raises:
         ValueError: If the list names a class that ``sums`` do not have.
@@ -62,8 +52,10 @@ def active_classes(
 
         >>> by_class = torch.tensor([[[2.0, 1.0], [3.0, 0.0], [2.0, 0.0]]])
         >>> sums = RegionSums(by_class, by_image=torch.zeros(1, 2))
-        >>> active_classes(sums, 'PRESENT'), active_classes(sums, 'ALL')
-        (tensor([[ True, False]]), tensor([[True, True]]))
+        >>> active_classes(sums, 'PRESENT', 0.01)
+        tensor([[ True, False]])
+        >>> active_classes(sums, 'ALL', 0.01)
+        tensor([[True, True]])
     """
     if isinstance(mode, str) and mode != 'ALL':
         if sums.largest is None:  # a hard label: a class is there or not

@@ -156,6 +156,9 @@ def calibration_figures(
         in permille with the variant 'authors'. ``NLL`` in nats and ``Brier``
         in [0, 2] are means over pixels. NaN where no pixel counts.
 
+    Raises:
+        ValueError: If there is no state.
+
     Examples:
         >>> import torch
         >>> scores = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.8, 0.4]])
@@ -164,7 +167,9 @@ def calibration_figures(
         >>> round(calibration_figures([state])['ECED'], 1)
         43.3
     """
-    options = options or CalibrationOptions()
+    options, states = options or CalibrationOptions(), list(states)
+    if not states:
+        raise ValueError('Expected the states of one image or more, but got 0')
     state = functools.reduce(CalibrationState.plus, states)
     top, classes = state.bins(options)
     pixels = top[0].sum()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .options import check_at_least
+
 __all__ = [
     'CalibrationOptions',
     'bin_means',
@@ -54,14 +56,14 @@ class CalibrationOptions:
                     f'Expected {name} to be one of {known}, but got '
                     f'{getattr(self, name)!r}'
                 )
-        if self.num_bins < 1:
+        if not isinstance(self.num_bins, int) or self.num_bins < 1:
             raise ValueError(
-                f'Expected num_bins of 1 or more, but got {self.num_bins}'
+                'Expected num_bins to be a whole number of 1 or more, but got '
+                f'{self.num_bins!r}'
             )
-        if not self.temperature > 0:
-            raise ValueError(
-                f'Expected temperature above 0, but got {self.temperature}'
-            )
+        check_at_least(0, temperature=self.temperature)
+        if self.temperature == 0:
+            raise ValueError('Expected temperature above 0, but got 0')
 
 
 def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:

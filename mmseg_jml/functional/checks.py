@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmseg_jml.kernels import as_one_step
+
 __all__ = ['Arrival', 'Expectation', 'check_later']
 
 # Soft labels that went through float16 sum to 1 only to this.
@@ -18,11 +20,7 @@ _FIRST, _EVERY = 20, 47
 
 
 class Arrival:
-    """Numbers on their way from a GPU to the host, which does not wait.
-
-    Args:
-        numbers (Tensor): Of any shape; on a CPU they are there at once.
-    """
+    """Numbers on their way from a GPU to the host, which does not wait."""
 
     def __init__(self, numbers: Tensor) -> None:
         self._event: torch.cuda.Event | None = None
@@ -168,6 +166,13 @@ def check_later(
     Raises:
         ValueError: As :meth:`Expectation.check`, for an earlier batch.
     """
+    # for a compiler each state of _late would be another function
+    as_one_step(_check)(expected, target, weight)
+
+
+def _check(
+    expected: Expectation, target: Tensor, weight: Tensor | None
+) -> None:
     if torch.cuda.is_current_stream_capturing():
         return
     _late.report()

@@ -40,12 +40,17 @@ def cutmix_boxes(
     Returns:
         Tensor: (N, H, W) bool on the CPU, True in the boxes.
 
+    Raises:
+        ValueError: If the probability is out of range.
+
     Examples:
         >>> _ = torch.manual_seed(0)
         >>> boxes = cutmix_boxes(1, (100, 100), prob=1, area=(0.1, 0.1))
         >>> boxes.float().mean()
         tensor(0.0969)
     """
+    if not 0 <= prob <= 1:
+        raise ValueError(f'Expected prob in [0, 1], but got {prob}')
     height, width = size
     chosen = torch.rand(number) < prob
     pixels = torch.empty(number).uniform_(*area) * height * width

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .region_counts import RegionCounts
 from .region_scores import (
+    check_percent,
     class_scores,
     dataset_scores,
     image_scores,
@@ -62,8 +63,7 @@ def fine_grained_iou(
         >>> round(figures['mIoUD'], 2), round(figures['mIoUI'], 2)
         (52.38, 47.92)
     """
-    if not 0 < worst <= 100:
-        raise ValueError(f'Expected worst in (0, 100] %, but got {worst}')
+    check_percent(worst=worst)
     if binary and counts.hit.shape[1] != 2:
         raise ValueError(
             'Expected two classes, background and foreground, with '

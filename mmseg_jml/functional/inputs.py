@@ -48,6 +48,7 @@ def make_request(
         >>> make_request(logits, label).target.counted()
         tensor([[ True,  True, False]])
     """
+    _check_kinds(logits, target)
     _check_logits(logits, use_sigmoid, class_weight)
     if isinstance(target, HardLabel):
         values, ignore_index = target.label, target.ignore_index
@@ -83,6 +84,20 @@ def make_request(
             f'but got {_describe(weight)}'
         )
     return request
+
+
+def _check_kinds(logits: object, target: object) -> None:
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f'Expected pred to be a tensor, but got {type(logits).__name__}'
+        )
+    if not isinstance(
+        target, (Tensor, HardLabel, Probabilities, TeacherLogits)
+    ):
+        raise TypeError(
+            'Expected target to be a tensor, or a target of '
+            f'mmseg_jml.kernels, but got {type(target).__name__}'
+        )
 
 
 def _check_logits(

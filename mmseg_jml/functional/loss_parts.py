@@ -13,7 +13,7 @@ from mmseg_jml.kernels import HardLabel, Request, Target, reduced
 
 from .active_classes import largest_of
 from .inputs import make_request
-from .options import RegionLossOptions, check_not_negative
+from .options import RegionLossOptions, check_at_least
 from .region_loss import LossReduction
 from .smoothing_watch import warn_of_swamped_classes
 
@@ -126,7 +126,7 @@ def loss_parts(
         >>> parts.cross_entropy, parts.jaccard
         (tensor(0.0317), tensor(0.0844))
     """
-    check_not_negative(ce_weight=ce_weight, jml_weight=jml_weight)
+    check_at_least(0, ce_weight=ce_weight, jml_weight=jml_weight)
     if jml_weight == 0 and ce_weight == 0:
         raise ValueError(
             'Expected ce_weight or jml_weight to be above 0, but got 0 for '

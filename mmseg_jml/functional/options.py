@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
 
-__all__ = ['ActiveClasses', 'RegionLossOptions', 'check_not_negative']
+__all__ = ['ActiveClasses', 'RegionLossOptions', 'check_at_least']
 
 #: The name of a rule by which classes are averaged, or a list of classes.
 ActiveClasses = Union[str, 'Sequence[int]']
@@ -85,7 +85,9 @@ class RegionLossOptions:
 
     def __post_init__(self) -> None:
         names = ('alpha', 'beta', 'smooth', 'mIoUD', 'mIoUI', 'mIoUC')
-        check_not_negative(**{name: getattr(self, name) for name in names})
+        check_at_least(0, **{name: getattr(self, name) for name in names})
+        check_at_least(0, threshold=self.threshold)
+        check_at_least(1, gamma=self.gamma, norm=self.norm)
         for name, holds, expected in self._rules():
             if not holds:
                 raise ValueError(
@@ -103,8 +105,6 @@ class RegionLossOptions:
         """List options, whether their value is allowed, and what is."""
         modes = f'one of {_MODES} or a list of class indices'
         return [
-            ('gamma', self.gamma >= 1, 'at least 1'),
-            ('norm', self.norm >= 1, 'at least 1'),
             (
                 'beta',
                 self.alpha + self.beta > 0,
@@ -116,7 +116,7 @@ class RegionLossOptions:
                 'above 0 where mIoUI and mIoUC are 0',
             ),
             ('variant', self.variant in ('jml1', 'jml2'), "'jml1' or 'jml2'"),
-            ('threshold', 0 <= self.threshold < 1, 'in [0, 1)'),
+            ('threshold', self.threshold < 1, 'in [0, 1)'),
             (
                 'smooth',
                 not self.log_loss or self.smooth > 0,
@@ -160,22 +160,32 @@ class RegionLossOptions:
 def _names_classes(mode: ActiveClasses) -> bool:
     if isinstance(mode, str):
         return mode in _MODES
+    if not isinstance(mode, Sequence):
+        return False
     return len(mode) > 0 and all(isinstance(c, int) and c >= 0 for c in mode)
 
 
-def check_not_negative(**values: float) -> None:
-    """Check options that may not be negative.
+def check_at_least(least: float, **values: float) -> None:
+    """Check options that are finite numbers with a least value.
 
     Raises:
-        ValueError: If one of them is below 0, or NaN.
+        TypeError: If one of them is no number.
+        ValueError: If one of them is below ``least``, infinite or NaN.
 
     Examples:
-        >>> check_not_negative(loss_weight=-1.0)
+        >>> check_at_least(0, loss_weight=-1.0)
         Traceback (most recent call last):
         ValueError: Expected loss_weight to be at least 0, but got -1.0
     """
     for name, value in values.items():
-        if not value >= 0:
+        try:
+            is_right = least <= value < math.inf
+        except TypeError:
+            raise TypeError(
+                f'Expected {name} to be a number, but got {value!r}'
+            ) from None
+        if not is_right:
+            what = 'finite' if value == math.inf else f'at least {least}'
             raise ValueError(
-                f'Expected {name} to be at least 0, but got {value!r}'
+                f'Expected {name} to be {what}, but got {value!r}'
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -55,8 +56,13 @@ def are_probabilities(scores: Tensor) -> bool:
     return bool(error < 1e-3) and bool(scores.min() >= 0)
 
 
+def _mean(scores: Iterable[Tensor]) -> Tensor:
+    first, *others = scores
+    return functools.reduce(torch.add, others, first) / (1 + len(others))
+
+
 def average_scores(
-    scores: Sequence[Tensor], threshold: float | None = 0.5
+    scores: Sequence[Tensor], threshold: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Average the probabilities of several views of an image.
 
@@ -64,7 +70,7 @@ def average_scores(
         scores (Sequence[Tensor]): One (C, *) for each view. Of several
             channels these are logits; one channel is the probability of the
             second of two classes.
-        threshold (float, optional): The second class is predicted where one
+        threshold (float): The second class is predicted where one
             channel exceeds it. Several channels need none. Defaults to 0.5.
 
     Returns:
@@ -80,7 +86,7 @@ def average_scores(
                 [0.3000]]), tensor([[0]]))
     """
     if len(scores[0]) == 1:
-        mean = sum(scores) / len(scores)
+        mean = _mean(scores)
         return mean, (mean > threshold).to(mean)
-    mean = sum(score.softmax(0) for score in scores) / len(scores)
+    mean = _mean(score.softmax(0) for score in scores)
     return score_logits(mean[None])[0], mean.argmax(0, keepdim=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from .region_counts import RegionCounts
 
 __all__ = [
     'chance_iou',
+    'check_percent',
     'class_scores',
     'dataset_scores',
     'gain_over_chance',
@@ -185,6 +188,20 @@ def class_scores(
     }
 
 
+def check_percent(**percents: float) -> None:
+    """Raise a ValueError unless options are numbers in (0, 100].
+
+    Examples:
+        >>> check_percent(worst=0.5)
+    """
+    for name, value in percents.items():
+        if not isinstance(value, Real) or not 0 < value <= 100:
+            raise ValueError(
+                f'Expected {name} to be a number in (0, 100], in percent, but '
+                f'got {value!r}'
+            )
+
+
 def worst_mean(value: Tensor, percent: float = 100) -> Tensor:
     """Average the lowest ``percent`` % along dimension 0, without NaNs.
 
@@ -197,10 +214,14 @@ def worst_mean(value: Tensor, percent: float = 100) -> Tensor:
     Returns:
         Tensor: (*); NaN where there is no number.
 
+    Raises:
+        ValueError: If ``percent`` is out of range.
+
     Examples:
         >>> worst_mean(torch.tensor([0.5, 0.1, torch.nan, 0.3]), 70)
         tensor(0.2000)
     """
+    check_percent(percent=percent)
     if len(value) == 0:
         return value.new_full(value.shape[1:], torch.nan)
     ordered = value.sort(0).values  # NaNs come last

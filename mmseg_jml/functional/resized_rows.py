@@ -13,15 +13,7 @@ __all__ = ['resized_dtype', 'resized_rows']
 
 
 def resized_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype that ``F.interpolate`` gives; autocast may change it.
-
-    Args:
-        dtype (torch.dtype): Dtype of the input.
-        device (torch.device): Device of the input.
-
-    Returns:
-        torch.dtype: A floating-point type.
-    """
+    """Return the dtype of ``F.interpolate``, which autocast may change."""
     one = torch.zeros(1, 1, 1, 1, dtype=dtype, device=device)
     return F.interpolate(one, (1, 1), mode='bilinear').dtype
 
@@ -79,18 +71,33 @@ def resized_rows(
     needed, place = torch.stack([first, second]).unique(return_inverse=True)
     image = read(needed).to(dtype)
     if width != new_width:
-        image = F.interpolate(
-            image.reshape(1, -1, width),
-            new_width,
-            mode='linear',
-            align_corners=align_corners,
-        ).view(len(image), -1, new_width)
+        image = _resized_columns(image, new_width, align_corners)
     place, share = place.to(image.device), share.to(image.device)
     above = image.index_select(1, place[0])
     if height == new_height:
         return above
     below = image.index_select(1, place[1])
     return above.mul_(1 - share).addcmul_(below, share)
+
+
+def _resized_columns(image: Tensor, width: int, align_corners: bool) -> Tensor:
+    """Resize (C, R, w) to (C, R, width)."""
+    classes, rows, _ = image.shape
+    if image.is_cuda:
+        # mode='linear' has a thread for each column there, which goes through
+        # all rows of all classes. To the same height no rows are mixed.
+        return F.interpolate(
+            image[None],
+            (rows, width),
+            mode='bilinear',
+            align_corners=align_corners,
+        )[0]
+    return F.interpolate(
+        image.reshape(1, classes * rows, -1),
+        width,
+        mode='linear',
+        align_corners=align_corners,
+    ).view(classes, rows, width)
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
+from mmengine.model import BaseModel, BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ __all__ = [
 KNOWN = {'504da0577c44b07e'}
 
 
-def heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
+def heads_with_losses(segmentor: BaseModel) -> dict[str, BaseModule]:
     """List all heads, with those inside other heads, as in K-Net.
 
     The segmentor is given without its wrapper. The names are such as 'decode
@@ -48,13 +50,13 @@ def heads_with_losses(segmentor: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def loss_modules(head: nn.Module) -> list[nn.Module]:
+def loss_modules(head: BaseModule) -> list[nn.Module]:
     """List the losses in ``loss_decode`` of a head."""
     losses = head.loss_decode
     return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
-def at_head_resolution(head: nn.Module) -> list[StandIn]:
+def at_head_resolution(head: BaseModule) -> list[StandIn]:
     """Let a head compute losses from its logits as they are, until removed."""
     handles = [StandIn(head, _HeadWithSmallLogits)]
     for loss in loss_modules(head):
@@ -65,7 +67,7 @@ def at_head_resolution(head: nn.Module) -> list[StandIn]:
     return handles
 
 
-def why_full_resolution(head: nn.Module) -> str | None:
+def why_full_resolution(head: BaseModule) -> str | None:
     """Return why a head's losses need logits of the label's size, or None."""
     if not isinstance(head, BaseDecodeHead):
         return 'it is no BaseDecodeHead'
@@ -126,7 +128,8 @@ class _HeadWithSmallLogits(BaseDecodeHead):
         if any(small > large for small, large in zip(*sizes)):
             _note_larger_logits(type(self).__name__, *sizes)
             return super().loss_by_feat(seg_logits, batch_data_samples)
-        losses, logged = {}, {}
+        losses: dict[str, Tensor] = {}
+        logged: dict[str, Tensor] = {}
         options = dict(
             ignore_index=self.ignore_index, align_corners=self.align_corners
         )
@@ -143,7 +146,7 @@ class _HeadWithSmallLogits(BaseDecodeHead):
             else:
                 value = module(seg_logits, label, weight=None, **options)
                 parts = LossParts(value, None, None, None)
-            name, value = module.loss_name, parts.loss
+            name, value = str(module.loss_name), parts.loss
             losses[name] = losses[name] + value if name in losses else value
             # without 'loss' in their names these are logged, not optimised
             if parts.accuracy is not None:
@@ -161,8 +164,8 @@ class _HeadWithSmallLogits(BaseDecodeHead):
 class _LossWithParts(JaccardMetricLoss):
     """Return the parts of a loss of this package on demand."""
 
-    def forward(
-        self, *args, with_parts: bool = False, **kwargs
+    def forward(  # type: ignore[override]  # the parts are for our head alone
+        self, *args: Any, with_parts: bool = False, **kwargs: Any
     ) -> Tensor | LossParts:
         if with_parts:
             return self.parts(*args, **kwargs)
@@ -180,9 +183,9 @@ class _CrossEntropyWithParts(CrossEntropyLoss):
         self,
         cls_score: Tensor,
         label: Tensor,
-        *args,
+        *args: Any,
         with_parts: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor | LossParts:
         if not with_parts:
             return super().forward(cls_score, label, *args, **kwargs)
@@ -203,7 +206,7 @@ class _CrossEntropyWithParts(CrossEntropyLoss):
         return parts._replace(loss=self.loss_weight * parts.loss)
 
 
-def _accuracy(logits: Tensor, label: Tensor, **options) -> Tensor:
+def _accuracy(logits: Tensor, label: Tensor, **options: Any) -> Tensor:
     """Compute ``acc_seg``, (1,), where no loss has it from its own pass."""
     parts = loss_parts(
         logits.detach(),
@@ -214,7 +217,7 @@ def _accuracy(logits: Tensor, label: Tensor, **options) -> Tensor:
         with_accuracy=True,
         **options,
     )
-    return parts.accuracy.reshape(1)
+    return cast(Tensor, parts.accuracy).reshape(1)
 
 
 @lru_cache(maxsize=None)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Callable
+
 import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel, BaseModule
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
@@ -32,7 +37,7 @@ _ENCODE_DECODE = {
 }
 
 
-def why_full_prediction(segmentor: nn.Module) -> str | None:
+def why_full_prediction(segmentor: BaseModel) -> str | None:
     """Return why a segmentor needs logits of the image's size, or None."""
     for method, code in {**_KNOWN, **_KNOWN_OF_HEAD}.items():
         if fingerprint(method) != code:
@@ -52,7 +57,7 @@ def why_full_prediction(segmentor: nn.Module) -> str | None:
     return None
 
 
-def predict_classes(segmentor: nn.Module) -> list[StandIn]:
+def predict_classes(segmentor: BaseModel) -> list[StandIn]:
     """Let a segmentor predict classes without logits, until removed."""
     return [
         StandIn(segmentor, _SmallInference),
@@ -60,7 +65,7 @@ def predict_classes(segmentor: nn.Module) -> list[StandIn]:
     ]
 
 
-def predict_small(head: nn.Module) -> None:
+def predict_small(head: BaseModule) -> None:
     """Let a head predict at its own resolution, from now on.
 
     A head with a ``predict_by_feat`` of its own is left as it is.
@@ -127,7 +132,7 @@ class _SmallInference(EncoderDecoder):
 
         Without data samples, compute those of the inputs.
         """
-        views = [None] * len(seg_logits)
+        views: list[View | None] = [None] * len(seg_logits)
         if data_samples is None:
             data_samples = [SegDataSample() for _ in seg_logits]
         else:
@@ -140,18 +145,18 @@ class _SmallInference(EncoderDecoder):
     def _canvases(
         self,
         windows: list[Window],
-        size: tuple[int, int],
+        size: Sequence[int],
         dtype: torch.dtype | None = None,
     ) -> list[Canvas]:
-        align_corners = bool(self.align_corners)
+        (height, width), align = size, bool(self.align_corners)
         canvases = []
         for i in range(len(windows[0].logits)):
             own = [w._replace(logits=w.logits[i]) for w in windows]
-            canvases.append(Canvas(own, tuple(size), align_corners, dtype))
+            canvases.append(Canvas(own, (height, width), align, dtype))
         return canvases
 
 
-def _spans(length: int, axis: int, test_cfg: dict) -> list[slice]:
+def _spans(length: int, axis: int, test_cfg: ConfigDict) -> list[slice]:
     """Place windows along an axis, the last one flush with its end."""
     crop, stride = test_cfg.crop_size[axis], test_cfg.stride[axis]
     count = max(length - crop + stride - 1, 0) // stride + 1
@@ -166,6 +171,6 @@ def _view(meta: dict) -> View:
     return View(tuple(meta['ori_shape']), tuple(padding), flip)
 
 
-def _function(module: nn.Module, name: str):
+def _function(module: nn.Module, name: str) -> Callable | None:
     """Return the function behind a method; None if an instance has its own."""
     return getattr(getattr(module, name, None), '__func__', None)

@@ -61,7 +61,9 @@ def fingerprint(method: Callable) -> str:
     if not isinstance(definition, ast.FunctionDef):
         return ''
     body = definition.body
-    return hashlib.sha256(_described(body[1:]).encode()).hexdigest()[:16]
+    if ast.get_docstring(definition) is not None:
+        body = body[1:]
+    return hashlib.sha256(_described(body).encode()).hexdigest()[:16]
 
 
 def _described(node: object) -> str:
@@ -70,17 +72,17 @@ def _described(node: object) -> str:
         return f'[{" ".join(map(_described, node))}]'
     if not isinstance(node, ast.AST):
         return repr(node)
-    name = type(node).__name__
+    name, fields = type(node).__name__, dict(ast.iter_fields(node))
     if name == 'Index':  # Python 3.8 wraps indices
-        return _described(node.value)
+        return _described(fields['value'])
     if name == 'ExtSlice':
-        return f'Tuple(elts={_described(node.dims)})'
-    fields = (
+        return f'Tuple(elts={_described(fields["dims"])})'
+    described = (
         f'{field}={_described(value)}'
-        for field, value in ast.iter_fields(node)
+        for field, value in fields.items()
         if field not in ('ctx', 'kind') and value not in (None, [])
     )
-    return f'{name}({", ".join(fields)})'
+    return f'{name}({", ".join(described)})'
 
 
 def logit_reader(runner: Runner, loop: BaseLoop, stage: str) -> str | None:

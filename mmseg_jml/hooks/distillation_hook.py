@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 
 from ..functional import mean_iou
 from ..registry import HOOKS
@@ -30,7 +30,11 @@ __all__ = ['DistillationHook']
 
 # Iterations between checks of values, which make the host wait for a GPU.
 _CHECK_INTERVAL = 100
-_PRECISIONS = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+_PRECISIONS = {
+    None: None,
+    'float16': torch.float16,
+    'bfloat16': torch.bfloat16,
+}
 
 
 @HOOKS.register_module()
@@ -138,17 +142,18 @@ class DistillationHook(SoftSupervision):
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
+        self._chosen_pairs = outputs
         self._sources = pair_teachers(teacher, checkpoint)
         self._check_classes, self._strict = check_classes, strict
-        if amp is not None and amp not in _PRECISIONS:
+        if amp not in _PRECISIONS:
             refuse('amp', "'float16', 'bfloat16' or None", amp)
-        self._amp = _PRECISIONS.get(amp)
+        self._amp = _PRECISIONS[amp]
         self._feature_pairs = FeaturePair.parse_all(features)
         check_weights('teacher_weights', teacher_weights, len(self._sources))
         self._teacher_weights = teacher_weights
         self._validates = validate_teacher
 
-    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+    def prepare(self, runner: Runner, segmentor: BaseModel) -> list[str]:
         """Build the teachers; return the student outputs that learn."""
         names = [str(checkpoint) for _, checkpoint in self._sources]
         teachers = []
@@ -181,7 +186,7 @@ class DistillationHook(SoftSupervision):
         self._pairs = {}
         compares_logits = any(x is None or x for x in self._entries)
         if compares_logits or not self._features:
-            self._pairs = self._ensemble.pairs(segmentor, self._outputs)
+            self._pairs = self._ensemble.pairs(segmentor, self._chosen_pairs)
         return list(self._pairs)
 
     def before_train_iter(
@@ -191,20 +196,22 @@ class DistillationHook(SoftSupervision):
         super().before_train_iter(runner, batch_idx, data_batch)
         self._looks |= runner.iter % _CHECK_INTERVAL == 0
 
-    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
+    def teach(self, segmentor: BaseModel, labelled: StudentPass) -> Lesson:
         """Make the targets, the distances of features and the mIoU."""
         outputs = self.select(labelled.outputs)
         wanted = {self._pairs[name] for name in outputs} or {'decode'}
         answers = self._ensemble(labelled.inputs, wanted)
-        targets = {}
-        for name, output in outputs.items():
-            target = self._ensemble.target(
-                self._pairs[name],
-                answers,
-                output,
-                self._numbers['temperature'],
+        temperature = self._numbers['temperature']
+        logits = {
+            name: self._ensemble.target(
+                self._pairs[name], answers, output, temperature
             )
-            targets[name] = SoftTarget(target, output.counted())
+            for name, output in outputs.items()
+        }
+        targets = {
+            name: SoftTarget(target, outputs[name].counted())
+            for name, target in logits.items()
+        }
         if self._looks:
             self._ensemble.check_finite(answers)
             self._quality.judge()
@@ -212,7 +219,7 @@ class DistillationHook(SoftSupervision):
         figures = {}
         main = next(iter(outputs), None)
         if main is not None:
-            counts = target_counts(targets[main].target, outputs[main])
+            counts = target_counts(logits[main], outputs[main])
             self._quality.add(counts)
             figures['teacher_mIoU'] = 100 * mean_iou(counts)
         if self._features:

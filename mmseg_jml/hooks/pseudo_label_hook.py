@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor
 
 from ..heads import main_head, named_heads, unwrapped
 from ..registry import HOOKS
@@ -173,7 +174,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         self._warm_up, self._check_classes = warm_up, check_classes
         self._update_statistics = update_statistics
 
-    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+    def prepare(self, runner: Runner, segmentor: BaseModel) -> list[str]:
         """Open the unlabelled images, and start or restore the teacher."""
         main = main_head(segmentor)
         self._ignore_index = named_heads(segmentor)[main].ignore_index
@@ -214,9 +215,10 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the average and an adaptive threshold."""
         super().before_save_checkpoint(runner, checkpoint)
-        if self._threshold.is_adaptive:
+        threshold = self._threshold.value
+        if isinstance(threshold, Tensor):  # it is adaptive
             key = f'pseudo_label_threshold{self.suffix(runner)}'
-            checkpoint[key] = self._threshold.value.cpu()
+            checkpoint[key] = threshold.cpu()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -229,7 +231,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             with self._explained():
                 self._images.load(runner.iter)
 
-    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
+    def teach(self, segmentor: BaseModel, labelled: StudentPass) -> Lesson:
         """Label the weak view, and show the student the strong ones.
 
         The pseudo labels are the targets of the strong views. What is logged
@@ -249,7 +251,7 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         samples = strong.data_samples(
             data_samples * self._views, self._ignore_index
         )
-        statistics = nullcontext()
+        statistics: AbstractContextManager = nullcontext()
         if not self._update_statistics:
             statistics = statistics_kept(segmentor)
         dropout = channels_dropped(segmentor.backbone, self._feature_dropout)
@@ -261,8 +263,9 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
             for name, output in self.select(learns.outputs).items()
         }
         found = figures(weak, data_samples, *known)
-        if self._threshold.is_adaptive:
-            found['pseudo_threshold'] = self._threshold.value
+        threshold = self._threshold.value
+        if isinstance(threshold, Tensor):  # it is adaptive
+            found['pseudo_threshold'] = threshold
         return Lesson(learns, targets, found)
 
     def after_train_iter(
@@ -279,4 +282,4 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def after_train(self, runner: Runner) -> None:
         """Detach the hooks of torch and end the workers."""
         super().after_train(runner)
-        self._images = None
+        del self._images

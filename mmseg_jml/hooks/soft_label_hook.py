@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..functional import mean_vote
 from ..kernels import Probabilities
@@ -67,7 +68,7 @@ class SoftLabelHook(SoftSupervision):
             loss, auxiliary_loss, outputs, label_weight, soft_weight
         )
 
-    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
+    def teach(self, segmentor: BaseModel, labelled: StudentPass) -> Lesson:
         """Collect the soft labels of a batch from its data samples."""
         classes, targets = segmentor.num_classes, {}
         for name, output in self.select(labelled.outputs).items():

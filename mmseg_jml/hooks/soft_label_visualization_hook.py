@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 
 from ..functional import as_target, both_classes
 from ..heads import dense_heads, unwrapped
-from ..kernels import Request, upsampled
+from ..kernels import HardLabel, Request, upsampled
+from ..losses import JaccardMetricLoss
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass
 from ..supervision.recorders import StudentOutputs
@@ -74,10 +76,10 @@ class SoftLabelVisualizationHook(Hook):
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor
         self._smoothing = {
-            name: loss.label_smoothing
+            name: loss
             for name, head in dense_heads(segmentor).items()
             for loss in head.modules()
-            if getattr(loss, 'label_smoothing', None)
+            if isinstance(loss, JaccardMetricLoss) and loss.label_smoothing
         }
         if self._smoothing:
             student = StudentOutputs(segmentor, full_size=())
@@ -130,7 +132,7 @@ class SoftLabelVisualizationHook(Hook):
     def _smooth(
         self,
         student: StudentOutputs,
-        segmentor: nn.Module,
+        segmentor: BaseModel,
         args: tuple,
         kwargs: dict,
         losses: dict,
@@ -139,17 +141,20 @@ class SoftLabelVisualizationHook(Hook):
         outputs, targets = student.take(), {}
         if not self._due:
             return
-        for name, smoothing in self._smoothing.items():
+        for name, loss in self._smoothing.items():
             if name in outputs:
                 logits, label, ignore_index, use_sigmoid, _ = outputs[name]
-                target, _ = as_target(
+                label, ignored = loss.one_ignored(label, ignore_index)
+                target, weight = as_target(
                     logits,
                     label,
-                    ignore_index=ignore_index,
+                    ignore_index=ignored,
                     use_sigmoid=use_sigmoid,
-                    label_smoothing=smoothing,
+                    label_smoothing=loss.label_smoothing,
                 )
-                targets[name] = SoftTarget(target, outputs[name].counted())
+                if weight is None:
+                    weight = cast(HardLabel, target).counted()
+                targets[name] = SoftTarget(target, weight)
         inputs = (*args, *kwargs.values())[0]
         student_pass = StudentPass(inputs, [], outputs)
         self._keep('smoothed', Lesson(student_pass, targets, {}))

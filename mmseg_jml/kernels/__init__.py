@@ -1,11 +1,12 @@
 """All work on pixels: from a :class:`Request` to its :class:`RegionSums`."""
 
 from .chunked import label_entropy
+from .one_step import as_one_step, is_compiling
 from .reference import class_weight, cross_entropy, pixel_weight, upsampled
 from .region_sums import (
     IMPLEMENTATIONS,
+    check_implementation,
     choose,
-    is_compiling,
     reduced,
     region_sums,
 )
@@ -22,6 +23,8 @@ __all__ = [
     'Request',
     'Target',
     'TeacherLogits',
+    'as_one_step',
+    'check_implementation',
     'choose',
     'class_weight',
     'cross_entropy',

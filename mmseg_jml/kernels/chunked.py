@@ -40,21 +40,23 @@ _LEAST_PIECE_ON_GPU = 2**22
 
 def sums(request: Request) -> RegionSums:
     """Return the region sums of a request."""
-    scratch, total = Scratch(request), None
-    pieces = cut(request, _elements(request), scratch)
+    scratch, elements = Scratch(request), _elements(request)
+    pieces = cut(request, elements, scratch)
+    is_sparse, logits = _is_sparse(request), request.logits
+    is_whole = 0 < logits.numel() <= elements and not request.is_upsampled
+    if is_sparse and is_whole and not logits.is_cuda:
+        # small enough to keep what the gradient would compute again
+        (index,) = pieces
+        return hard_sums(pieces.read(index), None)
+    total = RegionSums.zeros(request)
     for index in pieces:
         piece = pieces.read(index)
-        if not _is_sparse(request):
-            part = dense_sums(piece, scratch)
-        elif _is_whole(piece, request) and not request.logits.is_cuda:
-            # small enough to keep what the gradient would compute again
-            return hard_sums(piece, None)
-        else:
+        if is_sparse:
             part = hard_sums(piece, scratch('prob', piece.logits.shape))
-        if total is None:
-            total = RegionSums.zeros(request)
+        else:
+            part = dense_sums(piece, scratch)
         total.add_(part, index.images)
-    return RegionSums.zeros(request) if total is None else total
+    return total
 
 
 def gradient(request: Request, slopes: Tensor, kept: object = None) -> Tensor:
@@ -106,9 +108,3 @@ def _is_sparse(request: Request) -> bool:
     """Tell whether labels may stay class indices."""
     softmax = request.norm == 1 and not request.use_sigmoid
     return softmax and request.is_hard and request.largest_of is None
-
-
-def _is_whole(piece: Request, request: Request) -> bool:
-    """Tell whether a piece is the whole request, at the logits' own size."""
-    same = piece.logits.numel() == request.logits.numel()
-    return same and not request.is_upsampled

@@ -34,17 +34,10 @@ def gradient_by_pieces(
     elements: int,
     write: Callable[[Request, Tensor, Scratch, Tensor], None],
 ) -> Tensor:
-    """Return the gradient of the logits, computed piece by piece.
+    """Return the gradient of the logits, laid out and typed like them.
 
-    Args:
-        request (Request): The request of the sums.
-        slopes (Tensor): As in :class:`mmseg_jml.kernels.Reduction`.
-        elements (int): As for :func:`cut`.
-        write (Callable): Takes a piece, the slopes of its images, work
-            buffers, and the tensor (B, C, M) to write its gradient to.
-
-    Returns:
-        Tensor: (N, C, *), laid out and typed like the logits.
+    ``write`` takes a piece, the slopes of its images as in a ``Reduction``,
+    work buffers, and the tensor (B, C, M) to write its gradient to.
     """
     scratch = Scratch(request)
     pieces = cut(request, elements, scratch)

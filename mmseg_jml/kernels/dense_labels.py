@@ -6,7 +6,7 @@ The label is made dense. The formulas stand on top of
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -16,10 +16,10 @@ from .pieces import Scratch
 from .pixels import (
     exp_,
     hits,
+    index_and_weight,
     labelled,
     softmax,
     times_class_weight,
-    weight_of,
 )
 from .request import Request
 from .results import RegionSums
@@ -117,22 +117,23 @@ def dense_gradient(
 
 def piece_entropy(piece: Request, scratch: Scratch) -> Tensor:
     """Return the :func:`mmseg_jml.kernels.label_entropy` of a piece."""
-    label = _dense(piece, None, scratch)
+    index, weight = index_and_weight(piece)
+    label = _dense(piece, index, None, scratch)
     terms = torch.special.entr(label)
     if piece.use_sigmoid:
         terms += torch.special.entr(1 - label)
-    by_class = _weighted_sum(terms, weight_of(piece), terms)
+    by_class = _weighted_sum(terms, weight, terms)
     return by_class.sum(dtype=torch.float64)
 
 
 def _pixels(
     piece: Request, scratch: Scratch, with_likelihood: bool
 ) -> DensePixels:
-    weight, inverse, factor = weight_of(piece), None, None
+    (index, weight), inverse, factor = index_and_weight(piece), None, None
     if weight is not None and piece.norm == 1 and not piece.use_sigmoid:
         inverse = weight.masked_fill(weight == 0, 1).reciprocal()
         weight, factor = None, weight
-    label = _dense(piece, factor, scratch)
+    label = _dense(piece, index, factor, scratch)
     out, terms = scratch('prob', label.shape), None
     if piece.use_sigmoid:
         logits = piece.logits.to(piece.dtype)
@@ -182,12 +183,16 @@ def _overlap(prob: Tensor, label: Tensor, norm: float, out: Tensor) -> Tensor:
     return gap.neg_().add_(prob**norm).add_(label**norm).div_(2)
 
 
-def _dense(piece: Request, factor: Tensor | None, scratch: Scratch) -> Tensor:
+def _dense(
+    piece: Request,
+    index: Tensor | None,
+    factor: Tensor | None,
+    scratch: Scratch,
+) -> Tensor:
     """Return the label (B, C, M) times ``factor``, finite where ignored."""
     target, shape = piece.target, piece.logits.shape
     if isinstance(target, HardLabel):
-        index, _ = labelled(piece)
-        out = scratch('label', shape)
+        index, out = cast(Tensor, index), scratch('label', shape)
         if target.window is not None:
             return _of_window(target, target.window, index, factor, out)
         return _smoothed(target, index, factor, out)

@@ -60,17 +60,17 @@ def hard_sums(piece: Request, out: Tensor | None) -> RegionSums:
     likelihood.clamp_(torch.finfo(piece.dtype).min)
     own, scale = prob.gather(1, index), weight
     if piece.class_weight is not None:
-        scale = weight * piece.class_weight.to(piece.dtype)[index]
+        scale = weight * piece.class_weight.to(likelihood)[index]
     likelihood.mul_(scale if piece.with_cross_entropy else 0)
     rows = torch.cat([likelihood, scale, weight, own], 1).double()
-    label_and_overlap = _sum_by_class(rows[:, 2:], twice, prob.shape[1])
+    label_and_overlap = _sum_by_class(rows[:, 2:], twice, prob)
     by_class = [prob.sum(2).unsqueeze(1), label_and_overlap]
     if piece.with_product:
         by_class.append(label_and_overlap[:, 1:])
     return RegionSums(
         torch.cat(by_class, 1),
         rows[:, :2].sum(2),
-        hits=hits(piece, index, weight),
+        hits=hits(piece, index, weight) if piece.with_hits else None,
         kept=HardPixels(prob, own, index, twice, weight),
     )
 
@@ -106,9 +106,10 @@ def gradient_of(
     return out.addcmul_(prob, total, value=-1)
 
 
-def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:
-    """Sum (B, 2, M) values over the pixels of each class, to (B, 2, C)."""
-    if rows.device.type == 'cpu':
+def _sum_by_class(rows: Tensor, index: Tensor, prob: Tensor) -> Tensor:
+    """Sum (B, 2, M) float64 over the pixels of each class, to (B, 2, C)."""
+    classes = prob.shape[1]
+    if not rows.is_cuda:
         total = rows.new_zeros(len(rows), rows.shape[1], classes)
         return total.scatter_add_(2, index, rows)
     # without atomic additions, whose order varies from run to run
@@ -116,6 +117,6 @@ def _sum_by_class(rows: Tensor, index: Tensor, classes: int) -> Tensor:
     elsewhere = index[:, :1] != every
     sums = [
         row.expand_as(elsewhere).masked_fill(elsewhere, 0).sum(2)
-        for row in rows.float().split(1, 1)
+        for row in rows.to(prob.dtype).split(1, 1)
     ]
     return torch.stack(sums, 1).double()

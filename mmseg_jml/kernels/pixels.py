@@ -16,10 +16,10 @@ __all__ = [
     'centred',
     'exp_',
     'hits',
+    'index_and_weight',
     'labelled',
     'softmax',
     'times_class_weight',
-    'weight_of',
 ]
 
 LOG2_E = 1 / math.log(2)
@@ -42,13 +42,17 @@ def labelled(piece: Request) -> tuple[Tensor, Tensor]:
     return index, counted * piece.weight.unsqueeze(1).to(piece.dtype)
 
 
-def weight_of(piece: Request) -> Tensor | None:
-    """Return the pixel weights (B, 1, M); None means 1."""
+def index_and_weight(piece: Request) -> tuple[Tensor | None, Tensor | None]:
+    """Return the same for any label, with weights as floats.
+
+    The class of a soft label is None. A weight of None means 1.
+    """
     if isinstance(piece.target, HardLabel):
-        return labelled(piece)[1].to(piece.dtype)
+        index, weight = labelled(piece)
+        return index, weight.to(piece.dtype)
     if piece.weight is None:
-        return None
-    return piece.weight.to(piece.dtype).unsqueeze(1)
+        return None, None
+    return None, piece.weight.to(piece.dtype).unsqueeze(1)
 
 
 def times_class_weight(piece: Request, value: Tensor) -> Tensor:
@@ -58,10 +62,8 @@ def times_class_weight(piece: Request, value: Tensor) -> Tensor:
     return value * piece.class_weight.to(value)
 
 
-def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor | None:
+def hits(piece: Request, index: Tensor, weight: Tensor) -> Tensor:
     """Sum the weights where the labelled class has the largest logit, (B,)."""
-    if not piece.with_hits:
-        return None
     logits = piece.logits
     hit = logits.gather(1, index) >= logits.amax(1, keepdim=True)
     return (weight * hit).sum((1, 2), dtype=torch.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from . import chunked, reference
 from .autograd import Reduce, differentiable
+from .one_step import as_one_step
 from .request import Request
 from .results import RegionSums
 
 __all__ = [
     'IMPLEMENTATIONS',
+    'check_implementation',
     'choose',
-    'is_compiling',
     'reduced',
     'region_sums',
 ]
@@ -145,11 +145,7 @@ def choose(request: Request, impl: str = 'auto') -> str:
     source = 'impl'
     if impl == 'auto' and _VARIABLE in os.environ:
         impl, source = os.environ[_VARIABLE], _VARIABLE
-    if impl not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
-            f'but got {impl!r}'
-        )
+    check_implementation(impl, source)
     if impl == 'auto' and not request.logits.is_cuda:
         return 'torch'
     if impl not in ('auto', 'triton'):
@@ -164,6 +160,27 @@ def choose(request: Request, impl: str = 'auto') -> str:
         )
     _say_once(reason)
     return 'torch'
+
+
+def check_implementation(name: str, source: str = 'impl') -> None:
+    """Check the name of an implementation.
+
+    Args:
+        name (str): The name.
+        source (str): The option that it comes from, for the message. Defaults
+            to 'impl'.
+
+    Raises:
+        ValueError: If it is none of ``IMPLEMENTATIONS``.
+
+    Examples:
+        >>> check_implementation('torch')
+    """
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"Expected {source} to be 'auto' or one of {IMPLEMENTATIONS[1:]}, "
+            f'but got {name!r}'
+        )
 
 
 def _why_not_triton(request: Request) -> str | None:
@@ -186,30 +203,9 @@ def _say_once(reason: str) -> None:
 def _run(
     request: Request, name: str, reduce: Reduce | None
 ) -> tuple[Any, ...]:
-    """Run an engine as one step for ``torch.compile``.
-
-    A compiler would unroll a loop over chunks into thousands of operations.
-    It is not imported here, since that takes more than a second;
-    ``torch.compiler.disable`` as a decorator imports it at once.
-    """
-    run: Callable[..., tuple[Any, ...]] = differentiable
-    compiler: Any = sys.modules.get('torch._dynamo')
-    if compiler is not None and is_compiling() is not False:
-        run = compiler.disable(run)
+    run: Callable[..., tuple[Any, ...]] = as_one_step(differentiable)
     if name == 'torch':
         return run(request, chunked, reduce)
     from .triton import engine
 
     return run(request, engine, reduce)
-
-
-def is_compiling() -> bool | None:
-    """Tell whether a compiler traces this call; before torch 2.3 None.
-
-    Examples:
-        >>> bool(is_compiling())
-        False
-    """
-    compiler = getattr(torch, 'compiler', None)  # torch 2.1
-    answer = getattr(compiler, 'is_compiling', None)
-    return None if answer is None else bool(answer())

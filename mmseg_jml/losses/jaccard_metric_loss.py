@@ -10,12 +10,12 @@ from mmseg_jml.functional import (
     ActiveClasses,
     LossParts,
     RegionLossOptions,
+    check_at_least,
     check_label_smoothing,
-    check_not_negative,
     loss_parts,
     pixel_loss,
 )
-from mmseg_jml.kernels import Target
+from mmseg_jml.kernels import Target, check_implementation
 
 from .class_weight import load_class_weight
 from .loss_entry import LossEntry
@@ -132,6 +132,7 @@ class JaccardMetricLoss(LossEntry):
             self.ignore_index = used.get('ignore_label')
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = check_label_smoothing(label_smoothing)
+        check_implementation(impl)
         self.sync = sync
         self.impl = impl
         self.check = check
@@ -233,23 +234,30 @@ class JaccardMetricLoss(LossEntry):
             return parts
         return parts._replace(loss=self.loss_weight * parts.loss)
 
+    def one_ignored(
+        self, label: Tensor, ignore_index: int | None
+    ) -> tuple[Tensor, int | None]:
+        """Let one value stand for all that is ignored in a hard label.
+
+        The head and the constructor may ignore different values. The head's,
+        ``ignore_index``, then becomes the constructor's in the label.
+
+        Returns:
+            tuple[Tensor, int | None]: The label, and the value.
+        """
+        own = self.ignore_index
+        if own in (None, ignore_index):
+            return label, ignore_index
+        if ignore_index is not None:
+            label = label.masked_fill(label == ignore_index, own)
+        return label, own
+
     def _shared(
         self, pred: Tensor, target: Tensor | Target, ignore_index: int | None
     ) -> tuple[Tensor | Target, dict[str, Any]]:
-        """Return the target, and the arguments that both reductions take.
-
-        If the head and the constructor ignore different labels, the head's
-        becomes the constructor's in the target.
-        """
-        own = self.ignore_index
-        if (
-            isinstance(target, Tensor)
-            and target.ndim < pred.ndim
-            and own not in (None, ignore_index)
-        ):
-            if ignore_index is not None:
-                target = target.masked_fill(target == ignore_index, own)
-            ignore_index = own
+        """Return the target, and the arguments that both reductions take."""
+        if isinstance(target, Tensor) and target.ndim < pred.ndim:
+            target, ignore_index = self.one_ignored(target, ignore_index)
         return target, dict(
             ce_weight=self.ce_weight,
             jml_weight=self.jml_weight,
@@ -297,7 +305,7 @@ class JaccardMetricCELoss(JaccardMetricLoss):
         loss_name: str = 'loss_jml_ce',
         **kwargs: Any,
     ) -> None:
-        check_not_negative(ce_weight=ce_weight, jml_weight=jml_weight)
+        check_at_least(0, ce_weight=ce_weight, jml_weight=jml_weight)
         if ce_weight == jml_weight == 0:
             raise ValueError(
                 'Expected ce_weight or jml_weight to be above 0, but got 0 '

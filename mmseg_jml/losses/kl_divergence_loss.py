@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from mmseg_jml.functional import kl_divergence
-from mmseg_jml.kernels import Target
+from mmseg_jml.kernels import Target, check_implementation
 
 from .loss_entry import LossEntry
 
@@ -53,6 +53,7 @@ class KLDivergenceLoss(LossEntry):
         **unknown: Any,
     ) -> None:
         super().__init__(loss_weight, loss_name, unknown)
+        check_implementation(impl)
         self.use_sigmoid = use_sigmoid
         self.impl = impl
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mmseg_jml.functional import check_not_negative
+from mmseg_jml.functional import check_at_least
 
 __all__ = ['LossEntry', 'takes_small_logits']
 
@@ -24,8 +24,8 @@ class LossEntry(nn.Module):
         unknown (Mapping): Options that the constructor does not name.
 
     Raises:
-        TypeError: If there is an unknown option; the message suggests the one
-            that is meant.
+        TypeError: If there is an unknown option, for which the message
+            suggests the one that is meant; if the name is no string.
         ValueError: If the factor is negative.
     """
 
@@ -38,7 +38,11 @@ class LossEntry(nn.Module):
         super().__init__()
         for name, value in unknown.items():
             raise TypeError(self._explain(name, value))
-        check_not_negative(loss_weight=loss_weight)
+        check_at_least(0, loss_weight=loss_weight)
+        if not isinstance(loss_name, str):
+            raise TypeError(
+                f'Expected loss_name to be a string, but got {loss_name!r}'
+            )
         self.loss_weight = loss_weight
         self._loss_name = loss_name
 

@@ -49,8 +49,8 @@ class AveragingTTAModel(BaseTTAModel):
 
     def _merge(self, samples: Sequence[SegDataSample]) -> SegDataSample:
         scores = [sample.seg_logits.data for sample in samples]
-        # heads that classify masks have none
-        threshold = getattr(predicting_head(self.module), 'threshold', None)
+        # heads that classify masks have none, and need none
+        threshold = getattr(predicting_head(self.module), 'threshold', 0.5)
         mean, prediction = average_scores(scores, threshold)
         merged = samples[0]
         merged.set_data(

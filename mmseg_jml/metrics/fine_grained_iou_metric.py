@@ -12,6 +12,7 @@ from prettytable import PrettyTable
 
 from ..functional import (
     RegionCounts,
+    check_percent,
     class_scores,
     dataset_scores,
     fine_grained_iou,
@@ -56,9 +57,9 @@ class FineGrainedIoUMetric(BaseMetric):
             slash. Defaults to None.
 
     Raises:
-        ValueError: When the figures are computed: if ``worst`` is not in
-            (0, 100], if ``binary`` is True and there are not two classes, or
-            if there is no image.
+        ValueError: If ``worst`` or ``worst_images`` is out of range; in the
+            evaluation, if ``binary`` is True and there are not two classes,
+            or if there is no image.
 
     Examples:
         >>> val_evaluator = [
@@ -79,6 +80,12 @@ class FineGrainedIoUMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        check_percent(worst=worst)
+        if not isinstance(worst_images, int) or worst_images < 0:
+            raise ValueError(
+                'Expected worst_images to be a whole number of 0 or more, but '
+                f'got {worst_images!r}'
+            )
         self.worst = worst
         self.binary = binary
         self.worst_images = worst_images
@@ -149,7 +156,7 @@ class FineGrainedIoUMetric(BaseMetric):
         table = PrettyTable(('', *levels), title='fine-grained results')
         for name in SCORES:
             values = [figures[f'm{name}{level}'] for level in levels]
-            table.add_row((f'm{name}', *(f'{value:.2f}' for value in values)))
+            table.add_row([f'm{name}', *(f'{value:.2f}' for value in values)])
         return table
 
     def _image_table(
@@ -157,9 +164,9 @@ class FineGrainedIoUMetric(BaseMetric):
     ) -> PrettyTable:
         scores = image_scores(counts, self.binary)
         order = scores['IoU'].nan_to_num(torch.inf).argsort(stable=True)
-        order = order[: self.worst_images].tolist()
+        worst = order[: self.worst_images].tolist()
         table = PrettyTable(title='worst images')
-        table.add_column('Image', [names[i] for i in order], align='l')
+        table.add_column('Image', [names[i] for i in worst], align='l')
         for name in SCORES:
-            table.add_column(name, percent(scores[name][order]))
+            table.add_column(name, percent(scores[name][worst]))
         return table

@@ -136,7 +136,7 @@ class Ensemble:
             )
             if stays_small:
                 target = replace(
-                    target, size=tuple(size), align_corners=align_corners
+                    target, size=size, align_corners=align_corners
                 )
             targets.append(target)
         return average_teachers(targets, use_sigmoid, self.shares)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..functional import attention_distance, channel_wise_divergence
@@ -40,6 +42,7 @@ class FeaturePair:
         ...     measure='attention',
         ...     index=-1,
         ... )
+        >>> import torch
         >>> levels = torch.ones(2, 8, 4, 4), torch.ones(2, 16, 2, 2)
         >>> pair.map_of('student', levels).shape
         torch.Size([2, 16, 2, 2])
@@ -53,7 +56,7 @@ class FeaturePair:
     temperature: float = 4.0
 
     @classmethod
-    def parse(cls, value: object) -> FeaturePair:
+    def parse(cls, value: Any) -> FeaturePair:
         """Read an entry of ``features`` with the arguments above.
 
         Raises:
@@ -97,10 +100,11 @@ class FeaturePair:
                     f' outputs of {name!r} of the {whose} but got {index!r}.'
                 )
             output = output[index]
-        if torch.is_tensor(output) and output.ndim == 4:
-            return output
-        is_tensor = torch.is_tensor(output)
-        got = tuple(output.shape) if is_tensor else type(output).__name__
+        got: object = type(output).__name__
+        if isinstance(output, Tensor):
+            if output.ndim == 4:
+                return output
+            got = tuple(output.shape)
         raise ValueError(
             f'Expected {name!r} of the {whose} to return a map of shape '
             f'(N, C, H, W) in each step but got {got}.'
@@ -150,12 +154,12 @@ class FeatureDistances:
                     'that with_cp computes again. Name a whole stage, such as '
                     'backbone.layer4.'
                 )
-            value = sum(
+            distances = (
                 share * _distance(pair, student, answers.get(pair.teacher))
                 for answers, share in others
             )
+            value = reduce(add, distances) * (factor * pair.loss_weight)
             name = f'{pair.student}.loss_{self._source}_{pair.measure}'
-            value = value * (factor * pair.loss_weight)
             terms[name] = terms[name] + value if name in terms else value
         return terms
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -33,9 +32,10 @@ class StudentOutput(NamedTuple):
     align_corners: bool = False
 
     @property
-    def size(self) -> torch.Size:
+    def size(self) -> tuple[int, int]:
         """The height and width of the label."""
-        return self.label.shape[1:]
+        height, width = self.label.shape[1:]
+        return height, width
 
     @property
     def is_small(self) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from functools import partialmethod
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseAveragedModel
+from mmengine.model import BaseAveragedModel, BaseModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict, weights_to_cpu
-from torch import nn
 
 from .options import is_number, refuse
 from .step_watch import StepWatch
@@ -47,7 +46,8 @@ class MeanTeacher(Hook):
         warm_up: int,
     ) -> None:
         _check_options(teacher, momentum, evaluates)
-        self._saved, self._evaluates = {}, evaluates
+        self._saved: dict = {}
+        self._evaluates = evaluates
         self._ema: EMAHook | None = None
         self._steps: StepWatch | None = None
         #: The average with its ``steps``, from the first run on.
@@ -71,8 +71,8 @@ class MeanTeacher(Hook):
             self.average = self._ema.ema_model.eval()
 
     def start_average(
-        self, runner: Runner, segmentor: nn.Module
-    ) -> nn.Module | None:
+        self, runner: Runner, segmentor: BaseModel
+    ) -> BaseModel | None:
         """Restore the average, or start it as a copy of the student.
 
         Return None for other teachers. It is a ValueError if the checkpoint
@@ -131,7 +131,7 @@ class MeanTeacher(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Update the average after a step of the optimizer."""
-        if self._ema and self._steps.taken():
+        if self._ema and self._steps and self._steps.taken():
             self._ema.after_train_iter(runner, batch_idx)
 
     def after_run(self, runner: Runner) -> None:
@@ -143,7 +143,7 @@ class MeanTeacher(Hook):
         self, split: str, runner: Runner, metrics: dict | None = None
     ) -> None:
         """Evaluate the average too, if asked, and add its metrics."""
-        if not self._evaluates:
+        if not self._evaluates or self.average is None or metrics is None:
             return
         log = logging.getLogger('mmseg_jml')
         if not self._restore(runner) and (self._saved or runner.iter == 0):

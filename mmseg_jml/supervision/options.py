@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mmengine.config import Config
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard
 
 __all__ = [
     'check_counts',
@@ -17,6 +20,7 @@ __all__ = [
     'check_outputs',
     'check_shares',
     'check_weights',
+    'is_list',
     'is_number',
     'is_whole',
     'pair_teachers',
@@ -73,8 +77,7 @@ def check_losses(name: str, value: object) -> None:
     """Raise a TypeError unless an option is None, a loss or a list of them."""
     if value is None:
         return
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    for entry in value if is_list else [value]:
+    for entry in value if is_list(value) else [value]:
         if isinstance(entry, Mapping) and 'type' in entry:
             continue
         hint = f'. Write {name}=dict(type={entry!r})'
@@ -87,6 +90,11 @@ def check_losses(name: str, value: object) -> None:
         )
 
 
+def is_list(value: object) -> TypeGuard[Sequence]:
+    """Tell whether a value is a sequence, and no string."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def check_outputs(value: object, paired: bool) -> None:
     """Raise a ValueError unless an option names outputs of the student.
 
@@ -95,17 +103,15 @@ def check_outputs(value: object, paired: bool) -> None:
     """
     what = "a list of outputs of the student, such as ['decode']"
     default = 'for the main output and all auxiliary heads'
-    kind, names = Sequence, value
+    names: Sequence = value if is_list(value) else ()
     if paired:
         what = 'outputs of the student, each with one of the teacher to learn '
         what += "from, such as dict(decode='decode', aux='decode')"
         default = 'for outputs at the same places'
-        kind = Mapping
-        if isinstance(value, Mapping):
-            names = [name for pair in value.items() for name in pair]
-    is_kind = isinstance(value, kind) and not isinstance(value, str)
+        pairs = value.items() if isinstance(value, Mapping) else ()
+        names = [name for pair in pairs for name in pair]
     if value is None or (
-        is_kind and value and all(isinstance(name, str) for name in names)
+        names and all(isinstance(name, str) for name in names)
     ):
         return
     raise ValueError(
@@ -114,13 +120,14 @@ def check_outputs(value: object, paired: bool) -> None:
     )
 
 
-def is_number(value: object, least: float, most: float) -> bool:
+def is_number(value: object, least: float, most: float) -> TypeGuard[float]:
     """Tell whether a value is a number, no boolean, in [least, most]."""
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
-    return is_real and least <= value <= most
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return least <= float(value) <= most
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Tell whether a value is a whole number, and no boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -153,8 +160,8 @@ def check_weights(name: str, value: object, number: int) -> None:
     """
     if value is None:
         return
-    is_list = isinstance(value, Sequence) and len(value) == number
-    if not is_list or not all(
-        isinstance(one, Real) and 0 < one < math.inf for one in value
+    weights = value if isinstance(value, Sequence) else ()
+    if len(weights) != number or not all(
+        isinstance(one, Real) and 0 < float(one) < math.inf for one in weights
     ):
         refuse(name, f'{number} numbers above 0, one for each teacher,', value)

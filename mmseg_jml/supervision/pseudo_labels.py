@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.structures import PixelData
@@ -57,7 +57,7 @@ class Views(NamedTuple):
         images as a source they come from the image before, as for
         :func:`~mmseg_jml.functional.paste`.
         """
-        values = {
+        values: dict[str, Any] = {
             name: paste(value, boxes, source and getattr(source, name))
             for name, value in self._asdict().items()
             if isinstance(value, Tensor)
@@ -67,7 +67,7 @@ class Views(NamedTuple):
     @staticmethod
     def joined(views: Sequence[Views]) -> Views:
         """Concatenate batches."""
-        values = {
+        values: dict[str, Any] = {
             name: torch.cat([getattr(view, name) for view in views])
             for name, value in views[0]._asdict().items()
             if isinstance(value, Tensor)
@@ -82,8 +82,8 @@ class Views(NamedTuple):
         """Return the target of an output with logits of the images' size."""
         weight, sigmoid = self.confident.float(), output.use_sigmoid
         if self.logits is None:
-            target, weight = as_target(
-                output.logits, self.label, weight, None, sigmoid
+            target, _ = as_target(
+                output.logits, self.label, None, None, sigmoid
             )
         else:
             target = teacher_target(

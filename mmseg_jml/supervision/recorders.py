@@ -29,11 +29,11 @@ class _Recorder:
             model.register_forward_hook(self._stop, prepend=True),
         ]
 
-    def _start(self, *call) -> None:
+    def _start(self, *call: object) -> None:
         self._listens = True
         self._found = {}
 
-    def _stop(self, *call) -> None:
+    def _stop(self, *call: object) -> None:
         self._listens = False
 
     def take(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Union
+from typing import Any, Union
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import BaseLoop
@@ -64,10 +64,11 @@ class Schedule:
             TypeError: If it is neither, or has unknown keys.
             ValueError: If a value is out of range.
         """
+        options: Any = value
         if isinstance(value, Real) and not isinstance(value, bool):
-            value = dict(type='constant', start=value)
+            options = dict(type='constant', start=value)
         try:
-            schedule = cls(**value)
+            schedule = cls(**options)
         except TypeError:
             raise TypeError(
                 f'Expected {name} to be a number or a schedule like '
@@ -83,10 +84,10 @@ class Schedule:
         for value in (self.start, self._stop):
             check_numbers(low, **{name: value})
         unit = 'epoch' if self.by_epoch else 'iteration'
-        for key, value in (('begin', self.begin), ('end', self.end)):
-            if not (is_whole(value) or (key == 'end' and value is None)):
+        for key, place in (('begin', self.begin), ('end', self.end)):
+            if not (is_whole(place) or (key == 'end' and place is None)):
                 expected = f'an {unit}, a whole number such as 20,'
-                refuse(f'{key} of {name}', expected, value)
+                refuse(f'{key} of {name}', expected, place)
         if self.end is not None and self.end <= self.begin:
             raise ValueError(
                 f'Expected {name} to end after {unit} {self.begin}, '

@@ -53,7 +53,7 @@ class SoftLosses:
         device = next(segmentor.parameters()).device
         main_entry = MAIN_LOSS if main is None else main
         other_entry = AUXILIARY_LOSS if auxiliary is None else auxiliary
-        self._losses = {}
+        self._losses: dict[str, nn.ModuleList] = {}
         for name in names:
             head = name.partition('.')[0]
             if head not in heads:
@@ -104,12 +104,12 @@ class SoftLosses:
             # a division in half precision would lose digits
             dtype = torch.promote_types(logits.dtype, torch.float32)
             logits = logits.to(dtype) / temperature
-        factor = factor * soft.share
-        terms = {}
+        scale = factor * soft.share
+        terms: dict[str, Tensor] = {}
         for loss in self._losses[name]:
             value = loss(logits, soft.target, weight=soft.weight, **options)
-            value = value * factor
-            short = re.sub('^loss_', '', loss.loss_name)
+            value = value * scale
+            short = re.sub('^loss_', '', str(loss.loss_name))
             key = f'{name}.loss_{self._source}_{short}'
             terms[key] = terms[key] + value if key in terms else value
         return terms

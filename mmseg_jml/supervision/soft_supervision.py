@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Callable
 
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 
 from ..heads import outputs_to_teach, unwrapped
 from .lesson import Lesson, StudentOutput, StudentPass
@@ -77,7 +77,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         self._handles: list = []  # a subclass may add to them in prepare()
         self.listeners: list[Callable[[Lesson], object]] = []
 
-    def prepare(self, runner: Runner, segmentor: nn.Module) -> list[str]:
+    def prepare(self, runner: Runner, segmentor: BaseModel) -> list[str]:
         """Prepare to teach a student, given without its wrapper.
 
         Returns:
@@ -86,11 +86,11 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         return list(self._outputs or outputs_to_teach(segmentor))
 
     @abstractmethod
-    def teach(self, segmentor: nn.Module, labelled: StudentPass) -> Lesson:
+    def teach(self, segmentor: BaseModel, labelled: StudentPass) -> Lesson:
         """Make the targets of one iteration.
 
         Args:
-            segmentor (nn.Module): The student, without its wrapper.
+            segmentor (BaseModel): The student, without its wrapper.
             labelled (StudentPass): The pass that has just ended.
 
         Returns:
@@ -151,7 +151,7 @@ class SoftSupervision(Hook, metaclass=ABCMeta):
         self._handles = []
 
     def _supervise(
-        self, segmentor: nn.Module, args: tuple, kwargs: dict, losses: dict
+        self, segmentor: BaseModel, args: tuple, kwargs: dict, losses: dict
     ) -> SupervisedLosses | None:
         """Add to the losses that the segmentor returns."""
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)

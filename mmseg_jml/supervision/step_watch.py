@@ -21,8 +21,9 @@ class StepWatch:
         self._wrapper, self._moved = optim_wrapper, False
         optimizer = getattr(optim_wrapper, 'optimizer', None)
         watch = getattr(optimizer, 'register_step_post_hook', None)
-        runs = watch is not None and _hooks_run()
-        self._handle = watch(self._note) if runs else None
+        self._handle = None
+        if watch is not None and _hooks_run():
+            self._handle = watch(self._note)
 
     def _note(self, *step: object) -> None:
         self._moved = True

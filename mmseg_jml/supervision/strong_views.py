@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..functional import complementary_dropout, cutmix_boxes
 from ..normalisation import Normalisation
-from .options import refuse
+from .options import is_list, refuse
 from .pseudo_labels import Views
 
 __all__ = [
@@ -49,11 +49,12 @@ def strong_views(
     from the distorted images themselves. The first views of all images come
     first, then the second ones ...
     """
-    size = weak.images.shape[2:]
+    height, width = weak.images.shape[2:]
     views = []
     for _ in range(number):
         distorted = weak._replace(images=distort(weak.images, weak.valid))
-        boxes = cutmix_boxes(len(weak.images), size, cutmix)
+        boxes = cutmix_boxes(len(weak.images), (height, width), cutmix)
+        boxes = boxes.to(weak.images.device)  # once for all that is mixed
         views.append(distorted.mixed(boxes, source))
     return Views.joined(views)
 
@@ -76,8 +77,8 @@ class PhotometricDistortion:
         self, entries: str | Sequence[dict] | None, preprocessor: nn.Module
     ) -> None:
         self._normalisation = Normalisation.of(preprocessor)
-        entries = UNIMATCH if entries == 'unimatch' else entries or ()
-        self._steps = [_build(entry) for entry in entries]
+        chosen = UNIMATCH if isinstance(entries, str) else entries or ()
+        self._steps = [_build(entry) for entry in chosen]
 
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor) -> Tensor:
@@ -106,10 +107,9 @@ def check_distortions(value: object) -> None:
 
     Whether kornia knows them is found out when training starts.
     """
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
     if value is None or value == 'unimatch':
         return
-    if not is_list or not all(
+    if not is_list(value) or not all(
         isinstance(entry, Mapping) and isinstance(entry.get('type'), str)
         for entry in value
     ):

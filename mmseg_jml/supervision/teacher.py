@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Callable
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..functional import score_logits
@@ -24,7 +25,7 @@ class Teacher:
     runs once for all heads.
 
     Args:
-        model (nn.Module): A segmentor, which may be the student itself; it
+        model (BaseModel): A segmentor, which may be the student itself; it
             predicts in evaluation mode.
         preprocessor (nn.Module): The student's ``data_preprocessor``.
         amp (torch.dtype, optional): Precision of autocast. None runs in full
@@ -43,7 +44,7 @@ class Teacher:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: BaseModel,
         preprocessor: nn.Module,
         amp: torch.dtype | None = None,
         inherit_amp: bool = False,
@@ -87,7 +88,7 @@ class Teacher:
             dict[str, tuple[Tensor, bool]]: For each output float32 logits
             (N, C, h, w), and whether each class has a sigmoid of its own.
         """
-        precision = nullcontext()
+        precision: AbstractContextManager = nullcontext()
         if not self._inherit_amp:
             precision = torch.autocast(
                 inputs.device.type, self.amp, enabled=self.amp is not None
@@ -103,7 +104,8 @@ class Teacher:
         model, size = self.model, inputs.shape[2:]
         meta = dict(ori_shape=size, img_shape=size, pad_shape=size)
         metas = [dict(meta, padding_size=[0] * 4)] * len(inputs)
-        features, recording = [], nullcontext()
+        features: list = []
+        recording: AbstractContextManager = nullcontext()
         if names - {'decode'}:  # SAN has neither neck nor these heads
             last = model.neck if model.with_neck else model.backbone
             recording = last.register_forward_hook(

@@ -17,7 +17,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..imports import configs_of
+from ..imports import config_path
 from ..random_state import random_state_kept
 from .class_names import check_classes
 
@@ -76,11 +76,18 @@ def build_frozen(
 
 def _model_config(config: str | dict | Config) -> ConfigDict:
     if isinstance(config, (str, Path)):
-        path = _config_path(str(config))
+        name = str(config)
+        path = config_path(name)
+        if path is None:
+            raise FileNotFoundError(
+                'Expected teacher to name a config of an installed package '
+                f'but got {name!r}: there is no package '
+                f'{name.partition("::")[0]!r}.'
+            )
         if not path.is_file():
             raise FileNotFoundError(
                 f'Expected teacher to be the path of a config but got '
-                f'{str(config)!r}, which is no file. A config of an installed '
+                f'{name!r}, which is no file. A config of an installed '
                 "package is 'mmseg::pspnet/pspnet_r50-...py'."
             )
         config = Config.fromfile(path)
@@ -91,20 +98,6 @@ def _model_config(config: str | dict | Config) -> ConfigDict:
             f'got one with the keys {", ".join(config) or "(none)"}.'
         )
     return ConfigDict(model)  # some heads read their config by attributes
-
-
-def _config_path(config: str) -> Path:
-    """Find a config by its path, or by ``package::path`` in a package."""
-    package, separator, inner = config.partition('::')
-    if not separator:
-        return Path(config)
-    folder = configs_of(package)
-    if folder is None:
-        raise FileNotFoundError(
-            f'Expected teacher to name a config of an installed package but '
-            f'got {config!r}: there is no package {package!r}.'
-        )
-    return folder / inner
 
 
 def load_weights(

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
-from torch import nn
 
 from ..functional import (
     RegionCounts,
@@ -111,7 +112,7 @@ def target_counts(
 
 
 def validate_teacher(
-    runner: Runner, model: nn.Module, name: str, who: str
+    runner: Runner, model: BaseModel, name: str, who: str
 ) -> None:
     """Evaluate a teacher on the validation set, and log its metrics.
 
@@ -128,7 +129,7 @@ def validate_teacher(
     classes = max(model.num_classes, 2)
 
     def count(
-        model: nn.Module, args: tuple, samples: Sequence[SegDataSample]
+        model: BaseModel, args: tuple, samples: Sequence[SegDataSample]
     ) -> None:
         for sample in samples:
             if 'gt_sem_seg' in sample:
@@ -148,7 +149,7 @@ def validate_teacher(
 
 @torch.no_grad()
 def evaluate_beside(
-    runner: Runner, model: nn.Module, split: str, name: str
+    runner: Runner, model: BaseModel, split: str, name: str
 ) -> dict[str, float]:
     """Evaluate a model as a loop evaluates that of the run, without hooks.
 
@@ -173,7 +174,7 @@ def evaluate_beside(
     return found
 
 
-def _own(metric: BaseMetric, name: str) -> dict[str, str]:
+def _own(metric: BaseMetric, name: str) -> dict[str, Any]:
     """Return a prefix and places to write to with a name in them."""
     own = dict(prefix='/'.join(filter(None, (name, metric.prefix))))
     for key in _PLACES:

@@ -47,6 +47,7 @@ class Threshold:
         self, start: float = 0.85, momentum: float | None = 0.999
     ) -> None:
         self._start, self._momentum = start, momentum
+        self.value: float | Tensor
         self.is_adaptive = momentum is not None
         self.start(saved=None)
 
@@ -79,16 +80,17 @@ class Threshold:
         ``confidence`` is that of the predicted classes, ``label``; all are
         (N, H, W). The threshold for this batch is returned.
         """
-        if self.is_adaptive:
+        if self._momentum is not None:
             maxima = class_maxima(confidence, label, valid, num_classes)
+            before = torch.as_tensor(self.value).to(maxima)
             self.value = running_threshold(
-                self.value.to(maxima), largest_of_all(maxima), self._momentum
+                before, largest_of_all(maxima), self._momentum
             )
         return self.value
 
     def start(self, saved: Tensor | None) -> None:
         """Begin a run; one that resumes has saved an adaptive threshold."""
-        self.value: float | Tensor = self._start
+        self.value = self._start
         if self.is_adaptive:
             first = torch.tensor(float(self._start))
             self.value = first if saved is None else saved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.runner import Runner
@@ -155,8 +155,8 @@ def _build(config: dict, seed: int) -> DataLoader:
 
 def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
     names, expected = (
-        getattr(dataset, 'metainfo', {}).get('classes')
-        for dataset in (unlabeled.dataset.dataset, labelled.dataset)
+        getattr(loader.dataset, 'metainfo', {}).get('classes') or ()
+        for loader in (unlabeled, labelled)
     )
     if not same_names(names, expected):
         raise ValueError(
@@ -168,7 +168,7 @@ def _check_classes(unlabeled: DataLoader, labelled: DataLoader) -> None:
         )
 
 
-def valid_pixels(inputs: Tensor, data_samples: list) -> Tensor:
+def valid_pixels(inputs: Tensor, data_samples: Sequence) -> Tensor:
     """Return (N, H, W) bool, False on padding and on filled-in pixels.
 
     Images (N, C, H, W) are padded on the right and at the bottom, up to their

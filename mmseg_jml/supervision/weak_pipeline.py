@@ -35,7 +35,7 @@ _MARK = 'mmseg_jml.MarkPixels'
 _WAY_OUT = 'Give unlabeled_dataloader.dataset a pipeline to have it your way.'
 
 
-def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
+def weak_pipeline(labelled: Sequence[dict]) -> list[dict]:
     """Return the part of a training pipeline that needs no label.
 
     These are the transforms that load, resize, crop, flip, rotate, cut out
@@ -56,7 +56,7 @@ def weak_pipeline(labelled: Sequence[Mapping]) -> list[dict]:
     return [*_part(labelled, []), dict(type='PackSegInputs')]
 
 
-def _part(labelled: Sequence[Mapping], unknown: list[str]) -> list[dict]:
+def _part(labelled: Sequence[dict], unknown: list[str]) -> list[dict]:
     """Return the transforms to keep; append the names of unknown ones."""
     kept = []
     for entry in copy.deepcopy(list(labelled)):
@@ -80,11 +80,11 @@ def _part(labelled: Sequence[Mapping], unknown: list[str]) -> list[dict]:
     return kept
 
 
-def _listed(entries: Mapping | Sequence[Mapping]) -> Sequence[Mapping]:
+def _listed(entries: dict | Sequence[dict]) -> Sequence[dict]:
     return [entries] if isinstance(entries, Mapping) else entries
 
 
-def pipeline_of(dataset: Mapping) -> list[Mapping]:
+def pipeline_of(dataset: Mapping) -> list[dict]:
     """Return the transforms of a data set, through all of its wrappers.
 
     Those of the innermost data set come first, since a
@@ -118,8 +118,8 @@ def give_pipeline(dataset: dict, labelled: Mapping) -> None:
             leaf['pipeline'] = _marked(derived, annotations)
 
 
-def _derive(stock: Sequence[Mapping]) -> list[dict]:
-    unknown = []
+def _derive(stock: Sequence[dict]) -> list[dict]:
+    unknown: list[str] = []
     derived = _part(stock, unknown)
     if not any('Load' in type_name(entry) for entry in derived):
         raise ValueError(
@@ -139,7 +139,7 @@ def _derive(stock: Sequence[Mapping]) -> list[dict]:
     return derived
 
 
-def _shown(pipeline: Sequence[Mapping]) -> str:
+def _shown(pipeline: Sequence[dict]) -> str:
     parts = []
     for entry in pipeline:
         options = ', '.join(
@@ -150,7 +150,7 @@ def _shown(pipeline: Sequence[Mapping]) -> str:
 
 
 def _marked(
-    pipeline: Sequence[Mapping], annotations: Mapping | None = None
+    pipeline: Sequence[dict], annotations: dict | None = None
 ) -> list[dict]:
     """Insert MarkPixels behind the loading, and let filler be marked."""
     pipeline = [_filling(entry) for entry in pipeline]
@@ -161,12 +161,15 @@ def _marked(
     return pipeline
 
 
-def _filling(entry: Mapping | Sequence) -> dict | list:
-    if not isinstance(entry, Mapping):
-        return [_filling(part) for part in entry]
+def _filling(entry: dict) -> dict:
     entry, name = dict(entry), type_name(entry)
     if name in _FILLS:
         entry[_FILLS[name]] = FILLER
     if name in _CHOICES:
-        entry['transforms'] = _filling(_listed(entry['transforms']))
+        entry['transforms'] = [  # a choice may be a list of transforms
+            _filling(branch)
+            if isinstance(branch, Mapping)
+            else [_filling(part) for part in branch]
+            for branch in _listed(entry['transforms'])
+        ]
     return entry

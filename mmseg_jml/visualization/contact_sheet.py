@@ -88,11 +88,15 @@ def draw_contact_sheet(
         from matplotlib.patches import Patch
 
         patches = [
-            Patch(color=np.array(palette[i]) / 255, label=classes[i])
+            Patch(color=_hex(palette[i]), label=classes[i])
             for i in named[:MOST_IN_LEGEND]
         ]
         figure.legend(handles=patches, loc='outside lower center', ncols=6)
     return to_array(figure)
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return '#{:02x}{:02x}{:02x}'.format(*colour)
 
 
 def _draw(

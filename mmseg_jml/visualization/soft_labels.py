@@ -92,11 +92,11 @@ def draw_soft_labels(
     return to_array(figure)
 
 
-def _default_palette(classes: int) -> np.ndarray:
+def _default_palette(classes: int) -> list[list[int]]:
     from matplotlib import colormaps
 
     colours = colormaps['tab20'](np.arange(classes) % 20)
-    return (255 * colours[:, :3]).astype(np.uint8)
+    return (255 * colours[:, :3]).astype(np.uint8).tolist()
 
 
 def _paint(label: Tensor, palette: Sequence[Sequence[int]]) -> np.ndarray:

@@ -7,7 +7,6 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_jml.datasets.numbered_batches import NumberedBatches as Numbered
-from mmseg_jml.datasets.numbered_batches import seed_generators
 
 KEY = (3, 0)
 
@@ -80,14 +79,3 @@ def test_loader_without_a_batch_size_is_refused():
     loader = DataLoader(dataset, batch_sampler=[[0, 1]])
     with pytest.raises(ValueError, match='batch_size but got'):
         Numbered(loader, dict(type=InfiniteSampler), *KEY, 0)
-
-
-def test_seeding_reaches_every_generator():
-    def draw(*key):
-        seed_generators(*key)
-        return Draws()[0][1:]
-
-    first = draw(1, 2)
-    assert draw(1, 2) == first
-    for other in (draw(2, 1), draw(1, 3), draw(1)):
-        assert not set(other) & set(first)

@@ -76,6 +76,30 @@ def test_losses_that_take_turns_are_all_checked(arrivals):
     assert set(turns) == {0, 1}
 
 
+def test_a_compiler_sees_nothing_of_it(arrivals):
+    """Each call changes a count, for which it would compile again."""
+    seen = []
+
+    def note(module, inputs):
+        seen.append(module)
+        return module
+
+    def step(label):
+        label = label + 1
+        check_later(EXPECTED, label, None)
+        return label * 2
+
+    compiled = torch.compile(step, backend=note)
+    for _ in range(30):
+        compiled(torch.tensor([0, 8]))
+    torch._dynamo.reset()
+    assert len(seen) == 2  # before and after
+    assert len(arrivals) == checks._FIRST
+    arrivals[0].has_come = True
+    with pytest.raises(ValueError, match=r'got \[9\]'):
+        check(0)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='No CUDA device')
 def test_on_a_gpu_a_later_call_reports_it(monkeypatch):

@@ -1,6 +1,7 @@
 """What users see when what they pass does not fit."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -38,6 +39,11 @@ TYPE_ERRORS = {
         LOGITS, LABEL.float()
     ),
     'float probabilities': of(LOGITS, SOFT.long()),
+    'pred to be a tensor, but got ndarray': of(LOGITS.numpy(), LABEL),
+    'target to be a tensor, or a target of mmseg_jml.kernels, but got None': (
+        of(LOGITS, None)
+    ),
+    'or a target of .* but got ndarray': of(LOGITS, LABEL.numpy()),
 }
 VALUE_ERRORS = {
     'at least 2 channels .* takes use_sigmoid=True': of(LOGITS[:, :1], LABEL),
@@ -88,6 +94,8 @@ OPTION_ERRORS = {
     'gamma to be at least 1, but got 0.5': dict(gamma=0.5),
     'norm to be at least 1, but got 0': dict(norm=0),
     'smooth to be at least 0': dict(smooth=-1e-3),
+    'alpha to be finite, but got inf': dict(alpha=math.inf),
+    'mIoUI to be at least 0, but got nan': dict(mIoUI=math.nan),
     'smooth to be above 0 with log_loss': dict(smooth=0, log_loss=True),
     'alpha to be equal to beta=0 with log_loss=True .* but got 1.0': dict(
         norm=3, beta=0, log_loss=True
@@ -103,6 +111,7 @@ OPTION_ERRORS = {
     r'threshold to be in \[0, 1\), but got 1.0': dict(threshold=1.0),
     "active_classes_mode_hard .*'SOM": dict(active_classes_mode_hard='SOME'),
     r'active_classes_mode_soft .*\[\]': dict(active_classes_mode_soft=[]),
+    'active_classes_mode_hard .* got 3': dict(active_classes_mode_hard=3),
 }
 
 
@@ -110,6 +119,12 @@ OPTION_ERRORS = {
 def test_options(message):
     with pytest.raises(ValueError, match=message):
         RegionLossOptions(**OPTION_ERRORS[message])
+
+
+def test_options_that_are_no_numbers():
+    for name in ('alpha', 'gamma', 'threshold'):
+        with pytest.raises(TypeError, match=f"{name} to be a number.*got '1'"):
+            RegionLossOptions(**{name: '1'})
 
 
 @pytest.mark.parametrize('variant', ['jml1', 'jml2'])

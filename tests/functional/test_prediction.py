@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from benchmarks.measure import Tracked
 from mmseg_jml.functional import Canvas, View, Window, predicted_classes
 from mmseg_jml.functional.resized_rows import resized_rows
-from tests.devices import move
+from tests.devices import AsOnGPU, move
 
 VIEWS = {
     'nothing': ((130, 190), None),
@@ -98,17 +98,18 @@ def test_the_first_of_equal_classes(device):
     assert found.tolist() == [[0] * 3, [20] * 3, [0] * 3]
 
 
+@pytest.mark.parametrize('kind', [torch.Tensor, AsOnGPU])
 @pytest.mark.parametrize('align_corners', [False, True])
 @pytest.mark.parametrize(
     'sizes', [(33, 130), (64, 513), (500, 2047), (300, 7), (1, 5), (6, 1)]
 )
-def test_rows_are_those_of_interpolate(sizes, align_corners, device):
+def test_rows_are_those_of_interpolate(sizes, align_corners, kind, device):
     """To the last operation, at sizes where positions round.
 
     Builds of older torch (seen with 2.4) round them once more.
     """
     height, new_height = sizes
-    image = torch.randn(2, height, 5).to(device)
+    image = torch.randn(2, height, 5).to(device).as_subclass(kind)
     rows = torch.randperm(new_height)[:99]
     found = resized_rows(
         lambda needed: image.index_select(1, needed.to(device)),

@@ -111,6 +111,8 @@ def test_share_of_images_with_a_box(prob):
 
 def test_boxes_of_the_thinnest_images():
     assert len(sides(cutmix_boxes(20, (1, 50), 1.0))) == 20
+    with pytest.raises(ValueError, match=r'prob in \[0, 1\], but got 3'):
+        cutmix_boxes(1, (2, 2), prob=3)
     assert sides(cutmix_boxes(20, (1, 1), 1.0)).eq(1).all()
 
 

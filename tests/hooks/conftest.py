@@ -1,7 +1,5 @@
 """Fixtures for hooks."""
 
-from __future__ import annotations
-
 import pytest
 
 from .runs import student_config, wider, write_teacher

@@ -22,6 +22,7 @@ from mmseg.registry import MODELS, OPTIM_WRAPPERS
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torchmetrics.functional import jaccard_index
 
 from mmseg_jml.heads import named_heads
 from mmseg_jml.supervision.soft_supervision import SoftSupervision
@@ -361,6 +362,13 @@ def read_teacher(paths: dict) -> nn.Module:
     model = build(Config.fromfile(paths['teacher']).model)
     model.load_state_dict(weights_of(paths))
     return model.eval()
+
+
+def miou(found: Tensor, label: Tensor, classes: int = 3) -> float:
+    """That of torchmetrics over the labelled pixels, in percent."""
+    pairs = (x.flatten()[(label < classes).flatten()] for x in (found, label))
+    options = dict(num_classes=classes, average='macro')
+    return 100 * float(jaccard_index(*pairs, 'multiclass', **options))
 
 
 def other_colours(images: Tensor) -> Tensor:

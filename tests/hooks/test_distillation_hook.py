@@ -1,7 +1,5 @@
 """A stock student learns from stock teachers in a real run."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What holds for every hook that teaches, and for several at once."""
 
-from __future__ import annotations
-
 import pytest
 
 from . import runs, semi

@@ -1,7 +1,5 @@
 """What the hook refuses and draws; tests/test_resume.py runs it in full."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mmengine.hooks import Hook

@@ -1,7 +1,5 @@
 """Stock heads give the same losses and gradients from small logits."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 

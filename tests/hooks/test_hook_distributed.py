@@ -1,7 +1,5 @@
 """Two real processes learn in step, from teachers and unlabelled images."""
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 

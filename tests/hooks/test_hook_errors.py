@@ -1,7 +1,5 @@
 """What hooks refuse within a run, and what its log says then."""
 
-from __future__ import annotations
-
 import copy
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Options of no meaning are refused in sentences; empty ones mean none."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from doctest import DocTestParser

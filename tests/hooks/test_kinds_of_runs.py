@@ -3,8 +3,6 @@
 That the plain run is right is checked against loops by hand elsewhere.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from pathlib import Path

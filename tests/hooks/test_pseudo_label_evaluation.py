@@ -1,11 +1,10 @@
 """A mean teacher is validated and tested beside its student."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.device import get_device
 from mmengine.runner import Runner
 from PIL import Image
@@ -41,34 +40,28 @@ def models(cfg) -> list:
 
 def miou_by_hand(model, folder: Path, mirrored: bool = False) -> float:
     """Over all pixels of all images, in percent."""
-    hits, total = np.zeros(3), np.zeros(3)
+    found, truth = [], []
     for path in sorted((folder / 'images').glob('*.png')):
         image = semi.read_image(path).to(get_device())
         scores = runs.answer(model, image).softmax(1)
         if mirrored:
             mirror = runs.answer(model, image.flip(3)).softmax(1).flip(3)
             scores = (scores + mirror) / 2
-        found = scores.argmax(1)[0].cpu().numpy()
-        truth = np.array(Image.open(folder / 'masks' / path.name))
-        for c in range(3):
-            hits[c] += ((found == c) & (truth == c)).sum()
-            total[c] += ((found == c) | (truth == c)).sum()
-    return 100 * (hits / total).mean()
+        found.append(scores.argmax(1)[0].cpu())
+        mask = np.array(Image.open(folder / 'masks' / path.name))
+        truth.append(torch.from_numpy(mask).long())
+    return runs.miou(torch.stack(found), torch.stack(truth))
 
 
-def evaluated(cfg, tmp_path, monkeypatch, *options) -> str:
+def evaluated(cfg, tmp_path, *options) -> str:
     """What `tools/test.py` logs of a checkpoint."""
     cfg.dump(tmp_path / 'config.py')
-    run.here(
-        monkeypatch, 'test.py', tmp_path / 'config.py',
-        f'{cfg.work_dir}/iter_3.pth', '--work-dir', tmp_path / 'tested',
-        *options,
-    )  # fmt: skip
-    (log,) = (tmp_path / 'tested').glob('*/*.log')
-    return log.read_text()
+    paths = tmp_path / 'config.py', Path(cfg.work_dir, 'iter_3.pth')
+    run.tool('test.py', *paths, '--work-dir', tmp_path / 'tested', *options)
+    return run.log_of(tmp_path / 'tested')
 
 
-def test_evaluation_of_student_and_teacher(cfg, tmp_path, monkeypatch):
+def test_evaluation_of_student_and_teacher(cfg, tmp_path):
     cfg.default_hooks.checkpoint.save_best = 'teacher/mIoU'
     logged = runs.train(cfg).runner.message_hub.log_scalars
     expected = [miou_by_hand(m, tmp_path / 'noise') for m in models(cfg)]
@@ -78,19 +71,19 @@ def test_evaluation_of_student_and_teacher(cfg, tmp_path, monkeypatch):
         assert found == pytest.approx(value, abs=0.01)
     assert Path(cfg.work_dir, 'best_teacher_mIoU_iter_3.pth').exists()
 
-    text = evaluated(cfg, tmp_path, monkeypatch)
+    text = evaluated(cfg, tmp_path)
     assert f'teacher/mIoU: {expected[1]:.2f}' in text
     assert f' mIoU: {expected[0]:.2f}' in text
 
 
-def test_evaluation_with_test_time_augmentation(cfg, tmp_path, monkeypatch):
+def test_evaluation_with_test_time_augmentation(cfg, tmp_path):
     """Of the mean of the probabilities of an image and its mirror."""
     runs.train(cfg)
     cfg.tta_model = dict(type='SegTTAModel')
     transforms = [FLIPS, runs.LOAD[1:], [runs.PACK]]
     augmented = dict(type='TestTimeAug', transforms=transforms)
     cfg.tta_pipeline = [runs.LOAD[0], augmented]
-    text = evaluated(cfg, tmp_path, monkeypatch, '--tta')
+    text = evaluated(cfg, tmp_path, '--tta')
     expected = miou_by_hand(models(cfg)[1], tmp_path / 'noise', mirrored=True)
     assert f'teacher/mIoU: {expected:.2f}' in text
 

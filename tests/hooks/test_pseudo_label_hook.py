@@ -1,7 +1,5 @@
 """A stock student learns from images without labels, as sums by hand do."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest
@@ -94,24 +92,6 @@ def test_statistics_are_kept_where_blocks_are_computed_again(
     silent, _ = semi.learn(cfg, pictures, label_weight=1.0, **options)
     assert max(v for k, v in plain.items() if 'num_batches' in k) == 6
     runs.assert_same(plain, silent.model.state_dict())
-
-
-@pytest.mark.parametrize('update_statistics', [True, False])
-def test_statistics_are_those_of_a_loop_written_by_hand(
-    cfg, pictures, update_statistics
-):
-    runs.without_chance(cfg)
-    options = dict(update_statistics=update_statistics, **semi.PLAIN)
-    record, steps = semi.learn(cfg, pictures, **options)
-    student = runs.started(cfg, record)
-    inputs, _ = runs.prepared(student, record.batches[0])
-    runs.forward(student, inputs)
-    if update_statistics:
-        runs.forward(student, steps.images[0])
-    found = steps.states[0]
-    for name in (name for name in found if 'running_' in name):
-        assert not torch.equal(record.start[name], found[name])
-        torch.testing.assert_close(student.state_dict()[name], found[name])
 
 
 def labels_by_hand(student, batch) -> torch.Tensor:
@@ -374,7 +354,7 @@ def test_warm_up_learns_from_labels_alone(cfg, pictures, kind):
 
 
 def test_threshold_follows_the_confidence_of_classes(cfg, pictures):
-    """The first step against a loop over classes; fixed: the same numbers."""
+    """The first step against a loop over classes."""
     semi.certain(cfg)
     start, momentum = semi.THRESHOLD, 0.5
     adaptive = dict(type='adaptive', start=start, momentum=momentum)
@@ -396,13 +376,6 @@ def test_threshold_follows_the_confidence_of_classes(cfg, pictures):
     assert len({*logged}) == 3
     saved = runs.load(f'{cfg.work_dir}/iter_3.pth')['pseudo_label_threshold']
     assert float(saved) == logged[-1]
-
-    constant = dict(adaptive, momentum=1.0)
-    same, _ = semi.learn(cfg, pictures, threshold=constant)
-    fixed, _ = semi.learn(cfg, pictures, threshold=start)
-    for one, two in zip(same.logs, fixed.logs):
-        assert one.pop('pseudo_threshold') == pytest.approx(start)
-        assert one == two
 
 
 def test_accuracy_is_that_of_the_confident_pixels(cfg):

@@ -1,7 +1,5 @@
 """Numbers over iterations, against values worked out by hand."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

@@ -1,7 +1,5 @@
 """A stock student learns from soft labels of its data set."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

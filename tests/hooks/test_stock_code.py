@@ -1,7 +1,5 @@
 """Recognition of mmseg's code, whatever the version of Python."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 
@@ -53,6 +51,14 @@ def test_layout_changes_nothing_and_code_does(tmp_path, old, new, is_same):
     changed = PLAIN.replace(old, new)
     found = (fingerprint_of(tmp_path, s) for s in (PLAIN, changed))
     assert (len(set(found)) == 1) == is_same
+
+
+def test_the_first_statement_counts_unless_it_is_a_docstring(tmp_path):
+    sources = [
+        PLAIN.replace("'''Say something.'''", f'x = x[{i}]') for i in (1, 2)
+    ]
+    first, second = (fingerprint_of(tmp_path, source) for source in sources)
+    assert first != second
 
 
 @pytest.mark.parametrize('source', ['read = lambda x: x', 'read = len'])

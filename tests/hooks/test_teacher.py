@@ -1,7 +1,5 @@
 """Teachers see what they were trained on, and are warned of otherwise."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
-from torchmetrics.functional.segmentation import mean_iou
 
 from mmseg_jml.functional import RegionCounts
 from mmseg_jml.hooks import distillation_hook
@@ -288,18 +285,12 @@ def test_what_chance_is(monkeypatch):
     assert not judged(monkeypatch, [0, 0], [0, 100], [100, 0])
 
 
-def miou(found, label) -> float:
-    """That of torchmetrics, over a batch, in percent."""
-    rows = found.reshape(1, -1), label.reshape(1, -1)
-    return 100 * float(mean_iou(*rows, 3, input_format='index'))
-
-
 def test_figure_of_a_batch_is_that_of_torchmetrics(cfg, teacher):
     record = runs.train(cfg, runs.distil(teacher))
     model = runs.read_teacher(teacher)
     for batch, log in zip(record.batches, record.logs):
         inputs, label = runs.prepared(model, batch)
-        expected = miou(runs.answer(model, inputs).argmax(1), label)
+        expected = runs.miou(runs.answer(model, inputs).argmax(1), label)
         assert log['teacher_mIoU'] == pytest.approx(expected)
 
 
@@ -311,7 +302,7 @@ def test_figure_at_the_heads_resolution_is_of_some_pixels(cfg, tmp_path):
     inputs, label = runs.prepared(model, record.batches[0])
     with torch.no_grad():
         found = model.decode_head(model.backbone(inputs)).argmax(1)
-    expected = miou(found, label[:, 1::2, 1::2])
+    expected = runs.miou(found, label[:, 1::2, 1::2])
     assert record.logs[0]['teacher_mIoU'] == pytest.approx(expected)
 
 

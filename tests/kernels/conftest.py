@@ -21,6 +21,15 @@ def engines():
     return [('torch', 'cpu')]
 
 
+def marked(pairs):
+    """Parameters of a fixture; `make test-gpu` runs those on a GPU."""
+    gpu = [pytest.mark.gpu]
+    return [
+        pytest.param((impl, device), marks=gpu * (device == 'cuda'))
+        for impl, device in pairs
+    ]
+
+
 @pytest.fixture
 def configure(monkeypatch):
     """Changes the launch configuration of Triton's kernels."""
@@ -60,16 +69,17 @@ def unwritten_memory_is_nan():
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(params=engines(), ids='-'.join)
+@pytest.fixture(params=marked(engines()), ids='-'.join)
 def engine(request):
     return request.param
 
 
-@pytest.fixture
-def device():
+@pytest.fixture(
+    params=marked(x for x in engines() if x[0] == 'triton') or [None],
+    ids=lambda pair: pair and pair[1],
+)
+def device(request):
     """Where Triton runs."""
-    if ('triton', 'cuda') in engines():
-        return 'cuda'
-    if not INTERPRETED:
+    if request.param is None:
         pytest.skip('No GPU; test_triton.py runs this in the interpreter')
-    return 'cpu'
+    return request.param[1]

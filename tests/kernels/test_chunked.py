@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from mmseg_jml.kernels import (
     HardLabel,
@@ -11,8 +10,16 @@ from mmseg_jml.kernels import (
     chunked,
     region_sums,
 )
-from mmseg_jml.kernels.upsampling import axis
-from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
+from tests.devices import AsOnGPU, move
+from tests.kernels.cases import (
+    CE,
+    EVERY_KIND,
+    OPTIONS,
+    assert_same,
+    draw,
+    draw_upsampled,
+    run,
+)
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
 # 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
@@ -32,14 +39,6 @@ def piece(request, monkeypatch):
     monkeypatch.setattr(chunked, '_PIECE_ON_CPU', request.param)
 
 
-def enlarge(kind, sizes, weighted=False, use_sigmoid=False):
-    """Logits, a target of the label's size, and pixel weights."""
-    low, size, _ = SIZES[sizes]
-    logits = draw(kind, (2, 4, *low), use_sigmoid=use_sigmoid)[0]
-    keywords = dict(weighted=weighted, use_sigmoid=use_sigmoid)
-    return logits, *draw(kind, (2, 4, *size), **keywords)[1:]
-
-
 def check(*data, sizes='other', **options):
     """At full size nothing is rounded otherwise."""
     error = 1e-12 if sizes == 'the same' else 1e-9
@@ -54,7 +53,8 @@ def check(*data, sizes='other', **options):
 @pytest.mark.parametrize('kind', EVERY_KIND)
 def test_float64_equals_the_reference(kind, sizes, options, weighted):
     """The reference upsamples by F.interpolate, to full size."""
-    data = enlarge(kind, sizes, weighted, 'use_sigmoid' in options)
+    keywords = dict(weighted=weighted, use_sigmoid='use_sigmoid' in options)
+    data = draw_upsampled(kind, *SIZES[sizes], **keywords)
     aligned = SIZES[sizes][2]
     check(*data, sizes=sizes, align_corners=aligned, **options)
 
@@ -75,40 +75,10 @@ def test_a_teacher_of_another_size(student, teacher, aligned, use_sigmoid):
     check(logits, target, use_sigmoid=use_sigmoid, **CE)
 
 
-@pytest.mark.parametrize('aligned', [False, True])
-@pytest.mark.parametrize('sizes', [(4, 7), (5, 20), (3, 24), (6, 6), (1, 3)])
-def test_an_axis_interpolates_as_torch_does(sizes, aligned):
-    table = axis(*sizes, aligned, torch.float64, torch.device('cpu'))
-    value = torch.randn(sizes[0], dtype=torch.float64)
-    padded = F.pad(value[None], (1, 1), mode='replicate')[0]
-    left, right = padded[:-1, None], padded[1:, None]
-    result = value.new_zeros(sizes[1])
-    every = (left + table.share * (right - left))[table.inside]
-    result[table.position[table.inside]] = every
-    options = dict(mode='bilinear', align_corners=aligned)
-    column = F.interpolate(value.view(1, 1, -1, 1), (sizes[1], 1), **options)
-    torch.testing.assert_close(result, column.flatten())
-    assert table.inside.sum() == sizes[1]
-
-
 def test_only_images_are_upsampled():
     label = HardLabel(torch.zeros(1, 4, 4, 9, dtype=torch.long))
     with pytest.raises(ValueError, match=r'logits of shape \(N, C, h, w\)'):
         region_sums(Request(torch.zeros(1, 3, 2, 2, 3), label))
-
-
-@pytest.mark.parametrize('sizes', ['even', 'aligned', 'no divisor'])
-@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
-def test_gradcheck_of_small_logits(kind, sizes):
-    logits, target, _ = enlarge(kind, sizes)
-    options = dict(CE, align_corners=SIZES[sizes][2])
-
-    def overlap(x):
-        sums = region_sums(Request(x, target, **options), 'torch')
-        return sums.overlap, sums.cross_entropy
-
-    few = logits[:, :, :3, :2].clone().requires_grad_()
-    assert torch.autograd.gradcheck(overlap, few, atol=1e-6)
 
 
 def test_ratio_one_is_the_full_size():
@@ -118,3 +88,19 @@ def test_ratio_one_is_the_full_size():
     small = TeacherLogits(teacher, size=(12, 13))
     full = TeacherLogits(teacher)
     assert_same(run(logits, small, weight), run(logits, full, weight))
+
+
+@pytest.mark.parametrize('options', OPTIONS[:4], ids=str)
+def test_hard_labels_on_a_gpu_are_summed_in_float64_too(options):
+    logits, target, weight = draw('hard', weighted=True)
+    there = HardLabel(target.label.as_subclass(AsOnGPU))
+    theirs = run(logits, target, weight, impl='reference', **options)
+    assert_same(run(logits, there, weight, **options), theirs)
+
+
+@pytest.mark.parametrize('kind', ['hard', 'boundary', 'soft'])
+def test_class_weights_may_lie_on_another_device(kind):
+    logits, target, _ = (move(part, 'meta') for part in draw(kind))
+    weights = torch.rand(logits.shape[1])
+    sums = chunked.sums(Request(logits, target, None, weights, **CE))
+    assert sums.mass.is_meta

@@ -165,6 +165,10 @@ NOT_SERVED = {
     'norm': dict(norm=2),
     'largest': dict(largest_of='both'),
     'one dimension': dict(logits=torch.zeros(1, 2, 4), target=HardLabel(LINE)),
+    'many images': dict(
+        logits=torch.zeros(1, 1, 1, 1).expand(2**16, 2, 4, 4),
+        target=HardLabel(torch.zeros(1, 1, 1).long().expand(2**16, 7, 7)),
+    ),
     'huge': dict(logits=torch.zeros(1, 1, 1, 1).expand(1, 2**29, 4, 4)),
 }
 

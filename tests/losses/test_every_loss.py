@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -48,6 +50,13 @@ def test_misspelled_options_are_refused(cls):
         cls(loss_wieght=1)
     with pytest.raises(ValueError, match='loss_weight .* got -1'):
         cls(loss_weight=-1)
+    with pytest.raises(TypeError, match="loss_weight .* number.* got '1'"):
+        cls(loss_weight='1')
+    with pytest.raises(TypeError, match='loss_name to be a string.* got 3'):
+        cls(loss_name=3)
+    if 'impl' in inspect.signature(cls).parameters:
+        with pytest.raises(ValueError, match="impl to be 'auto' .*'tritn'"):
+            cls(impl='tritn')
 
 
 @pytest.mark.parametrize('cls', **names(FOR_LABELS))

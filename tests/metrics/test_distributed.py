@@ -1,7 +1,5 @@
 """Two real processes share the images, and repeat one to come out even."""
 
-from __future__ import annotations
-
 import json
 import os
 from functools import partial

@@ -106,6 +106,13 @@ def test_names(scenes, tmp_path):
     assert {'fine/mIoUI', 'fine/mIoUI5', 'fine/mIoUIQ'} < figures.keys()
 
 
+def test_options_are_checked_before_an_evaluation():
+    with pytest.raises(ValueError, match=r'worst to be .* in \(0, 100\]'):
+        METRICS.build(dict(IOU, worst=0))
+    with pytest.raises(ValueError, match='worst_images .* whole .* got -3'):
+        METRICS.build(dict(IOU, worst_images=-3))
+
+
 @pytest.mark.parametrize(
     ('label', 'error', 'message'),
     [

@@ -1,11 +1,7 @@
 """What an evaluation keeps does not grow with pixels."""
 
-from __future__ import annotations
-
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ import torch
 from mmseg.registry import METRICS
 
 import mmseg_jml  # noqa: F401 (fills the registries)
+from tests.tools.run import python
 
 from .evaluation import CALIBRATION, IOU
 
@@ -67,8 +64,7 @@ def test_fine_grained_iou_keeps_three_numbers_per_class_and_image():
 # Memory of the process itself, without the pages of files.
 STATUS = Path('/proc/self/status')
 PEAKS = """
-import re, sys
-sys.path.insert(0, {root!r})
+import re
 from tests.metrics.test_memory import CALIBRATION, IOU, STATUS, fed
 def memory():
     return int(re.search(r'RssAnon:\\s+(\\d+)', STATUS.read_text())[1])
@@ -84,9 +80,6 @@ for evaluator in (CALIBRATION, IOU):
 @pytest.mark.skipif(not STATUS.exists(), reason='reads what Linux tells')
 def test_peak_memory_of_10_and_of_1000_images():
     """Up to 3 MB: one byte per pixel would be 4 MB, confidences 16 MB."""
-    root = str(Path(__file__).parents[2])
-    program = [sys.executable, '-c', PEAKS.format(root=root)]
-    said = subprocess.check_output(program, text=True)
-    grown = re.findall(r'grown by (-?\d+)', said)
+    grown = re.findall(r'grown by (-?\d+)', python('-c', PEAKS))
     assert len(grown) == 2
     assert max(map(int, grown)) < 3 * 1024

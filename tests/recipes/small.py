@@ -1,7 +1,5 @@
 """Recipes at an eighth of their size, on a processor, without downloads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mmengine.config import Config

@@ -123,6 +123,7 @@ def test_labels(name, data_root):
     train, validation = build_sets(cfg, 'train', 'val')
     classes, folder, lengths = SETS[name.rpartition('-')[0]]
     assert (len(train), len(validation)) == lengths
+    assert len(train.metainfo['palette']) == classes
     expected = data.label(data.SIZES[folder], range(classes))
     label = validation[0]['data_samples'].gt_sem_seg.data
     assert torch.equal(label[0].long(), torch.from_numpy(expected).long())

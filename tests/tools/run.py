@@ -17,24 +17,18 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[2]
 
 
-def here(monkeypatch, tool: str, *arguments) -> None:
-    """Runs ``tools/TOOL`` in this process."""
-    path = str(ROOT / 'tools' / tool)
-    monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
-    # what the tool sets ends with the test
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
-    runpy.run_path(path, run_name='__main__')
-
-
 def tool(name: str, *arguments) -> None:
     """Runs ``tools/NAME`` in this process; texts are split into words."""
-    words = []
+    words = [str(ROOT / 'tools' / name)]
     for argument in arguments:
         is_text = isinstance(argument, str)
-        words += argument.split() if is_text else [argument]
+        words += argument.split() if is_text else [str(argument)]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        here(monkeypatch, name, *words)
+        monkeypatch.setattr(sys, 'argv', words)
+        # what the tool sets ends with it
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+        runpy.run_path(words[0], run_name='__main__')
 
 
 def search_path(*folders) -> str:

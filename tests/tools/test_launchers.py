@@ -4,12 +4,8 @@ import socket
 
 import pytest
 
-from tests.zoo.catalog import CONFIGS
-from tests.zoo.stacks import has_operators, stack
-
 from . import run
 
-MMSEG_TRAIN = CONFIGS.parent / 'tools' / 'train.py'
 ENTRY = 'model.decode_head.loss_decode'
 
 
@@ -81,17 +77,3 @@ def test_slurm_job(tool, positional, tmp_path):
         str(run.ROOT / f'tools/{tool}.py'), *positional,
         '--launcher', 'slurm', *options,
     ]  # fmt: skip
-
-
-def test_own_tool_of_mmseg(tiny, tmp_path):
-    options = '--cfg-options', f'{ENTRY}.type=mmseg_jml.JaccardMetricLoss'
-    words = '--work-dir', tmp_path, *options
-    result = run.apart('python', MMSEG_TRAIN, tiny, *words, cwd=tmp_path)
-    if stack() == 'openmmlab' and not has_operators():
-        # mmseg itself does not import beside mmcv-lite
-        assert result.returncode != 0
-        assert "No module named 'mmcv._ext'" in result.stderr
-    else:
-        assert result.returncode == 0, result.stderr
-        steps = run.losses(tmp_path)
-        assert all('decode.loss_jml' in step for step in steps)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 
 from mmseg_jml.data_check import check_config
 
@@ -69,18 +67,6 @@ def test_smaller_share_is_part_of_the_larger(cityscapes):
     assert set(split(CITYSCAPES, '--count 13 --seed 1')[0]) != sets[1]
 
 
-def test_lists_are_read_as_ann_file(cityscapes):
-    labelled, _ = split(CITYSCAPES, '--count 13', f'{ROOT}/splits/13')
-    init_default_scope('mmseg')
-    entry = Config.fromfile(CITYSCAPES).train_dataloader.dataset
-    dataset = DATASETS.build(dict(entry, ann_file='splits/13/labeled.txt'))
-    images = [dataset.get_data_info(i)['img_path'] for i in range(13)]
-    assert images == [
-        f'{ROOT}/leftImg8bit/train/{name}_leftImg8bit.png' for name in labelled
-    ]
-    assert all(Path(image).exists() for image in images)
-
-
 def test_config_of_both_lists(tiny, home):
     """As docs/data.md shows it; nothing is wrong with the two data sets."""
     labelled, rest = split(tiny, '--ratio 1/4')
@@ -112,29 +98,6 @@ def test_published_list_of_cityscapes(cityscapes):
     labelled, rest = split(CITYSCAPES, '--list published.txt')
     assert labelled == chosen
     assert len(rest) == 98
-
-
-def test_voc_has_labels_in_two_folders(home, capsys):
-    root = home / 'data/VOCdevkit/VOC2012'
-    train, aug = ['2007_32', '2007_39'], ['2008_2', '2008_7', '2009_9']
-    touch(*(root / f'JPEGImages/{name}.jpg' for name in train + aug))
-    for part, listed in (('train', train), ('aug', aug)):
-        path = root / f'ImageSets/Segmentation/{part}.txt'
-        touch(path)
-        path.write_text('\n'.join(listed))
-    lines = [
-        f'JPEGImages/{name}.jpg SegmentationClass/{name}.png\n'
-        for name in ('2007_39', '2009_9', '2008_2')
-    ]
-    Path('list.txt').write_text(''.join(lines))
-    run.tool(TOOL, VOC, '--list list.txt --out out')
-    lists = {path.name: names(path) for path in (home / 'out').iterdir()}
-    assert lists == {
-        'labeled_SegmentationClass.txt': ['2007_39'],
-        'labeled_SegmentationClassAug.txt': ['2008_2', '2009_9'],
-        'unlabeled.txt': ['2007_32', '2008_7'],
-    }
-    assert '2 images, labels in data/VOC' in capsys.readouterr().out
 
 
 ADE = """

@@ -2,6 +2,7 @@
 
 import cv2
 import pytest
+from mmengine.config import Config
 
 from mmseg_jml import cli
 from tests.tiny_run import CLASSES
@@ -63,7 +64,48 @@ def test_test_time_augmentation(trained, tmp_path):
     assert 'mIoU' in run.log_of(tmp_path)
 
 
-def test_painting_needs_the_hook(maps, tmp_path):
-    unhooked = '--cfg-options default_hooks.visualization=None'
-    with pytest.raises(ValueError, match='add visualization=dict'):
-        maps('--show-dir', tmp_path, unhooked)
+@pytest.mark.parametrize(
+    ('options', 'changes', 'told'),
+    [
+        (
+            ['--show-dir', 'painted'],
+            dict(default_hooks={}),
+            'add visualization=dict',
+        ),
+        (
+            ['--tta'],
+            dict(tta_pipeline=None),
+            'for --tta but got no tta_pipeline;',
+        ),
+        (
+            ['--out', 'maps'],
+            dict(test_evaluator=[dict(type='mmseg_jml.FineGrainedIoUMetric')]),
+            'for --out, such as IoUMetric, but got mmseg_jml.FineGrained',
+        ),
+    ],
+)
+def test_options_without_what_they_need_end_in_a_sentence(
+    tiny, tmp_path, options, changes, told
+):
+    cfg = Config.fromfile(tiny)
+    for key, value in changes.items():
+        if value is None:
+            cfg.pop(key)
+        else:
+            cfg[key] = value
+    path = tmp_path / 'changed.py'
+    cfg.dump(path)
+    with pytest.raises(SystemExit, match=told):
+        run.tool('test.py', path, tmp_path / 'no.pth', *options)
+
+
+def test_maps_come_from_the_metric_that_writes_them(tiny, trained, tmp_path):
+    cfg = Config.fromfile(tiny)
+    cfg.test_evaluator = [
+        dict(type='mmseg_jml.FineGrainedIoUMetric'),
+        dict(type='IoUMetric', iou_metrics=['mIoU']),
+    ]
+    path, maps = tmp_path / 'two.py', tmp_path / 'maps'
+    cfg.dump(path)
+    run.tool('test.py', path, trained / 'iter_4.pth', '--out', maps)
+    assert len(list(maps.glob('*.png'))) == 10

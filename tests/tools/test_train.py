@@ -247,5 +247,5 @@ def test_amp_keeps_the_optimizer_and_refuses_another_wrapper():
             type='AmpOptimWrapper', optimizer='any', loss_scale='dynamic'
         )
     cfg['optim_wrapper']['type'] = 'ApexOptimWrapper'
-    with pytest.raises(ValueError, match='but got ApexOptimWrapper'):
+    with pytest.raises(SystemExit, match='but got ApexOptimWrapper'):
         use_amp(cfg)

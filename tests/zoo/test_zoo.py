@@ -11,9 +11,9 @@ import re
 
 import pytest
 import torch
-from torch.nn.functional import one_hot
 
 from mmseg_jml.config import replace_pixel_loss
+from tests.oracles import ACTIVE, jaccard_loss, one_hot, sigmoid, softmax
 from tests.tolerances import LOGGED
 
 from . import catalog, stacks, trial
@@ -189,22 +189,16 @@ def check_call(call, entry):
 
 
 def textbook(call, entry):
-    """The mean over the present classes of 1 - sum min / sum max."""
-    logits = call.logits.double().flatten(2)
-    classes = logits.shape[1]
-    label = call.label.flatten(1)
-    kept = (label != 255).double()
+    """The loss by loops over the present classes, with its defaults."""
+    logits, label = call.logits.double().flatten(2), call.label.flatten(1)
+    weight = (label != 255).double()
     if call.options.get('weight') is not None:
-        kept = kept * call.options['weight'].flatten(1)
-    p = logits.sigmoid() if entry.get('use_sigmoid') else logits.softmax(1)
-    y = one_hot(label * (label != 255), classes).movedim(-1, 1).double()
-    lower = (torch.minimum(p, y) * kept[:, None]).sum((0, 2))
-    upper = (torch.maximum(p, y) * kept[:, None]).sum((0, 2))
-    present = (y * kept[:, None]).sum((0, 2)) > 0
-    terms = 1 - (lower + 1) / (upper + 1)  # smooth is 1
-    terms = terms * torch.tensor(entry.get('class_weight') or 1.0)
-    mean = float(terms[present].mean()) if present.any() else 0.0
-    return entry['loss_weight'] * mean
+        weight = weight * call.options['weight'].flatten(1)
+    prob = (sigmoid if entry.get('use_sigmoid') else softmax)(logits.numpy())
+    onehot = one_hot(label.numpy(), prob.shape[1])
+    options = dict(class_weight=entry.get('class_weight'))
+    data = prob, onehot, weight.numpy(), ACTIVE['PRESENT']
+    return entry['loss_weight'] * jaccard_loss(*data, **options)
 
 
 DEFAULT_NAMES = {
