@@ -32,6 +32,9 @@ def allow_training_checkpoints() -> None:
     Older versions of torch load weights only if they are asked to, as the
     tools do, and hooks that load a teacher. Their unpickler is replaced by
     one that accepts declarations.
+
+    Examples:
+        >>> allow_training_checkpoints()
     """
     if digit_version(torch.__version__) < (2, 6):
         training_unpickler.declare(_number_types() + _log_history())

@@ -189,7 +189,11 @@ def class_scores(
 
 
 def check_percent(**percents: float) -> None:
-    """Raise a ValueError unless options are numbers in (0, 100]."""
+    """Raise a ValueError unless options are numbers in (0, 100].
+
+    Examples:
+        >>> check_percent(worst=0.5)
+    """
     for name, value in percents.items():
         if not isinstance(value, Real) or not 0 < value <= 100:
             raise ValueError(
