@@ -13,6 +13,7 @@ from mmseg_jml.kernels import Probabilities, TeacherLogits
 from tests.devices import on_device
 from tests.functional.on_device import attention_distance as attention
 from tests.functional.on_device import channel_wise_divergence as divergence
+from tests.tolerances import FLOAT32, SUMMED
 
 DISTANCES = pytest.mark.parametrize('distance', [attention, divergence])
 
@@ -107,7 +108,7 @@ def test_is_zero_and_flat_where_the_student_is_the_teacher(maps, distance):
     value = distance(student, student.detach())
     (gradient,) = torch.autograd.grad(value, student)
     assert value == 0
-    assert gradient.abs().max() < 1e-12
+    assert gradient.abs().max() < SUMMED
 
 
 @pytest.mark.parametrize('step', [1, -1])
@@ -129,7 +130,7 @@ def test_half_precision_is_computed_in_float32(maps, distance):
     found = distance(*halves)
     assert found.dtype == torch.float32
     expected = distance(*(value.double() for value in halves))
-    assert_close(found.double(), expected, rtol=1e-4, atol=0)
+    assert_close(found.double(), expected, rtol=FLOAT32, atol=0)
 
 
 def test_attention_compares_other_numbers_of_channels(maps):

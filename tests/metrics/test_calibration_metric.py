@@ -61,7 +61,9 @@ def test_figures_of_a_run(cfg, mode):
     theirs = multiclass_calibration_error(
         pixels, label, 3, n_bins=10, ignore_index=255
     )
-    assert figures['ECED'] == pytest.approx(100 * theirs.item(), abs=1e-4)
+    assert figures['ECED'] == pytest.approx(
+        100 * theirs.item(), abs=ROUNDED_FIGURES
+    )
     log = '\n'.join(log_of(runner))
     assert f' {figures["ECED"]:.2f} ' in log
     assert f' {figures["NLL"]:.4f} ' in log
