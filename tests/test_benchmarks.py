@@ -17,6 +17,7 @@ from benchmarks.devices import CPU, CUDA, LAUNCH
 from benchmarks.measure import Step, compare, interleaved
 from benchmarks.rivals import plain_loss
 from mmseg_jml.functional import jaccard_metric_loss
+from tests.tolerances import OTHER_ORDER
 
 SMALL = {
     'losses': '--shapes 1x3x16x16 --rounds 1',
@@ -113,15 +114,19 @@ def test_unknown_loss(run):
         run('losses', '--only', 'Focal')
 
 
+# Of 4 MB: scalars, and what the allocator adds.
+MORE = 1e-3
+
+
 def test_memory_by_hand():
     """exp() keeps its result, and its gradient is one more such tensor."""
     leaf = torch.zeros(1000, 1000, requires_grad=True)
     losses = {'exp': lambda: leaf.exp().sum(), 'sum': lambda: leaf.sum()}
     first, second = compare(losses, leaf, 4 * leaf.numel(), CPU(), 1)
-    assert first['held'] == pytest.approx(1, abs=1e-3)
-    assert first['peak'] == pytest.approx(2, abs=1e-3)
-    assert second['held'] == pytest.approx(0, abs=1e-3)
-    assert second['peak'] == pytest.approx(1, abs=1e-3)
+    assert first['held'] == pytest.approx(1, abs=MORE)
+    assert first['peak'] == pytest.approx(2, abs=MORE)
+    assert second['held'] == pytest.approx(0, abs=MORE)
+    assert second['peak'] == pytest.approx(1, abs=MORE)
     assert first['time'] == 1
 
 
@@ -137,7 +142,7 @@ def test_plain_loss_is_the_same_loss(kind):
     logits, target = draw((2, 5, 40, 40), kind, torch.float64, 'cpu')
     plain = plain_loss(logits, target).double()
     expected = jaccard_metric_loss(logits, target, impl='reference', **MIX)
-    torch.testing.assert_close(plain, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(plain, expected, rtol=OTHER_ORDER, atol=0)
 
 
 def test_what_fails_is_named(capsys):

@@ -107,7 +107,7 @@ def fit_temperature(sums: TemperatureSums) -> float:
 
     The NLL is convex in the factor of the logits. Its first and second
     derivative are known at 17 factors; in between a cubic polynomial stands
-    for the first. The temperature is off by 1e-4 of itself or less.
+    for the first. The temperature is off by 3e-4 of itself or less.
 
     Args:
         sums (TemperatureSums): Over the pixels of a validation set.

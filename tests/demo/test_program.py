@@ -14,6 +14,7 @@ from PIL import Image
 
 from demo import experiments
 from demo.__main__ import parse_arguments
+from tests.tolerances import TWO_DECIMALS
 from tests.tools.run import ROOT, apart, losses, search_path
 
 DEMO = (sys.executable, '-m', 'demo')
@@ -46,7 +47,9 @@ def test_each_demo_ends_with_a_table(demo, home):
         assert miou in row
         assert f'{name}, seed 0: mIoU {miou}' in done.stdout
         ious = [scores[name] for name in ('background', *'0123456789')]
-        assert np.nanmean(ious) == pytest.approx(scores['mIoU'], abs=0.01)
+        # both are rounded
+        error = 2 * TWO_DECIMALS
+        assert np.nanmean(ious) == pytest.approx(scores['mIoU'], abs=error)
 
     pixels = np.array(Image.open(home / f'out/{demo}-1.png'))
     assert min(pixels.shape[:2]) > 300

@@ -6,7 +6,7 @@ import torch
 
 from tests.functional.on_device import LEVELS, loss_of
 from tests.oracles import ACTIVE, jaccard_loss, one_hot, sigmoid, softmax
-from tests.tolerances import EXACT
+from tests.tolerances import SUMMED
 
 SHAPE = (3, 4, 11)
 OPTIONS = [
@@ -50,7 +50,7 @@ def by_loops(prob, label, weight, mode='ALL', smooth=1.0, **options):
 def check(logits, label, weight, expected, **keywords):
     tensors = map(torch.tensor, (logits, label, weight))
     value = loss_of(*tensors, **keywords).item()
-    assert value == pytest.approx(expected, abs=EXACT['atol'])
+    assert value == pytest.approx(expected, abs=SUMMED)
 
 
 @pytest.mark.parametrize('soft', [False, True])

@@ -155,6 +155,7 @@ def test_equal_mass_bins_are_runs_of_the_sorted_pixels():
     for (count, total, hits), p, hit in pairs:
         runs = p.argsort().split(count.long().tolist())
         sums = torch.stack([p[run].sum() for run in runs])
+        # cells are sums in float32 of up to 4096 probabilities
         assert_close(total.double(), sums, rtol=0, atol=1e-3)
         right = torch.stack([hit[run].sum() for run in runs])
         assert (hits - right).abs().max() <= 1

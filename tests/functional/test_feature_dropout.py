@@ -36,5 +36,6 @@ def test_factors_of_each_channel(number, share, dtype):
 def test_half_of_the_channels_go():
     (found,) = complementary_dropout([torch.ones(400, 64)], 1.0)
     gone = (found == 0).float()
-    assert float(gone.mean()) == pytest.approx(0.5, abs=1e-6)
+    assert gone.mean() == 0.5
+    # four standard errors of 200 x 64 throws
     assert float(gone[:200].mean()) == pytest.approx(0.5, abs=0.02)

@@ -63,7 +63,7 @@ def test_same_classes_as_two_resizes(dtype, name, align_corners, device):
     found = predicted_classes(whole(logits, size, align_corners), view)
     assert found.dtype == torch.int64
     assert found.shape == expected.shape
-    # bfloat16 leaves ties, of which one rounding may take away one side
+    # a tie, of which bfloat16 leaves more, loses a side by one rounding
     wrong = (found != expected).float().mean()
     assert wrong <= (1e-4 if dtype == 'bfloat16' else 1e-5)
 
@@ -118,6 +118,7 @@ def test_rows_are_those_of_interpolate(sizes, align_corners, kind, device):
     )
     expected = resized(image, (new_height, 7), align_corners)
     expected = expected[:, move(rows, device)]
+    # to a few units of float32
     rounding = 5e-7 if torch.__version__ >= '2.5' else 1e-5
     torch.testing.assert_close(found, expected, rtol=0, atol=rounding)
 

@@ -9,7 +9,13 @@ from mmseg.registry import HOOKS
 
 from mmseg_jml.kernels import TeacherLogits
 from mmseg_jml.losses import JaccardMetricCELoss
-from tests.tolerances import GRADIENTS, LOGGED
+from tests.tolerances import (
+    GRADIENTS,
+    LOGGED,
+    OTHER_ORDER,
+    TENSORS_TWO_WAYS,
+    TWO_WAYS,
+)
 
 from . import runs
 from .test_hook_errors import MaskFormerHead
@@ -48,7 +54,7 @@ def test_gradients_are_those_of_a_loop_written_by_hand(cfg, teacher, device):
         ]
         sum(losses).backward()
         # GPUs may choose among algorithms
-        error = 0 if device.type == 'cpu' else 1e-5
+        error = 0 if device.type == 'cpu' else OTHER_ORDER
         runs.assert_gradients(gradients, student, rtol=error, atol=error)
         optimizer.step()
         optimizer.zero_grad()
@@ -199,7 +205,7 @@ def test_ensemble_is_the_mean_probability(cfg, tmp_path, one_config):
     for name, pair in zip(('decode', 'aux'), zip(*answers)):
         expected = sum((logits / 2).softmax(1) for logits in pair) / 2
         value = targets[name].target.dense(3, torch.float32)
-        error = {} if one_config else dict(rtol=1e-4, atol=1e-5)
+        error = {} if one_config else TENSORS_TWO_WAYS
         torch.testing.assert_close(value, expected, **error)
 
 
@@ -262,9 +268,11 @@ def test_gradients_and_terms_are_those_of_a_loop_written_by_hand(
         channel = channel + share * 4 * divergence
     log = record.logs[0]
     name = 'backbone.decoder.1.loss_kd_attention'
-    assert log[name] == pytest.approx(0.25 * 2 * attention.item(), rel=1e-4)
+    assert log[name] == pytest.approx(
+        0.25 * 2 * attention.item(), rel=TWO_WAYS
+    )
     name = 'decode_head.conv_seg.loss_kd_channel'
-    assert log[name] == pytest.approx(0.25 * channel.item(), rel=1e-4)
+    assert log[name] == pytest.approx(0.25 * channel.item(), rel=TWO_WAYS)
     (0.25 * (2 * attention + channel)).backward()
     runs.assert_gradients(record.gradients[0], student, **GRADIENTS)
 

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from mmseg_jml.supervision.strong_views import channels_dropped
-from tests.tolerances import GRADIENTS
+from tests.tolerances import GRADIENTS, TENSORS_TWO_WAYS
 
 from . import runs, semi
 from .test_pseudo_label_hook import labels_by_hand
@@ -55,7 +55,7 @@ def factors_by_hand(model, images, given) -> list[torch.Tensor]:
         factor = changed.abs().sum((2, 3)) / level.abs().sum((2, 3))
         factor = torch.where(factor.isnan(), 1.0, factor).round()
         expected = level * factor[:, :, None, None]
-        torch.testing.assert_close(changed, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(changed, expected, **TENSORS_TWO_WAYS)
         factors.append(factor[:, :, None, None])
     return factors
 

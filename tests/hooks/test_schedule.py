@@ -7,6 +7,7 @@ from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader, RandomSampler
 
 from mmseg_jml.supervision.schedule import Schedule
+from tests.tolerances import SUMMED
 
 QUARTER = 2**0.5 / 4  # cos(pi / 4) / 2
 
@@ -36,7 +37,7 @@ def linear(start, stop, **options):
 def test_values_at_iterations(option, expected):
     schedule = Schedule.parse('weight', option)
     found = [schedule(step, 100) for step in expected]
-    assert found == pytest.approx(list(expected.values()), rel=1e-12)
+    assert found == pytest.approx(list(expected.values()), rel=SUMMED)
 
 
 def test_end_of_the_run_is_the_end_of_the_schedule():

@@ -115,6 +115,7 @@ def test_pseudo_labels(cfg, shown, pictures):
         assert torch.equal(picture.weight > 0, sure)
         assert picture.weight.sum() == sure.sum()
         rgb = (image.cpu().flip(0).permute(1, 2, 0) * 64 + 128).numpy()
+        # of 255, rounded
         np.testing.assert_allclose(picture.image[own], rgb[own], atol=1)
 
 

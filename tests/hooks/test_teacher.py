@@ -92,6 +92,7 @@ def test_images_are_normalised_as_the_teacher_knows_them(
     images = preprocess(student, raw)
     Teacher(teacher, student.data_preprocessor)(images, ['decode'])
     expected = preprocess(teacher, raw)
+    # where 255 is the unit, standardised twice
     torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-4)
     if own == other:
         assert seen[0] is images

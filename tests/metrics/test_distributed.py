@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 
 from tests.metric_oracles import assert_same
 from tests.processes import distribute, run_in_processes
+from tests.tolerances import FIGURES, ROUNDED_FIGURES
 
 from . import evaluation
 from .evaluation import CALIBRATION, IMAGES, IOU
@@ -81,6 +82,6 @@ def test_same_figures_as_one_process(scenes, tmp_path):
         assert first['worst'] == expected['worst']
         assert len(first['worst']) == expected['images']
         # other batches are convolved with other roundings
-        tolerance = 1e-4 if name == 'batches' else 1e-9
+        tolerance = ROUNDED_FIGURES if name == 'batches' else FIGURES
         for one in (first, second):
             assert_same(one['figures'], expected['figures'], tolerance)

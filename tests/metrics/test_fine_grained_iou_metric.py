@@ -11,7 +11,7 @@ from PIL import Image
 import mmseg_jml  # noqa: F401 (fills the registries)
 from tests.metric_oracles import assert_same, iou_figures
 from tests.tiny_run import CLASSES
-from tests.tolerances import FIGURES
+from tests.tolerances import FIGURES, TWO_DECIMALS
 
 from .evaluation import (
     CALIBRATION,
@@ -49,7 +49,7 @@ def test_figures_and_tables_of_a_run(scenes, tmp_path, test_loop):
     figures, heard, runner = evaluate(cfg, test_loop)
     assert len(heard) == 7
     assert_same(ours(figures), by_loops(heard, q=20), FIGURES)
-    assert figures['mIoUD'] == pytest.approx(figures['mIoU'], abs=0.005)
+    assert figures['mIoUD'] == pytest.approx(figures['mIoU'], abs=TWO_DECIMALS)
     log = log_of(runner)
     for c, name in enumerate(CLASSES):
         images = sum((one.label == c).any().item() for one in heard)
@@ -62,7 +62,7 @@ def test_figures_and_tables_of_a_run(scenes, tmp_path, test_loop):
     paths = [str(scenes / 'images' / f'{i}.png') for i in worst]
     assert [row[1].strip() for row in named] == paths
     found = [float(row[2]) for row in named]
-    assert found == pytest.approx([scores[i] for i in worst], abs=0.005)
+    assert found == pytest.approx([scores[i] for i in worst], abs=TWO_DECIMALS)
 
 
 def test_absent_class_is_shown_and_left_out(scenes, tmp_path):

@@ -40,6 +40,10 @@ def fed(evaluator: dict, images: int, size: int = 64, watch=None):
     return watched if watch else metric
 
 
+# Integers take one byte or two, and pickle shares what is one object.
+PICKLED = 32
+
+
 def kept(metric) -> int:
     return len(pickle.dumps(vars(metric)))
 
@@ -49,16 +53,15 @@ def test_calibration_keeps_the_same(binning):
     """However many images there are, and however large they are."""
     evaluator = dict(CALIBRATION, binning=binning)
     few = kept(fed(evaluator, 10, size=8))
-    # integers take one byte or two, and pickle shares what is one object
     for images, size in ((1000, 8), (10, 64)):
         found = kept(fed(evaluator, images, size=size))
-        assert found == pytest.approx(few, abs=32)
+        assert found == pytest.approx(few, abs=PICKLED)
 
 
 def test_fine_grained_iou_keeps_three_numbers_per_class_and_image():
     few, many = (kept(fed(IOU, images, size=8)) for images in (10, 110))
     assert (many - few) / 100 < 24 * CLASSES + 200
-    assert kept(fed(IOU, 10, size=64)) == pytest.approx(few, abs=32)
+    assert kept(fed(IOU, 10, size=64)) == pytest.approx(few, abs=PICKLED)
 
 
 # Memory of the process itself, without the pages of files.

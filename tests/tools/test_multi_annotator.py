@@ -11,6 +11,8 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
+from tests.tolerances import FLOAT16
+
 from . import run
 
 TOOL = 'dataset_converters/multi_annotator.py'
@@ -51,7 +53,7 @@ def test_shares_and_majority(qubiq, converted):
     for name, (image, masks) in qubiq[1].items():
         shares = np.load(converted / f'probabilities/{name}.npy')
         ones = sum(masks.astype(float)) / len(masks)
-        np.testing.assert_allclose(shares, [1 - ones, ones], atol=5e-4)
+        np.testing.assert_allclose(shares, [1 - ones, ones], atol=FLOAT16)
         assert_image(converted / f'annotations/{name}.png', ones > 0.5)
         written = np.array(Image.open(converted / f'images/{name}.png'))
         low, high = image.min(), image.max()
@@ -84,7 +86,7 @@ def test_stock_pipeline_loads_them(qubiq, converted):
     for item, (_, masks) in zip(dataset, qubiq[1].values()):
         soft = item['data_samples'].soft_label.data
         ones = torch.from_numpy(masks[..., ::-1].astype(np.float32)).mean(0)
-        torch.testing.assert_close(soft[1], ones, atol=5e-4, rtol=0)
+        torch.testing.assert_close(soft[1], ones, atol=FLOAT16, rtol=0)
 
 
 LAYOUT = '--image images/{name}.png --masks masks/*/{name}.png'
