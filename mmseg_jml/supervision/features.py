@@ -36,6 +36,7 @@ class FeaturePair:
         temperature (float): Temperature of 'channel'. Defaults to 4.0.
 
     Examples:
+        >>> import torch
         >>> pair = FeaturePair(
         ...     student='backbone',
         ...     teacher='backbone',
