@@ -13,6 +13,7 @@ from mmseg_jml.kernels import (
 )
 from mmseg_jml.kernels.upsampling import axis
 from tests.kernels.cases import CE, EVERY_KIND, OPTIONS, assert_same, draw, run
+from tests.tolerances import SUMMED, UPSAMPLED
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
 # 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
@@ -42,7 +43,7 @@ def enlarge(kind, sizes, weighted=False, use_sigmoid=False):
 
 def check(*data, sizes='other', **options):
     """At full size nothing is rounded otherwise."""
-    error = 1e-12 if sizes == 'the same' else 1e-9
+    error = SUMMED if sizes == 'the same' else UPSAMPLED
     theirs = run(*data, impl='reference', **options)
     assert_same(run(*data, **options), theirs, rtol=error, atol=error)
 
@@ -108,6 +109,7 @@ def test_gradcheck_of_small_logits(kind, sizes):
         return sums.overlap, sums.cross_entropy
 
     few = logits[:, :, :3, :2].clone().requires_grad_()
+    # of a difference quotient
     assert torch.autograd.gradcheck(overlap, few, atol=1e-6)
 
 
