@@ -17,7 +17,7 @@ from mmseg_jml.kernels import (
     TeacherLogits,
     region_sums,
 )
-from tests.tolerances import assert_within_budget
+from tests.tolerances import LARGE_SUMS, assert_within_budget
 
 KINDS = ('hard', 'all counted', 'boundary', 'uniform', 'soft', 'teacher')
 # and smoothed towards neighbours, which Triton does not serve
@@ -196,7 +196,7 @@ def pairs(ours, theirs):
 
 def assert_same(ours: tuple, theirs: tuple, **tolerance) -> None:
     """Two results of :func:`run` are equal, up to a tolerance."""
-    tolerance = tolerance or dict(rtol=1e-12, atol=1e-12)
+    tolerance = tolerance or LARGE_SUMS
     for name, our, their in pairs(ours, theirs):
         message = f'{name}: {{}}'.format
         assert_close(our, their, **tolerance, msg=message)

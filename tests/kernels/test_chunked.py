@@ -20,6 +20,7 @@ from tests.kernels.cases import (
     draw_upsampled,
     run,
 )
+from tests.tolerances import SUMMED, UPSAMPLED
 
 # sizes of logits, of the label, and align_corners: ratios 1.75 and 2, 4 and
 # 1.5, 8 and 3.2, sizes that do not divide, one axis as it is, one input
@@ -41,7 +42,7 @@ def piece(request, monkeypatch):
 
 def check(*data, sizes='other', **options):
     """At full size nothing is rounded otherwise."""
-    error = 1e-12 if sizes == 'the same' else 1e-9
+    error = SUMMED if sizes == 'the same' else UPSAMPLED
     theirs = run(*data, impl='reference', **options)
     assert_same(run(*data, **options), theirs, rtol=error, atol=error)
 

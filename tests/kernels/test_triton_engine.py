@@ -15,6 +15,7 @@ from mmseg_jml.kernels import (
     region_sums,
 )
 from tests.kernels.cases import ALL, CE, KINDS, assert_right, draw
+from tests.tolerances import FLOAT32
 
 engine = pytest.importorskip('mmseg_jml.kernels.triton.engine')
 full_size = pytest.importorskip('mmseg_jml.kernels.triton.full_size')
@@ -92,7 +93,7 @@ def test_small_cross_entropies_keep_their_digits(device):
     request = Request(logits, target, use_sigmoid=True, **CE)
     expected = math.exp(-20) - math.exp(-40) / 2 + math.exp(-30)
     result = region_sums(request, 'triton').cross_entropy.item()
-    assert result == pytest.approx(expected, rel=1e-6)
+    assert result == pytest.approx(expected, rel=FLOAT32)
 
 
 def test_what_is_kept_is_small(device):

@@ -31,6 +31,7 @@ from tests.functional.test_laws import (  # noqa: E402, F401
     test_teacher_logits_are_their_probabilities,
     test_values_lie_between_zero_and_one,
 )
+from tests.tolerances import FLOAT32, RECORDED
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ def _float32(monkeypatch):
     """Draws the laws' numbers in float32, and compares them as such."""
     for name in ('random_logits', 'distributions'):
         monkeypatch.setattr(laws, name, in_float32(getattr(laws, name)))
-    tolerance = dict(rtol=1e-4, atol=1e-6, check_dtype=False)
+    tolerance = dict(
+        rtol=RECORDED[torch.float32], atol=FLOAT32, check_dtype=False
+    )
     close = functools.partial(torch.testing.assert_close, **tolerance)
     monkeypatch.setattr(laws, 'assert_close', close)
 
@@ -77,4 +80,4 @@ def test_loops(options, mode, soft, impl):
     data = [torch.tensor(value) for value in (logits, label, weight)]
     data = [x.float() if x.is_floating_point() else x for x in data]
     result = loss_of(*data, mode=mode, impl=impl, **options).item()
-    assert result == pytest.approx(expected, abs=1e-5)
+    assert result == pytest.approx(expected, abs=RECORDED[torch.float32])
