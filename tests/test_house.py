@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import sys
@@ -213,6 +214,62 @@ def test_arguments_and_results_are_annotated(path):
         ]
         assert {*names} <= {'self', 'cls'}, node.name
         assert node.returns is not None, node.name
+
+
+TESTS = ROOT.parent / 'tests'
+TOLERANCES = {'rtol', 'atol', 'rel', 'abs'}
+
+
+def literal_tolerances(source: str) -> list[int]:
+    """Lines of tolerances in figures, without a comment there or above.
+
+    Tolerances are arguments of these names, the second of ``approx``, and
+    what is below 0.01 in ``x < 1e-3``.
+    """
+    lines, found = source.splitlines(), []
+    for node in ast.walk(ast.parse(source)):
+        given = []
+        if isinstance(node, ast.Call):
+            given += [x.value for x in node.keywords if x.arg in TOLERANCES]
+            if ast.unparse(node.func).endswith('approx'):
+                given += node.args[1:]
+        elif isinstance(node, ast.Compare):
+            if isinstance(node.ops[-1], (ast.Lt, ast.LtE)):
+                given += node.comparators[-1:]
+        limit = 0.01 if isinstance(node, ast.Compare) else math.inf
+        for part in given:
+            value = getattr(part, 'value', None)
+            if isinstance(value, (int, float)) and 0 < value < limit:
+                above = slice(max(node.lineno - 2, 0), part.lineno)
+                if '#' not in ''.join(lines[above]):
+                    found.append(part.lineno)
+    return found
+
+
+def test_tolerances_are_in_the_table_or_have_a_reason():
+    found = {
+        str(path.relative_to(TESTS)): lines
+        for path in TESTS.rglob('*.py')
+        if path.name != 'tolerances.py'
+        if (lines := literal_tolerances(path.read_text()))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ('source', 'lines'),
+    [
+        ('assert_close(x, y, rtol=0, atol=1e-3)', [1]),
+        ('assert x == pytest.approx(y, 1e-3)', [1]),
+        ('assert x == pytest.approx(\n    y, abs=1e-3\n)', [2]),
+        ('assert error < 1e-3', [1]),
+        ('assert error < 0.5', []),
+        ('# a step of the grid\nassert error < 1e-3', []),
+        ('assert_close(x, y, **EXACT)', []),
+    ],
+)
+def test_literal_tolerances_are_found(source, lines):
+    assert literal_tolerances(source) == lines
 
 
 # What torch has since which version. The package runs on torch 2.0.

@@ -282,4 +282,4 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
     def after_train(self, runner: Runner) -> None:
         """Detach the hooks of torch and end the workers."""
         super().after_train(runner)
-        vars(self).pop('_images', None)  # a failed run may have none
+        self.__dict__.pop('_images', None)  # a failed run may have none

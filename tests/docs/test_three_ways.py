@@ -74,14 +74,12 @@ def check(folder: Path) -> None:
     assert 'HeadResolutionHook' in hooks
 
 
-@pytest.mark.filterwarnings('ignore')
 def test_a_flag_and_a_stock_config(folder):
     tool, *words = command(1)
     run.tool(Path(tool).name, *words)
     check(folder)
 
 
-@pytest.mark.filterwarnings('ignore')
 def test_a_config_in_any_folder(folder):
     write_config(folder)
     tool, *words = command(2)

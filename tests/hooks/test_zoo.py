@@ -17,11 +17,7 @@ from tests.zoo import catalog, stacks, trial
 
 from . import runs, semi
 
-# The stock models warn in many ways that are not the subject here.
-pytestmark = [
-    pytest.mark.filterwarnings('ignore'),
-    pytest.mark.usefixtures('device'),
-]
+pytestmark = pytest.mark.usefixtures('device')
 
 MAIN, AUX = 'decode.loss_kd_jml_ce', 'aux.loss_kd_ce'
 # The terms of a convolutional student, whose teacher is a transformer without

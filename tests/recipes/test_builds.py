@@ -11,8 +11,6 @@ from tests.zoo import trial
 
 from . import catalog, data, small
 
-pytestmark = pytest.mark.filterwarnings('ignore')
-
 # mmseg's own config of the same model and data set
 STOCK = {
     **{

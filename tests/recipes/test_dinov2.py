@@ -11,8 +11,6 @@ from tests.zoo import trial
 
 from . import catalog, small
 
-pytestmark = pytest.mark.filterwarnings('ignore')
-
 
 def original(width):
     """Names and shapes in ``dinov2_vit{s,b}14_pretrain.pth``"""

@@ -25,8 +25,6 @@ STOCK = {
     21: 'deeplabv3/deeplabv3_r101-d8_4xb4-40k_voc12aug-512x512.py',
 }
 
-pytestmark = pytest.mark.filterwarnings('ignore')
-
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):

@@ -13,8 +13,6 @@ from tests.tools import run
 
 from . import catalog, small
 
-pytestmark = pytest.mark.filterwarnings('ignore')
-
 WHOLE = 'jml/pspnet_r18-d8_4xb2-jml-'
 OF_CITY = {'1_16': ['aachen/aachen_000000_000019_leftImg8bit']}
 OF_VOC = {'732': ['2007_000032'], '662': ['2007_000032', '2008_000002']}

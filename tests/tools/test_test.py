@@ -9,8 +9,6 @@ from tests.tiny_run import CLASSES
 
 from . import run
 
-pytestmark = pytest.mark.filterwarnings('ignore')
-
 
 @pytest.fixture(scope='module')
 def trained(tiny, tmp_path_factory):

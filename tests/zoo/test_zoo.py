@@ -14,13 +14,11 @@ import torch
 
 from mmseg_jml.config import replace_pixel_loss
 from tests.oracles import ACTIVE, jaccard_loss, one_hot, sigmoid, softmax
-from tests.tolerances import LOGGED
+from tests.tolerances import LOGGED, TWO_WAYS
 
 from . import catalog, stacks, trial
 
 WHOLE = os.environ.get('ZOO') == 'all'
-# The stock models warn in many ways that are not the subject here.
-pytestmark = pytest.mark.filterwarnings('ignore')
 
 PLAIN = 'NCHW ignore_index=255 weight=None'
 SAMPLED = 'NCHW ignore_index=255 weight=map'
@@ -182,7 +180,9 @@ def check_call(call, entry):
         return
     assert call.value.ndim == 0
     if entry['type'] == 'mmseg_jml.JaccardMetricLoss':
-        assert float(call.value) == pytest.approx(textbook(call, entry), 1e-5)
+        assert float(call.value) == pytest.approx(
+            textbook(call, entry), LOGGED
+        )
     assert call.gradient.isfinite().all()
     has_label = bool((call.label != 255).any())
     assert bool(call.gradient.any()) is has_label
@@ -228,7 +228,7 @@ def check_gradients(gradients):
     assert any(gradient.any() for gradient in gradients)
 
 
-def check_same(found, expected, tolerance=1e-4):
+def check_same(found, expected, tolerance=TWO_WAYS):
     """Compares logs and all gradients, but for terms that one alone has."""
     assert [x for x in found.log if x in expected.log] == list(expected.log)
     for name, value in expected.log.items():

@@ -92,7 +92,7 @@ def run(
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     before_steps(optimizer, partial(_keep_gradients, trial, model))
     log = model.train().train_step(batch(cfg, side), OptimWrapper(optimizer))
-    trial.log = {key: float(value) for key, value in log.items()}
+    trial.log = {key: value.item() for key, value in log.items()}
     return trial
 
 
