@@ -1,9 +1,14 @@
 """Jaccard metric losses for MMSegmentation.
 
-Names are imported when they are first used. The losses, and the functions
-behind them (``functional``, ``kernels``), need torch alone; hooks and metrics
-need MMSegmentation. Once MMSegmentation is imported too, before or after this
-package, its registries hold all classes of this package.
+This index offers losses, hooks and metrics, and imports them when they are
+first used. Data sets and transforms are in :mod:`mmseg_jml.datasets`, the
+constructor of optimizers in :mod:`mmseg_jml.optim`; a config names them, too,
+by ``mmseg_jml.`` and the name of the class.
+
+The losses, and the functions behind them (``functional``, ``kernels``), need
+torch alone; hooks and metrics need MMSegmentation. Once MMSegmentation is
+imported too, before or after this package, its registries hold all classes of
+this package.
 """
 
 from __future__ import annotations
@@ -15,12 +20,6 @@ from typing import TYPE_CHECKING, Any
 from .imports import after_import
 
 if TYPE_CHECKING:
-    from .datasets import (
-        DeepGlobeLandDataset,
-        LoadSoftLabels,
-        MarkPixels,
-        PackSoftLabels,
-    )
     from .hooks import (
         DistillationHook,
         ExactResumeHook,
@@ -41,24 +40,18 @@ if TYPE_CHECKING:
         FineGrainedIoUMetric,
         TemperatureMetric,
     )
-    from .optim import FlatDecayConstructor
 
 __all__ = [
     'AveragingTTAModel',
     'CalibrationMetric',
     'ChannelWiseDivergenceLoss',
-    'DeepGlobeLandDataset',
     'DistillationHook',
     'ExactResumeHook',
     'FineGrainedIoUMetric',
-    'FlatDecayConstructor',
     'HeadResolutionHook',
     'JaccardMetricCELoss',
     'JaccardMetricLoss',
     'KLDivergenceLoss',
-    'LoadSoftLabels',
-    'MarkPixels',
-    'PackSoftLabels',
     'PseudoLabelHook',
     'SoftLabelHook',
     'SoftLabelVisualizationHook',
@@ -72,18 +65,13 @@ _ROOM_OF = {
     'AveragingTTAModel': 'metrics',
     'CalibrationMetric': 'metrics',
     'ChannelWiseDivergenceLoss': 'losses',
-    'DeepGlobeLandDataset': 'datasets',
     'DistillationHook': 'hooks',
     'ExactResumeHook': 'hooks',
     'FineGrainedIoUMetric': 'metrics',
-    'FlatDecayConstructor': 'optim',
     'HeadResolutionHook': 'hooks',
     'JaccardMetricCELoss': 'losses',
     'JaccardMetricLoss': 'losses',
     'KLDivergenceLoss': 'losses',
-    'LoadSoftLabels': 'datasets',
-    'MarkPixels': 'datasets',
-    'PackSoftLabels': 'datasets',
     'PseudoLabelHook': 'hooks',
     'SoftLabelHook': 'hooks',
     'SoftLabelVisualizationHook': 'hooks',
@@ -111,7 +99,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted({*__all__, *_ROOMS})
 
 
 def _require_torch() -> None:

@@ -133,8 +133,9 @@ def test_checkpoints_of_mmengine_load_without_mmseg():
     assert last_line_of(CHECKPOINT) == '3.0 False'
 
 
-def test_everything_of_the_rooms_is_offered_by_the_package():
-    for room in ('datasets', 'hooks', 'losses', 'metrics', 'optim'):
+def test_losses_hooks_and_metrics_are_offered_by_the_package():
+    assert len(mmseg_jml.__all__) <= 15
+    for room in ('hooks', 'losses', 'metrics'):
         module = importlib.import_module(f'mmseg_jml.{room}')
         for name in module.__all__:
             assert getattr(mmseg_jml, name) is getattr(module, name)
