@@ -28,6 +28,7 @@ from .options import (
     RegionLossOptions,
     check_above,
     check_at_least,
+    check_integers,
 )
 from .overlap_index import overlap_index
 from .pixel_chunks import SCORE_KINDS
@@ -88,6 +89,7 @@ __all__ = [
     'check_label_smoothing',
     'check_above',
     'check_at_least',
+    'check_integers',
     'check_percent',
     'class_maxima',
     'class_scores',

@@ -17,6 +17,7 @@ from mmseg_jml.kernels import (
 )
 
 from .checks import Expectation, check_later
+from .options import check_integers
 from .soft_labels import smooth_label
 
 __all__ = ['as_target', 'make_request']
@@ -49,6 +50,7 @@ def make_request(
         tensor([[ True,  True, False]])
     """
     _check_kinds(logits, target)
+    check_integers(ignore_index=ignore_index)
     _check_logits(logits, use_sigmoid, class_weight)
     if isinstance(target, HardLabel):
         values, ignore_index = target.label, target.ignore_index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Union
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     'RegionLossOptions',
     'check_above',
     'check_at_least',
+    'check_integers',
 ]
 
 #: The name of a rule by which classes are averaged, or a list of classes.
@@ -198,6 +200,25 @@ def check_above(bound: float, **values: float) -> None:
         ValueError: Expected temperature to be above 0, but got 0.0
     """
     _check_numbers(values, bound, is_allowed=False)
+
+
+def check_integers(**values: int | None) -> None:
+    """Check options that are integers, and no booleans, or None.
+
+    Raises:
+        TypeError: If one of them is something else.
+
+    Examples:
+        >>> check_integers(ignore_index='x')
+        Traceback (most recent call last):
+        TypeError: Expected ignore_index to be an integer, but got 'x'
+    """
+    for name, value in values.items():
+        is_right = value is None or isinstance(value, Integral)
+        if isinstance(value, bool) or not is_right:
+            raise TypeError(
+                f'Expected {name} to be an integer, but got {value!r}'
+            )
 
 
 def _check_numbers(

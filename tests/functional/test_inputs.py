@@ -44,6 +44,7 @@ TYPE_ERRORS = {
         of(LOGITS, None)
     ),
     'or a target of .* but got ndarray': of(LOGITS, LABEL.numpy()),
+    "ignore_index to be an integer, but got 'x'": with_label(ignore_index='x'),
 }
 VALUE_ERRORS = {
     'at least 2 channels .* takes use_sigmoid=True': of(LOGITS[:, :1], LABEL),
