@@ -40,6 +40,7 @@ class LoadSoftLabels(BaseTransform):
         **kwargs: Arguments of ``LoadAnnotations``.
 
     Raises:
+        TypeError: If a source is no dictionary.
         ValueError: If there is no source; while loading, if a path does not
             hold a text to replace, or a file does not hold probabilities.
 
@@ -66,9 +67,16 @@ class LoadSoftLabels(BaseTransform):
     def __init__(
         self, sources: Mapping[str, str] | Sequence[Mapping], **kwargs: Any
     ) -> None:
-        self._sources = (
-            [sources] if isinstance(sources, Mapping) else list(sources)
-        )
+        several = [sources] if isinstance(sources, Mapping) else sources
+        if not isinstance(several, Sequence) or not all(
+            isinstance(source, Mapping) for source in several
+        ):
+            raise TypeError(
+                'Expected sources to be a dictionary of replacements, such as '
+                "{'/masks/': '/first/'}, or a list of them, but got "
+                f'{sources!r}.'
+            )
+        self._sources = list(several)
         if not self._sources:
             raise ValueError('Expected at least one source but got none.')
         self._load_mask = TRANSFORMS.build(
