@@ -84,7 +84,12 @@ class LoadSoftLabels(BaseTransform):
         )
 
     def transform(self, results: dict) -> dict:
-        """Load the soft labels of one image."""
+        """Load the soft labels of one image.
+
+        Raises:
+            ValueError: If the path of the label does not hold a text to
+                replace, or a file does not hold probabilities.
+        """
         for number, source in enumerate(self._sources):
             path = _replaced(results['seg_map_path'], source)
             key = f'{_KEY}{number}'
@@ -124,7 +129,12 @@ class PackSoftLabels(BaseTransform):
         self._pack = TRANSFORMS.build(dict(type='PackSegInputs', **kwargs))
 
     def transform(self, results: dict) -> dict:
-        """Pack one image into ``inputs`` and ``data_samples``."""
+        """Pack one image into ``inputs`` and ``data_samples``.
+
+        Raises:
+            ValueError: If there is no soft label, or more than one map of
+                probabilities.
+        """
         labels = [v for k, v in results.items() if k.startswith(_KEY)]
         if not labels:
             raise ValueError(

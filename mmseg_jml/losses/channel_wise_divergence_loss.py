@@ -33,7 +33,7 @@ class ChannelWiseDivergenceLoss(LossEntry):
         **unknown: Any other option; the error suggests the one that is meant.
 
     Raises:
-        TypeError: If an option is unknown, or a number is none.
+        TypeError: If an option is unknown or of a wrong type.
         ValueError: If the temperature is not above 0 and finite, or
             ``loss_weight`` is negative.
 
