@@ -32,6 +32,9 @@ class MarkPixels(BaseTransform):
         annotations (dict, optional): Entry of the transform that loads the
             label map, for images that have such a file. Defaults to None.
 
+    Raises:
+        TypeError: If ``annotations`` is no dictionary.
+
     Examples:
         >>> pipeline = [
         ...     dict(type='LoadImageFromFile'),
@@ -42,6 +45,12 @@ class MarkPixels(BaseTransform):
     """
 
     def __init__(self, annotations: Mapping | None = None) -> None:
+        if not isinstance(annotations, (Mapping, type(None))):
+            raise TypeError(
+                'Expected annotations to be the entry of a transform, such as '
+                "dict(type='LoadAnnotations'), or None, but got "
+                f'{annotations!r}.'
+            )
         self._load = annotations and TRANSFORMS.build(dict(annotations))
 
     def transform(self, results: dict) -> dict:

@@ -40,6 +40,7 @@ class LoadSoftLabels(BaseTransform):
         **kwargs: Arguments of ``LoadAnnotations``.
 
     Raises:
+        TypeError: If a source is no dictionary.
         ValueError: If there is no source; while loading, if a path does not
             hold a text to replace, or a file does not hold probabilities.
 
@@ -66,9 +67,16 @@ class LoadSoftLabels(BaseTransform):
     def __init__(
         self, sources: Mapping[str, str] | Sequence[Mapping], **kwargs: Any
     ) -> None:
-        self._sources = (
-            [sources] if isinstance(sources, Mapping) else list(sources)
-        )
+        several = [sources] if isinstance(sources, Mapping) else sources
+        if not isinstance(several, Sequence) or not all(
+            isinstance(source, Mapping) for source in several
+        ):
+            raise TypeError(
+                'Expected sources to be a dictionary of replacements, such as '
+                "{'/masks/': '/first/'}, or a list of them, but got "
+                f'{sources!r}.'
+            )
+        self._sources = list(several)
         if not self._sources:
             raise ValueError('Expected at least one source but got none.')
         self._load_mask = TRANSFORMS.build(
@@ -76,7 +84,12 @@ class LoadSoftLabels(BaseTransform):
         )
 
     def transform(self, results: dict) -> dict:
-        """Load the soft labels of one image."""
+        """Load the soft labels of one image.
+
+        Raises:
+            ValueError: If the path of the label does not hold a text to
+                replace, or a file does not hold probabilities.
+        """
         for number, source in enumerate(self._sources):
             path = _replaced(results['seg_map_path'], source)
             key = f'{_KEY}{number}'
@@ -116,7 +129,12 @@ class PackSoftLabels(BaseTransform):
         self._pack = TRANSFORMS.build(dict(type='PackSegInputs', **kwargs))
 
     def transform(self, results: dict) -> dict:
-        """Pack one image into ``inputs`` and ``data_samples``."""
+        """Pack one image into ``inputs`` and ``data_samples``.
+
+        Raises:
+            ValueError: If there is no soft label, or more than one map of
+                probabilities.
+        """
         labels = [v for k, v in results.items() if k.startswith(_KEY)]
         if not labels:
             raise ValueError(

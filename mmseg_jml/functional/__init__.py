@@ -23,7 +23,13 @@ from .inputs import as_target, make_request
 from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
-from .options import ActiveClasses, RegionLossOptions, check_at_least
+from .options import (
+    ActiveClasses,
+    RegionLossOptions,
+    check_above,
+    check_at_least,
+    check_integers,
+)
 from .overlap_index import overlap_index
 from .pixel_chunks import SCORE_KINDS
 from .pixel_loss import pixel_loss
@@ -81,7 +87,9 @@ __all__ = [
     'chance_iou',
     'channel_wise_divergence',
     'check_label_smoothing',
+    'check_above',
     'check_at_least',
+    'check_integers',
     'check_percent',
     'class_maxima',
     'class_scores',

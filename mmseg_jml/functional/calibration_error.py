@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .options import check_at_least
+from .options import check_above
 
 __all__ = [
     'CalibrationOptions',
@@ -37,6 +37,7 @@ class CalibrationOptions:
             :func:`fit_temperature` finds one. Defaults to 1.0.
 
     Raises:
+        TypeError: If the temperature is no number.
         ValueError: If an option is unknown or out of range.
 
     Examples:
@@ -61,9 +62,7 @@ class CalibrationOptions:
                 'Expected num_bins to be a whole number of 1 or more, but got '
                 f'{self.num_bins!r}'
             )
-        check_at_least(0, temperature=self.temperature)
-        if self.temperature == 0:
-            raise ValueError('Expected temperature above 0, but got 0')
+        check_above(0, temperature=self.temperature)
 
 
 def equal_mass_bins(cells: Tensor, num_bins: int) -> Tensor:

@@ -17,6 +17,7 @@ from mmseg_jml.kernels import (
 )
 
 from .checks import Expectation, check_later
+from .options import check_integers
 from .soft_labels import smooth_label
 
 __all__ = ['as_target', 'make_request']
@@ -48,7 +49,8 @@ def make_request(
         >>> make_request(logits, label).target.counted()
         tensor([[ True,  True, False]])
     """
-    _check_kinds(logits, target)
+    _check_kinds(logits, target, weight)
+    check_integers(ignore_index=ignore_index)
     _check_logits(logits, use_sigmoid, class_weight)
     if isinstance(target, HardLabel):
         values, ignore_index = target.label, target.ignore_index
@@ -86,11 +88,16 @@ def make_request(
     return request
 
 
-def _check_kinds(logits: object, target: object) -> None:
-    if not isinstance(logits, Tensor):
-        raise TypeError(
-            f'Expected pred to be a tensor, but got {type(logits).__name__}'
-        )
+def _check_kinds(logits: object, target: object, weight: object) -> None:
+    tensors = dict(pred=logits)
+    if weight is not None:
+        tensors['weight'] = weight
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f'Expected {name} to be a tensor, but got '
+                f'{type(value).__name__}'
+            )
     if not isinstance(
         target, (Tensor, HardLabel, Probabilities, TeacherLogits)
     ):

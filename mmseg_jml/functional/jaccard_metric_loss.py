@@ -47,7 +47,7 @@ def jaccard_metric_loss(
         Tensor: A scalar, float32 (float64 for float64 logits).
 
     Raises:
-        TypeError: If a dtype does not fit.
+        TypeError: If a type or dtype does not fit.
         ValueError: If a shape or value does not fit.
 
     Examples:

@@ -115,7 +115,7 @@ def loss_parts(
         LossParts: The loss and its parts.
 
     Raises:
-        TypeError: If a dtype does not fit.
+        TypeError: If a type or dtype does not fit.
         ValueError: If a shape or value does not fit.
 
     Examples:
@@ -132,6 +132,8 @@ def loss_parts(
             'Expected ce_weight or jml_weight to be above 0, but got 0 for '
             'both'
         )
+    if not isinstance(avg_factor, (Tensor, type(None))):
+        check_at_least(0, avg_factor=avg_factor)
     options = options or RegionLossOptions()
     request = make_request(
         logits,

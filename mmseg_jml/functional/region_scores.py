@@ -189,7 +189,10 @@ def class_scores(
 
 
 def check_percent(**percents: float) -> None:
-    """Raise a ValueError unless options are numbers in (0, 100].
+    """Check options that are percentages.
+
+    Raises:
+        ValueError: If one of them is no number in (0, 100].
 
     Examples:
         >>> check_percent(worst=0.5)

@@ -145,7 +145,7 @@ class DistillationHook(SoftSupervision):
         self._chosen_pairs = outputs
         self._sources = pair_teachers(teacher, checkpoint)
         self._check_classes, self._strict = check_classes, strict
-        if amp not in _PRECISIONS:
+        if amp not in list(_PRECISIONS):  # amp may have no hash
             refuse('amp', "'float16', 'bfloat16' or None", amp)
         self._amp = _PRECISIONS[amp]
         self._feature_pairs = FeaturePair.parse_all(features)

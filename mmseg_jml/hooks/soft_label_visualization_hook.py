@@ -17,6 +17,7 @@ from ..kernels import HardLabel, Request, upsampled
 from ..losses import JaccardMetricLoss
 from ..registry import HOOKS
 from ..supervision.lesson import Lesson, SoftTarget, StudentPass
+from ..supervision.options import check_counts
 from ..supervision.recorders import StudentOutputs
 from ..supervision.soft_supervision import SoftSupervision
 from ..visualization import (
@@ -46,8 +47,8 @@ class SoftLabelVisualizationHook(Hook):
         images (int): Number of images of the batch to draw. Defaults to 2.
 
     Raises:
-        ValueError: If one of them is below 1; when training starts, if there
-            is no soft label to draw.
+        ValueError: If one of them is no whole number of 1 or more; when
+            training starts, if there is no soft label to draw.
 
     Examples:
         >>> custom_hooks = [
@@ -56,11 +57,7 @@ class SoftLabelVisualizationHook(Hook):
     """
 
     def __init__(self, interval: int = 500, images: int = 2) -> None:
-        for name, value in (('interval', interval), ('images', images)):
-            if value < 1:
-                raise ValueError(
-                    f'Expected {name} of at least 1 but got {value!r}.'
-                )
+        check_counts(1, interval=interval, images=images)
         self.interval = interval
         self.images = images
         self._undo: list[Callable[[], None]] = []
@@ -71,7 +68,11 @@ class SoftLabelVisualizationHook(Hook):
         self._found: dict[str, list[SoftLabelPicture]] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses and hooks with soft labels, and listen to them."""
+        """Find the losses and hooks with soft labels, and listen to them.
+
+        Raises:
+            ValueError: If there are none.
+        """
         self.after_train(runner)
         segmentor = unwrapped(runner.model)
         self._preprocessor = segmentor.data_preprocessor

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmseg_jml.functional import channel_wise_divergence
+from mmseg_jml.functional import channel_wise_divergence, check_above
 from mmseg_jml.kernels import Target, TeacherLogits
 
 from .loss_entry import LossEntry
@@ -33,9 +33,9 @@ class ChannelWiseDivergenceLoss(LossEntry):
         **unknown: Any other option; the error suggests the one that is meant.
 
     Raises:
-        TypeError: If an option is unknown.
-        ValueError: If the temperature is not above 0, or ``loss_weight`` is
-            negative.
+        TypeError: If an option is unknown or of a wrong type.
+        ValueError: If the temperature is not above 0 and finite, or
+            ``loss_weight`` is negative.
 
     Examples:
         >>> import torch
@@ -59,10 +59,7 @@ class ChannelWiseDivergenceLoss(LossEntry):
         **unknown: Any,
     ) -> None:
         super().__init__(loss_weight, loss_name, unknown)
-        if not temperature > 0:
-            raise ValueError(
-                f'Expected temperature above 0 but got {temperature!r}.'
-            )
+        check_above(0, temperature=temperature)
         self.temperature = temperature
         self.use_sigmoid = use_sigmoid
 

@@ -11,6 +11,7 @@ from mmseg_jml.functional import (
     LossParts,
     RegionLossOptions,
     check_at_least,
+    check_integers,
     check_label_smoothing,
     loss_parts,
     pixel_loss,
@@ -68,7 +69,7 @@ class JaccardMetricLoss(LossEntry):
             the log.
 
     Raises:
-        TypeError: If an argument is unknown.
+        TypeError: If an argument is unknown or of a wrong type.
         ValueError: If a value is out of range; the message says what fits.
 
     Examples:
@@ -127,9 +128,11 @@ class JaccardMetricLoss(LossEntry):
             active_classes_mode_soft=active_classes_mode_soft,
         )
         self.avg_non_ignore = used.get('avg_non_ignore', True)
+        ignore_label = used.get('ignore_label')
+        check_integers(ignore_index=ignore_index, ignore_label=ignore_label)
         self.ignore_index = ignore_index
         if ignore_index is None:
-            self.ignore_index = used.get('ignore_label')
+            self.ignore_index = ignore_label
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = check_label_smoothing(label_smoothing)
         check_implementation(impl)

@@ -32,8 +32,9 @@ class KLDivergenceLoss(LossEntry):
         **unknown: Any other option; the error suggests the one that is meant.
 
     Raises:
-        TypeError: If an option is unknown.
-        ValueError: If ``loss_weight`` is negative.
+        TypeError: If an option is unknown or of a wrong type.
+        ValueError: If ``loss_weight`` is negative, or ``impl`` names no
+            implementation.
 
     Examples:
         >>> import torch

@@ -61,6 +61,8 @@ class CalibrationMetric(RunningMetric):
             slash. Defaults to None.
 
     Raises:
+        TypeError: If ``ignore_index`` is no integer, or ``temperature`` no
+            number.
         ValueError: If an option is unknown.
 
     Examples:

@@ -12,6 +12,7 @@ from prettytable import PrettyTable
 
 from ..functional import (
     RegionCounts,
+    check_integers,
     check_percent,
     class_scores,
     dataset_scores,
@@ -57,6 +58,7 @@ class FineGrainedIoUMetric(BaseMetric):
             slash. Defaults to None.
 
     Raises:
+        TypeError: If ``ignore_index`` is no integer.
         ValueError: If ``worst`` or ``worst_images`` is out of range; in the
             evaluation, if ``binary`` is True and there are not two classes,
             or if there is no image.
@@ -81,6 +83,7 @@ class FineGrainedIoUMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         check_percent(worst=worst)
+        check_integers(ignore_index=ignore_index)
         if not isinstance(worst_images, int) or worst_images < 0:
             raise ValueError(
                 'Expected worst_images to be a whole number of 0 or more, but '

@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from ..functional import SCORE_KINDS
+from ..functional import SCORE_KINDS, check_integers
 from .predictions import read_label, read_prediction, read_scores
 
 __all__ = ['RunningMetric']
@@ -27,8 +27,8 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
     of an image in :meth:`measure`, and calls :meth:`total` in
     ``compute_metrics``.
 
-    The options are those of :class:`~mmseg_jml.metrics.CalibrationMetric`. It
-    is a ValueError if ``scores`` is unknown.
+    The options and their errors are those of
+    :class:`~mmseg_jml.metrics.CalibrationMetric`.
     """
 
     default_prefix = ''
@@ -46,6 +46,7 @@ class RunningMetric(BaseMetric, metaclass=ABCMeta):
                 f'Expected scores to be one of {SCORE_KINDS} but got '
                 f'{scores!r}.'
             )
+        check_integers(ignore_index=ignore_index)
         self.scores = scores
         self.ignore_index = ignore_index
         self._forget()

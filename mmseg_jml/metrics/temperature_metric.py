@@ -31,6 +31,7 @@ class TemperatureMetric(RunningMetric):
             slash. Defaults to None.
 
     Raises:
+        TypeError: If ``ignore_index`` is no integer.
         ValueError: If ``scores`` is unknown.
 
     Examples:

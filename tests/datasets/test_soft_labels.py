@@ -15,8 +15,7 @@ AUGMENT = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
 ]
-
-
+MARK = 'mmseg_jml.MarkPixels'
 MASKS, MAP = {'/masks/': '/first/'}, {'/masks/': '/maps/', '.png': '.npy'}
 
 
@@ -128,6 +127,20 @@ def test_files_without_probabilities(folder, value, match):
 def test_sources(folder, sources, match):
     with pytest.raises(ValueError, match=match):
         run(folder, sources)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'match'),
+    [
+        (dict(type=LOAD, sources='x'), "sources to be a dict.* but got 'x'"),
+        (dict(type=LOAD, sources=-1), 'sources .* got -1'),
+        (dict(type=LOAD, sources=['x']), r"sources .* got \['x'\]"),
+        (dict(type=MARK, annotations='x'), "annotations .* but got 'x'"),
+    ],
+)
+def test_options_of_a_wrong_type(entry, match):
+    with pytest.raises(TypeError, match=match):
+        TRANSFORMS.build(entry)
 
 
 def test_packing_without_loading():

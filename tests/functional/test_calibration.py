@@ -184,7 +184,7 @@ def test_nothing_counted():
         (dict(num_bins=0), 'num_bins .* 1 or more, but got 0'),
         (dict(num_bins=2.5), 'num_bins .* whole number .* got 2.5'),
         (dict(temperature=math.inf), 'temperature to be finite'),
-        (dict(temperature=0), 'temperature above 0, but got 0'),
+        (dict(temperature=0), 'temperature to be above 0, but got 0'),
     ],
 )
 def test_options_that_cannot_be(change, message):

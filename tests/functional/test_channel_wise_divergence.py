@@ -1,5 +1,7 @@
 """The channel-wise divergence against numpy and torch's own."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -81,5 +83,19 @@ def test_entry_refuses_what_it_cannot_compare(maps):
     label = Probabilities(maps[0].softmax(1))
     with pytest.raises(TypeError, match='got Probabilities. Jaccard'):
         losses.ChannelWiseDivergenceLoss()(maps[0], label)
-    with pytest.raises(ValueError, match='temperature above 0 but got 0'):
-        losses.ChannelWiseDivergenceLoss(temperature=0)
+
+
+@pytest.mark.parametrize(
+    ('temperature', 'error', 'message'),
+    [
+        (0, ValueError, 'to be above 0, but got 0'),
+        (-1, ValueError, 'to be above 0, but got -1'),
+        (math.nan, ValueError, 'to be above 0, but got nan'),
+        (math.inf, ValueError, 'to be finite, but got inf'),
+        ('x', TypeError, "to be a number, but got 'x'"),
+        ([], TypeError, r'to be a number, but got \[\]'),
+    ],
+)
+def test_entry_refuses_a_temperature(temperature, error, message):
+    with pytest.raises(error, match=f'temperature {message}'):
+        losses.ChannelWiseDivergenceLoss(temperature=temperature)

@@ -44,6 +44,9 @@ TYPE_ERRORS = {
         of(LOGITS, None)
     ),
     'or a target of .* but got ndarray': of(LOGITS, LABEL.numpy()),
+    'weight to be a tensor, but got list': with_label(weight=[1.0]),
+    "avg_factor to be a number, but got 'x'": with_label(avg_factor='x'),
+    "ignore_index to be an integer, but got 'x'": with_label(ignore_index='x'),
 }
 VALUE_ERRORS = {
     'at least 2 channels .* takes use_sigmoid=True': of(LOGITS[:, :1], LABEL),
@@ -72,6 +75,7 @@ VALUE_ERRORS = {
         class_weight=torch.ones(2)
     ),
     "impl to be 'auto' or one of .* but got 'fast'": with_label(impl='fast'),
+    'avg_factor to be at least 0, but got -1': with_label(avg_factor=-1),
     'ce_weight to be at least 0, but got -1': with_label(ce_weight=-1),
     'ce_weight or jml_weight to be above 0': with_label(jml_weight=0),
     r'active classes below 3.*\[0, 3\]': with_label(

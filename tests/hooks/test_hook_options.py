@@ -79,6 +79,7 @@ def test_options_of_every_hook(hook, options, error, match):
         case('3 configs and 1 checkpoints', teacher=['a'] * 3),
         case('0 checkpoints', checkpoint=[]),
         case("amp .* but got 'half'", amp='half'),
+        case(r'amp to be .* or None but got \[\]', amp=[]),
         case('label_weight .* got -1', label_weight=-1),
         case("teacher_weight .* got '1'", TypeError, teacher_weight='1'),
         case('temperature .* 0.01 but got 0', temperature=0),

@@ -1,6 +1,7 @@
 """Pictures of soft labels, and what is on them."""
 
 import itertools
+import math
 from pathlib import Path
 
 import cv2
@@ -155,6 +156,8 @@ def test_nothing_to_draw(cfg):
 
 
 @pytest.mark.parametrize('name', ['interval', 'images'])
-def test_option_that_cannot_be(name):
-    with pytest.raises(ValueError, match=f'{name} of at least 1 but got 0'):
-        module.SoftLabelVisualizationHook(**{name: 0})
+@pytest.mark.parametrize('value', [0, math.nan, 1.5, 'x', None])
+def test_option_that_cannot_be(name, value):
+    match = f'{name} to be 1 or more but got {value!r}'
+    with pytest.raises(ValueError, match=match):
+        module.SoftLabelVisualizationHook(**{name: value})

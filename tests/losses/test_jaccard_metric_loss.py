@@ -102,6 +102,9 @@ TYPE_ERRORS = {
     'got lovasz=True; its options are .*loss_weight, ': dict(lovasz=True),
     'label_smoothing to be a dict': dict(label_smoothing=0.1),
     "gamma to be a number, but got '1'": dict(gamma='1'),
+    "ignore_index to be an integer, but got 'x'": dict(ignore_index='x'),
+    'ignore_index .* got True': dict(ignore_index=True),
+    'ignore_label to be an integer, but got 0.5': dict(ignore_label=0.5),
 }
 VALUE_ERRORS = {
     "Expected reduction='mean' for .*, but got 'none': an index": dict(

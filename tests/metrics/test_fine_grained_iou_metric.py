@@ -135,6 +135,17 @@ def test_samples_that_cannot_be(label, error, message):
         metric.process({}, [sample])
 
 
+@pytest.mark.parametrize(
+    'name', ['FineGrainedIoU', 'Calibration', 'Temperature']
+)
+def test_label_that_cannot_be_ignored(name):
+    entry = dict(type=f'mmseg_jml.{name}Metric', ignore_index='x')
+    with pytest.raises(
+        TypeError, match="ignore_index .* integer, but got 'x'"
+    ):
+        METRICS.build(entry)
+
+
 @pytest.mark.parametrize('evaluator', [IOU, CALIBRATION])
 def test_no_image(evaluator):
     metric = METRICS.build(dict(evaluator))
