@@ -244,8 +244,13 @@ class JaccardMetricLoss(LossEntry):
         The head and the constructor may ignore different values. The head's,
         ``ignore_index``, then becomes the constructor's in the label.
 
+        Args:
+            label (Tensor): (N, *) integers.
+            ignore_index (int, optional): The head's value.
+
         Returns:
-            tuple[Tensor, int | None]: The label, and the value.
+            tuple[Tensor, int | None]: The label, of the same shape and dtype,
+            and the value.
         """
         own = self.ignore_index
         if own in (None, ignore_index):
