@@ -13,9 +13,11 @@ __all__ = ['attention_distance']
 def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Compute one minus the cosine between two attention maps.
 
-    Attention transfer (arXiv 1612.03928): the map of an image is the sum of
-    squares over its channels, so that student and teacher may have different
-    numbers of them. For features of one size it is equal to::
+    Attention transfer of "Paying More Attention to Attention: Improving the
+    Performance of Convolutional Neural Networks via Attention Transfer"
+    (arXiv 1612.03928): the map of an image is the sum of squares over its
+    channels, so that student and teacher may have different numbers of them.
+    For features of one size it is equal to::
 
         s, t = student.square().sum(1), teacher.square().sum(1)
         (1 - F.cosine_similarity(s.flatten(1), t.flatten(1))).mean()

@@ -21,9 +21,9 @@ def channel_wise_divergence(
 ) -> Tensor:
     """Compute the channel-wise divergence of a student from its teacher.
 
-    Channel-wise knowledge distillation (arXiv 2011.13256, equations 2 to 4):
-    each channel becomes a distribution over the pixels of its image, so that
-    salient regions count most. Equal to::
+    "Channel-wise Knowledge Distillation for Dense Prediction" (arXiv
+    2011.13256), equations 2 to 4: each channel becomes a distribution over
+    the pixels of its image, so that salient regions count most. Equal to::
 
         p = (student / T).flatten(2).softmax(2)
         y = (teacher / T).flatten(2).softmax(2)

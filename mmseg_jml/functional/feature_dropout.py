@@ -17,9 +17,10 @@ def complementary_dropout(
 
     With m ~ Bernoulli(1/2) for each channel of an image, the features of its
     first view become ``2 * m * x``, those of its second ``2 * (1 - m) * x``:
-    UniMatch V2 (arXiv 2410.10777). As in the authors' code, only a share of
-    the images is treated, and levels with the same number of channels share
-    m. Random numbers come from torch's default generator.
+    "UniMatch V2: Pushing the Limit of Semi-Supervised Semantic Segmentation"
+    (arXiv 2410.10777). As in the authors' code, only a share of the images is
+    treated, and levels with the same number of channels share m. Random
+    numbers come from torch's default generator.
 
     Args:
         features (Sequence[Tensor]): (2 N, C, *) floats, of one level each.

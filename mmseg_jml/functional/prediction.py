@@ -77,7 +77,15 @@ class Canvas:
         return self.dtype or resized_dtype(logits.dtype, self.device)
 
     def read(self, rows: Tensor, classes: slice) -> Tensor:
-        """Compute rows of some classes, (C, R, W); ``rows`` is on the CPU."""
+        """Compute rows of some classes.
+
+        Args:
+            rows (Tensor): (R,) int64 in [0, H), on the CPU.
+            classes (slice): The classes, C of them.
+
+        Returns:
+            Tensor: (C, R, W) logits, of ``image_dtype``.
+        """
         if len(self.windows) == 1:
             return self._resized(self.windows[0], rows, classes)
         # the last plane counts the windows of each pixel

@@ -151,7 +151,9 @@ def running_threshold(
     """Move a threshold towards the confidence that classes reach.
 
     With m the momentum and q the mean of the maxima above 0 this is
-    ``m * threshold + (1 - m) * q``: CorrMatch (arXiv 2306.04300).
+    ``m * threshold + (1 - m) * q``: "CorrMatch: Label Propagation via
+    Correlation Matching for Semi-Supervised Semantic Segmentation" (arXiv
+    2306.04300).
 
     Args:
         threshold (Tensor): Scalar in [0, 1].

@@ -90,6 +90,14 @@ def pixel_weight(request: Request) -> Tensor:
 def cross_entropy(logits: Tensor, label: Tensor, use_sigmoid: bool) -> Tensor:
     """Return the cross-entropy (N, C, *) before the sum over classes.
 
+    Args:
+        logits (Tensor): (N, C, *) floats.
+        label (Tensor): (N, C, *) floats in [0, 1], of the logits' dtype.
+        use_sigmoid (bool): Whether each class is a yes or no of its own.
+
+    Returns:
+        Tensor: (N, C, *) >= 0, of the logits' dtype.
+
     Examples:
         >>> label = torch.tensor([[[0.75], [0.25]]])
         >>> cross_entropy(torch.zeros(1, 2, 1), label, use_sigmoid=False)

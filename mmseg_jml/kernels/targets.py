@@ -123,7 +123,7 @@ class Probabilities:
     value: Tensor
 
     def dense(self, num_classes: int, dtype: torch.dtype) -> Tensor:
-        """Return the soft label itself, as ``dtype``."""
+        """Return the soft label itself, (N, C, *), as ``dtype``."""
         return self.value.to(dtype)
 
 
@@ -156,7 +156,11 @@ class TeacherLogits:
     align_corners: bool = False
 
     def dense(self, num_classes: int, dtype: torch.dtype) -> Tensor:
-        """Return the teacher's probabilities, as ``dtype``."""
+        """Return the teacher's probabilities, as ``dtype``.
+
+        Returns:
+            Tensor: (N, C, *) in [0, 1], of the size of ``value``.
+        """
         logits = self.value.to(dtype) / self.temperature
         return logits.sigmoid() if self.use_sigmoid else logits.softmax(1)
 

@@ -19,9 +19,10 @@ class ChannelWiseDivergenceLoss(LossEntry):
 
     The formula is that of
     :func:`mmseg_jml.functional.channel_wise_divergence`, with the factor T
-    squared (arXiv 2011.13256, equations 2 to 4). If the target has a
-    temperature t of its own, the option ``temperature`` of
-    :class:`~mmseg_jml.DistillationHook`, then T is t times ``temperature``.
+    squared: "Channel-wise Knowledge Distillation for Dense Prediction" (arXiv
+    2011.13256), equations 2 to 4. If the target has a temperature t of its
+    own, the option ``temperature`` of :class:`~mmseg_jml.DistillationHook`,
+    then T is t times ``temperature``.
 
     Args:
         temperature (float): Divides the logits of both. Defaults to 4.0.

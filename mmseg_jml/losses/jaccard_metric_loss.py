@@ -28,8 +28,10 @@ __all__ = ['JaccardMetricCELoss', 'JaccardMetricLoss']
 class JaccardMetricLoss(LossEntry):
     """Jaccard metric loss (JML) for hard and soft labels.
 
-    It takes the place of the cross-entropy in any stock config. The formula is
-    that of :func:`mmseg_jml.functional.jaccard_metric_loss`. The options
+    It takes the place of the cross-entropy in any stock config. It is that of
+    "Jaccard Metric Losses: Optimizing the Jaccard Index with Soft Labels"
+    (arXiv 2302.05666); the formula is that of
+    :func:`mmseg_jml.functional.jaccard_metric_loss`. The options
     ``alpha`` to ``active_classes_mode_soft`` are those of
     :class:`mmseg_jml.functional.RegionLossOptions`, with the same defaults:
 
@@ -245,8 +247,13 @@ class JaccardMetricLoss(LossEntry):
         The head and the constructor may ignore different values. The head's,
         ``ignore_index``, then becomes the constructor's in the label.
 
+        Args:
+            label (Tensor): (N, *) integers.
+            ignore_index (int, optional): The head's value.
+
         Returns:
-            tuple[Tensor, int | None]: The label, and the value.
+            tuple[Tensor, int | None]: The label, of the same shape and dtype,
+            and the value.
         """
         own = self.ignore_index
         if own in (None, ignore_index):
@@ -276,8 +283,8 @@ class JaccardMetricCELoss(JaccardMetricLoss):
     """Cross-entropy and Jaccard metric loss in one entry.
 
     ``ce_weight * CE + jml_weight * JML``, from one softmax. The defaults are
-    the recipe of the Jaccard metric losses paper (arXiv 2302.05666) for the
-    main head.
+    the recipe for the main head of "Jaccard Metric Losses: Optimizing the
+    Jaccard Index with Soft Labels" (arXiv 2302.05666).
 
     Args:
         ce_weight (float): Factor of the cross-entropy. Defaults to 0.25.

@@ -93,7 +93,17 @@ class CalibrationMetric(RunningMetric):
     def measure(
         self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
     ) -> CalibrationState:
-        """Sum the pixels of one image into bins."""
+        """Sum the pixels of one image into bins.
+
+        Args:
+            scores (Tensor): (C, H, W) floats.
+            label (Tensor): (H, W) int64.
+            prediction (Tensor): (H, W) int64.
+            kind (str): 'logits', 'sigmoid' or 'probabilities'.
+
+        Returns:
+            CalibrationState: The bins of the image.
+        """
         return calibration_state(
             scores,
             label,

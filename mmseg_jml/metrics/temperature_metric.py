@@ -41,7 +41,17 @@ class TemperatureMetric(RunningMetric):
     def measure(
         self, scores: Tensor, label: Tensor, prediction: Tensor, kind: str
     ) -> TemperatureSums:
-        """Sum the derivatives of the likelihood over one image."""
+        """Sum the derivatives of the likelihood over one image.
+
+        Args:
+            scores (Tensor): (C, H, W) floats.
+            label (Tensor): (H, W) int64.
+            prediction (Tensor): (H, W) int64, not used here.
+            kind (str): 'logits', 'sigmoid' or 'probabilities'.
+
+        Returns:
+            TemperatureSums: The sums of the image.
+        """
         return temperature_sums(
             scores, label, kind=kind, ignore_index=self.ignore_index
         )

@@ -19,11 +19,12 @@ ThresholdOption = Union[float, dict]
 class Threshold:
     """Hold a threshold of confidence, fixed or adaptive.
 
-    An adaptive one follows the confidence that classes reach, as in CorrMatch
-    (arXiv 2306.04300). With c the mean, over the classes predicted in a batch,
-    of the greatest confidence of each class, a batch moves the threshold to
-    ``momentum * threshold + (1 - momentum) * c``. The batch is that of all
-    processes.
+    An adaptive one follows the confidence that classes reach, as in
+    "CorrMatch: Label Propagation via Correlation Matching for Semi-Supervised
+    Semantic Segmentation" (arXiv 2306.04300). With c the mean, over the
+    classes predicted in a batch, of the greatest confidence of each class, a
+    batch moves the threshold to ``momentum * threshold + (1 - momentum) * c``.
+    The batch is that of all processes.
 
     Args:
         start (float): The threshold before the first batch, in [0, 1].

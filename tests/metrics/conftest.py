@@ -2,7 +2,7 @@
 
 import pytest
 
-from .evaluation import write_scenes
+from .evaluation import CALIBRATION, evaluation_config, write_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +15,8 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scenes') / 'noise'
     write_scenes(folder)
     return folder
+
+
+@pytest.fixture
+def cfg(scenes, tmp_path):
+    return evaluation_config(scenes, tmp_path, CALIBRATION)

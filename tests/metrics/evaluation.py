@@ -16,12 +16,15 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 from torch import Tensor
 
+from tests.metric_oracles import assert_same, calibration_figures
 from tests.tiny_run import tiny_config
+from tests.tolerances import ROUNDED_FIGURES
 
 SIZES = ((48, 48), (40, 56), (32, 64), (64, 32), (48, 40), (40, 40), (56, 32))
 IMAGES = len(SIZES)
 IOU = dict(type='mmseg_jml.FineGrainedIoUMetric')
 CALIBRATION = dict(type='mmseg_jml.CalibrationMetric')
+NAMES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
 
 
 @TRANSFORMS.register_module()
@@ -121,3 +124,13 @@ def log_of(runner: Runner) -> list[str]:
     """Lines that a run has logged."""
     (path,) = Path(runner.log_dir).glob('*.log')
     return path.read_text().splitlines()
+
+
+def assert_figures(figures: dict, expected: dict) -> None:
+    ours = {name: figures[name] for name in NAMES}
+    assert_same(ours, expected, ROUNDED_FIGURES)
+
+
+def by_loops(heard, probs) -> dict:
+    probs = [prob.flatten(1).numpy() for prob in probs]
+    return calibration_figures(probs, [one.label.flatten() for one in heard])

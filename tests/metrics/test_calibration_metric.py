@@ -7,40 +7,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmseg.models import EncoderDecoder
 from mmseg.registry import METRICS
 
 import mmseg_jml  # noqa: F401 (fills the registries)
 from tests.drawing import drawn_by
-from tests.metric_oracles import assert_same, calibration_figures
-from tests.tolerances import FIGURES, ROUNDED_FIGURES
+from tests.tolerances import FIGURES
 
 from .evaluation import (
     CALIBRATION,
-    IMAGES,
     SIZES,
+    assert_figures,
+    by_loops,
     evaluate,
-    evaluation_config,
     log_of,
     one_channel,
 )
-
-NAMES = ('ECED', 'ECEI', 'SCED', 'SCEI', 'NLL', 'Brier')
-
-
-def assert_figures(figures: dict, expected: dict) -> None:
-    ours = {name: figures[name] for name in NAMES}
-    assert_same(ours, expected, ROUNDED_FIGURES)
-
-
-def by_loops(heard, probs) -> dict:
-    probs = [prob.flatten(1).numpy() for prob in probs]
-    return calibration_figures(probs, [one.label.flatten() for one in heard])
-
-
-@pytest.fixture
-def cfg(scenes, tmp_path):
-    return evaluation_config(scenes, tmp_path, CALIBRATION)
 
 
 @pytest.mark.parametrize('mode', ['whole', 'slide'])
@@ -96,62 +77,6 @@ def test_options_reach_the_figures(cfg):
     assert figures['one/ECED'] < figures['ten/ECED'] != figures['mass/ECED']
     assert figures['authors/ECED'] == pytest.approx(figures['ten/ECED'])
     assert figures['authors/SCED'] != 10 * figures['ten/SCED']
-
-
-def augmented(cfg, model_type: str) -> None:
-    """Turns on test-time augmentation as `tools/test.py --tta` does."""
-    resize = dict(type='Resize', keep_ratio=True)
-    flip = dict(type='RandomFlip', direction='horizontal')
-    transforms = [
-        [dict(resize, scale_factor=s) for s in (1.0, 1.5)],
-        [dict(flip, prob=p) for p in (0.0, 1.0)],
-        [dict(type='LoadAnnotations')],
-        [dict(type='PackSegInputs')],
-    ]
-    cfg.test_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=transforms),
-    ]
-    cfg.model = dict(type=model_type, module=cfg.model)
-
-
-def test_augmentation(cfg, monkeypatch):
-    """The figures are those of the mean of the probabilities."""
-    kept = []
-
-    def postprocess(self, logits, samples):
-        result = original(self, logits, samples)
-        kept.append(result[0].seg_logits.data.cpu().double().softmax(0))
-        return result
-
-    original = EncoderDecoder.postprocess_result
-    monkeypatch.setattr(EncoderDecoder, 'postprocess_result', postprocess)
-    augmented(cfg, 'mmseg_jml.AveragingTTAModel')
-    figures, heard, _ = evaluate(cfg, test=True)
-    assert len(kept) == 4 * IMAGES
-    means = [sum(kept[4 * i : 4 * i + 4]) / 4 for i in range(IMAGES)]
-    assert_figures(figures, by_loops(heard, means))
-    for one, mean in zip(heard, means):
-        assert torch.equal(one.prediction[0], mean.argmax(0))
-
-
-def test_stock_augmentation_is_refused(cfg):
-    augmented(cfg, 'SegTTAModel')
-    with pytest.raises(ValueError, match='mmseg_jml.AveragingTTAModel'):
-        evaluate(cfg, test=True)
-
-
-def test_augmentation_with_one_channel(cfg):
-    """The mean of probabilities, each the sigmoid of a logit, not twice."""
-    one_channel(cfg)
-    augmented(cfg, 'mmseg_jml.AveragingTTAModel')
-    pipeline = cfg.test_dataloader.dataset.pipeline
-    pipeline[1].transforms.insert(3, [dict(type='DropThird')])
-    figures, heard, _ = evaluate(cfg, test=True)
-    assert min(one.scores.min() for one in heard) < 0.4
-    for one in heard:
-        assert torch.equal(one.prediction, (one.scores > 0.4).float())
-    assert 0 < figures['ECED'] < 100
 
 
 def test_diagrams(cfg):
