@@ -41,10 +41,10 @@ _PRECISIONS = {
 class DistillationHook(SoftSupervision):
     """Let any stock segmentor learn from any other.
 
-    The defaults are the recipe of the Jaccard metric losses paper (arXiv
-    2302.05666): label and teacher weigh 0.5 each, with cross-entropy and
-    Jaccard metric loss 0.25 : 0.75 on the main head and cross-entropy alone on
-    the auxiliary head.
+    The defaults are the recipe of "Jaccard Metric Losses: Optimizing the
+    Jaccard Index with Soft Labels" (arXiv 2302.05666): label and teacher weigh
+    0.5 each, with cross-entropy and Jaccard metric loss 0.25 : 0.75 on the
+    main head and cross-entropy alone on the auxiliary head.
 
     The teacher sees the student's preprocessed images, normalised as its own
     config says. It is in no checkpoint, no optimizer and no gradient bucket,

@@ -81,9 +81,10 @@ class PseudoLabelHook(SoftSupervision, MeanTeacher):
         views (int): Number of strong views of each image. Defaults to 1.
         distortions (str | Sequence[dict], optional): Distortions of strong
             views, as entries of ``kornia.augmentation``. 'unimatch' stands
-            for the colour jitter, grey and blur of UniMatch (arXiv
-            2208.09910), None and an empty list for none. Defaults to
-            'unimatch'.
+            for the colour jitter, grey and blur of UniMatch, "Revisiting
+            Weak-to-Strong Consistency in Semi-Supervised Semantic
+            Segmentation" (arXiv 2208.09910), None and an empty list for none.
+            Defaults to 'unimatch'.
         cutmix (float): Probability that a view has a box of another image.
             Defaults to 0.5.
         cutmix_from (str): Where boxes come from: 'batch', the unlabelled

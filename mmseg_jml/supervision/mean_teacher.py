@@ -28,9 +28,10 @@ class MeanTeacher(Hook):
 
     At step t of the optimizer, counted from 0, the average becomes
     ``m * average + (1 - m) * student`` with ``m = min(1 - 1 / (t + 1),
-    momentum)``: "Mean teachers are better role models" (arXiv 1703.01780).
-    Step 0 copies the student, and is the last iteration of the warm-up. Steps
-    that AMP skips do not count.
+    momentum)``: "Mean teachers are better role models: Weight-averaged
+    consistency targets improve semi-supervised deep learning results" (arXiv
+    1703.01780). Step 0 copies the student, and is the last iteration of the
+    warm-up. Steps that AMP skips do not count.
 
     It is mixed into a :class:`SoftSupervision`, whose ``suffix`` tells hooks
     of one kind apart. The options are those of
