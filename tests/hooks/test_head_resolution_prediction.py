@@ -29,11 +29,11 @@ from tests.metrics.evaluation import (
     CALIBRATION,
     IMAGES,
     IOU,
+    augmented,
     evaluation_config,
     log_of,
     write_scenes,
 )
-from tests.metrics.test_calibration_metric import augmented
 from tests.tiny_run import tiny_config
 from tests.tolerances import MIOU_LATER
 

@@ -134,3 +134,20 @@ def assert_figures(figures: dict, expected: dict) -> None:
 def by_loops(heard, probs) -> dict:
     probs = [prob.flatten(1).numpy() for prob in probs]
     return calibration_figures(probs, [one.label.flatten() for one in heard])
+
+
+def augmented(cfg, model_type: str) -> None:
+    """Turns on test-time augmentation as `tools/test.py --tta` does."""
+    resize = dict(type='Resize', keep_ratio=True)
+    flip = dict(type='RandomFlip', direction='horizontal')
+    transforms = [
+        [dict(resize, scale_factor=s) for s in (1.0, 1.5)],
+        [dict(flip, prob=p) for p in (0.0, 1.0)],
+        [dict(type='LoadAnnotations')],
+        [dict(type='PackSegInputs')],
+    ]
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=transforms),
+    ]
+    cfg.model = dict(type=model_type, module=cfg.model)

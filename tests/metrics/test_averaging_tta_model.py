@@ -6,24 +6,14 @@ from mmseg.models import EncoderDecoder
 
 import mmseg_jml  # noqa: F401 (fills the registries)
 
-from .evaluation import IMAGES, assert_figures, by_loops, evaluate, one_channel
-
-
-def augmented(cfg, model_type: str) -> None:
-    """Turns on test-time augmentation as `tools/test.py --tta` does."""
-    resize = dict(type='Resize', keep_ratio=True)
-    flip = dict(type='RandomFlip', direction='horizontal')
-    transforms = [
-        [dict(resize, scale_factor=s) for s in (1.0, 1.5)],
-        [dict(flip, prob=p) for p in (0.0, 1.0)],
-        [dict(type='LoadAnnotations')],
-        [dict(type='PackSegInputs')],
-    ]
-    cfg.test_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=transforms),
-    ]
-    cfg.model = dict(type=model_type, module=cfg.model)
+from .evaluation import (
+    IMAGES,
+    assert_figures,
+    augmented,
+    by_loops,
+    evaluate,
+    one_channel,
+)
 
 
 def test_augmentation(cfg, monkeypatch):
