@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -105,6 +105,7 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=None)  # writing results makes a clone dirty
 def _commit() -> str:
     """Return the commit of the package; '' outside a clone."""
     root = Path(__file__).parents[1]
