@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from mmengine.config import Config
@@ -142,7 +143,6 @@ class DistillationHook(SoftSupervision):
         self._schedules['temperature'] = Schedule.parse(
             'temperature', temperature, low=0.01
         )
-        self._chosen_pairs = outputs
         self._sources = pair_teachers(teacher, checkpoint)
         self._check_classes, self._strict = check_classes, strict
         if amp not in list(_PRECISIONS):  # amp may have no hash
@@ -186,7 +186,8 @@ class DistillationHook(SoftSupervision):
         self._pairs = {}
         compares_logits = any(x is None or x for x in self._entries)
         if compares_logits or not self._features:
-            self._pairs = self._ensemble.pairs(segmentor, self._chosen_pairs)
+            chosen = cast('dict[str, str] | None', self._outputs)
+            self._pairs = self._ensemble.pairs(segmentor, chosen)
         return list(self._pairs)
 
     def before_train_iter(

@@ -43,7 +43,6 @@ class FeaturePair:
         ...     measure='attention',
         ...     index=-1,
         ... )
-        >>> import torch
         >>> levels = torch.ones(2, 8, 4, 4), torch.ones(2, 16, 2, 2)
         >>> pair.map_of('student', levels).shape
         torch.Size([2, 16, 2, 2])
