@@ -23,13 +23,14 @@ from .inputs import as_target, make_request
 from .jaccard_metric_loss import jaccard_metric_loss
 from .kl_divergence import kl_divergence
 from .loss_parts import LossParts, loss_parts
-from .options import (
-    ActiveClasses,
-    RegionLossOptions,
+from .option_checks import (
     check_above,
     check_at_least,
+    check_counts,
     check_integers,
+    check_percent,
 )
+from .options import ActiveClasses, RegionLossOptions
 from .overlap_index import overlap_index
 from .pixel_chunks import SCORE_KINDS
 from .pixel_loss import pixel_loss
@@ -46,7 +47,6 @@ from .pseudo_labels import (
 from .region_counts import RegionCounts, region_counts
 from .region_scores import (
     chance_iou,
-    check_percent,
     class_scores,
     dataset_scores,
     gain_over_chance,
@@ -89,6 +89,7 @@ __all__ = [
     'check_label_smoothing',
     'check_above',
     'check_at_least',
+    'check_counts',
     'check_integers',
     'check_percent',
     'class_maxima',

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .options import check_above
+from .option_checks import check_above, check_counts
 
 __all__ = [
     'CalibrationOptions',
@@ -57,11 +57,7 @@ class CalibrationOptions:
                     f'Expected {name} to be one of {known}, but got '
                     f'{getattr(self, name)!r}'
                 )
-        if not isinstance(self.num_bins, int) or self.num_bins < 1:
-            raise ValueError(
-                'Expected num_bins to be a whole number of 1 or more, but got '
-                f'{self.num_bins!r}'
-            )
+        check_counts(1, num_bins=self.num_bins)
         check_above(0, temperature=self.temperature)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .option_checks import check_percent
 from .region_counts import RegionCounts
 from .region_scores import (
-    check_percent,
     class_scores,
     dataset_scores,
     image_scores,

@@ -17,7 +17,7 @@ from mmseg_jml.kernels import (
 )
 
 from .checks import Expectation, check_later
-from .options import check_integers
+from .option_checks import check_integers
 from .soft_labels import smooth_label
 
 __all__ = ['as_target', 'make_request']

@@ -13,7 +13,8 @@ from mmseg_jml.kernels import HardLabel, Request, Target, reduced
 
 from .active_classes import largest_of
 from .inputs import make_request
-from .options import RegionLossOptions, check_at_least
+from .option_checks import check_at_least
+from .options import RegionLossOptions
 from .region_loss import LossReduction
 from .smoothing_watch import warn_of_swamped_classes
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Union
 
-__all__ = [
-    'ActiveClasses',
-    'RegionLossOptions',
-    'check_above',
-    'check_at_least',
-    'check_integers',
-]
+from .option_checks import check_at_least
+
+__all__ = ['ActiveClasses', 'RegionLossOptions']
 
 #: The name of a rule by which classes are averaged, or a list of classes.
 ActiveClasses = Union[str, 'Sequence[int]']
@@ -170,71 +165,3 @@ def _names_classes(mode: ActiveClasses) -> bool:
     if not isinstance(mode, Sequence):
         return False
     return len(mode) > 0 and all(isinstance(c, int) and c >= 0 for c in mode)
-
-
-def check_at_least(least: float, **values: float) -> None:
-    """Check options that are finite numbers with a least value.
-
-    Raises:
-        TypeError: If one of them is no number.
-        ValueError: If one of them is below ``least``, infinite or NaN.
-
-    Examples:
-        >>> check_at_least(0, loss_weight=-1.0)
-        Traceback (most recent call last):
-        ValueError: Expected loss_weight to be at least 0, but got -1.0
-    """
-    _check_numbers(values, least, is_allowed=True)
-
-
-def check_above(bound: float, **values: float) -> None:
-    """Check options that are finite numbers above a bound.
-
-    Raises:
-        TypeError: If one of them is no number.
-        ValueError: If one of them is ``bound`` or below, infinite or NaN.
-
-    Examples:
-        >>> check_above(0, temperature=0.0)
-        Traceback (most recent call last):
-        ValueError: Expected temperature to be above 0, but got 0.0
-    """
-    _check_numbers(values, bound, is_allowed=False)
-
-
-def check_integers(**values: int | None) -> None:
-    """Check options that are integers, and no booleans, or None.
-
-    Raises:
-        TypeError: If one of them is something else.
-
-    Examples:
-        >>> check_integers(ignore_index='x')
-        Traceback (most recent call last):
-        TypeError: Expected ignore_index to be an integer, but got 'x'
-    """
-    for name, value in values.items():
-        is_right = value is None or isinstance(value, Integral)
-        if isinstance(value, bool) or not is_right:
-            raise TypeError(
-                f'Expected {name} to be an integer, but got {value!r}'
-            )
-
-
-def _check_numbers(
-    values: Mapping[str, float], bound: float, is_allowed: bool
-) -> None:
-    for name, value in values.items():
-        try:
-            is_right = bound < value or (is_allowed and value == bound)
-            is_right = is_right and value < math.inf
-        except TypeError:
-            raise TypeError(
-                f'Expected {name} to be a number, but got {value!r}'
-            ) from None
-        if not is_right:
-            what = f'{"at least" if is_allowed else "above"} {bound}'
-            what = 'finite' if value == math.inf else what
-            raise ValueError(
-                f'Expected {name} to be {what}, but got {value!r}'
-            )

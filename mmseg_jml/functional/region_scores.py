@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 
+from .option_checks import check_percent
 from .region_counts import RegionCounts
 
 __all__ = [
     'chance_iou',
-    'check_percent',
     'class_scores',
     'dataset_scores',
     'gain_over_chance',
@@ -186,23 +184,6 @@ def class_scores(
         name: worst_mean(value.masked_fill(~active, torch.nan), percent)
         for name, value in _ratios(counts).items()
     }
-
-
-def check_percent(**percents: float) -> None:
-    """Check options that are percentages.
-
-    Raises:
-        ValueError: If one of them is no number in (0, 100].
-
-    Examples:
-        >>> check_percent(worst=0.5)
-    """
-    for name, value in percents.items():
-        if not isinstance(value, Real) or not 0 < value <= 100:
-            raise ValueError(
-                f'Expected {name} to be a number in (0, 100], in percent, but '
-                f'got {value!r}'
-            )
 
 
 def worst_mean(value: Tensor, percent: float = 100) -> Tensor:

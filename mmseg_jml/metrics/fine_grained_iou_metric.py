@@ -12,6 +12,7 @@ from prettytable import PrettyTable
 
 from ..functional import (
     RegionCounts,
+    check_counts,
     check_integers,
     check_percent,
     class_scores,
@@ -84,11 +85,7 @@ class FineGrainedIoUMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         check_percent(worst=worst)
         check_integers(ignore_index=ignore_index)
-        if not isinstance(worst_images, int) or worst_images < 0:
-            raise ValueError(
-                'Expected worst_images to be a whole number of 0 or more, but '
-                f'got {worst_images!r}'
-            )
+        check_counts(0, worst_images=worst_images)
         self.worst = worst
         self.binary = binary
         self.worst_images = worst_images
